@@ -1,0 +1,198 @@
+"""What a named config is: a network and the recipe that trains it."""
+
+import dataclasses
+import difflib
+import json
+import pathlib
+
+
+class ConfigError(ValueError):
+    """A config that does not exist or does not make sense; says which, and what would."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """A network and its training recipe.
+
+    Frozen: make variants with `dataclasses.replace`, which validates again.
+    """
+
+    name: str
+    family: str  # "resnet" or "revnet"
+
+    # Network
+    image_size: int  # pixels a side
+    num_classes: int
+    block: str  # "basic" or "bottleneck"
+    stem_filters: int  # channels
+    filters: tuple  # channels of each stage; a bottleneck's output has 4 times as many
+    units: tuple  # units of each stage; a reversible unit holds two residual functions
+    strides: tuple  # stride of each stage's first unit
+    stem_kernel: int = 3  # pixels a side
+    stem_stride: int = 1
+    stem_max_pool: bool = False  # 3x3, stride 2, after the stem
+
+    # Recipe
+    batch_size: int = 100  # images a step, over all replicas
+    num_steps: int = 80_000
+    learning_rates: tuple = (0.1, 0.01, 0.001)
+    boundaries: tuple = (40_000, 60_000)  # step from which the next rate holds
+    momentum: float = 0.9
+    weight_decay: float = 2e-4  # adds weight_decay * w to the gradient of weights
+    log_every: int = 100  # steps
+    evaluate_every: int = 1_000  # steps
+    save_every: int = 10_000  # steps
+    evaluation_batch_size: int = 100  # images
+    seed: int = 0  # of the initial weights, the order of images and their augmentation
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            value = _typed(self.name, field, getattr(self, field.name))
+            object.__setattr__(self, field.name, value)
+        _validate(self)
+
+    def learning_rate(self, step):
+        """Learning rate of update number `step`, counted from 0."""
+        return self.learning_rates[sum(step >= b for b in self.boundaries)]
+
+    def to_json(self):
+        """A JSON object (dict) with every field."""
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in vars(self).items()}
+
+
+def _typed(name, field, value):
+    """`value` as the type of `field`; tuples may arrive as lists, as JSON has them."""
+    kind = field.type
+    if kind is tuple and isinstance(value, list | tuple):
+        return tuple(value)
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
+        return value
+    raise ConfigError(
+        f"config {name}: {field.name} is {value!r}, but must be a {kind.__name__}"
+    )
+
+
+def _validate(config):
+    def require(condition, field, wanted):
+        if not condition:
+            value = getattr(config, field)
+            raise ConfigError(f"config {config.name}: {field} is {value!r}, but must be {wanted}")
+
+    def all_of(values, kind, low):
+        return len(values) > 0 and all(
+            isinstance(v, kind) and not isinstance(v, bool) and v >= low for v in values
+        )
+
+    require(config.family in ("resnet", "revnet"), "family", '"resnet" or "revnet"')
+    require(config.block in ("basic", "bottleneck"), "block", '"basic" or "bottleneck"')
+    for field in ("image_size", "num_classes", "stem_filters", "stem_kernel", "stem_stride",
+                  "batch_size", "log_every", "evaluate_every", "save_every",
+                  "evaluation_batch_size"):  # fmt: skip
+        require(getattr(config, field) >= 1, field, "1 or more")
+    require(config.num_steps >= 0, "num_steps", "0 or more")
+    require(config.seed >= 0, "seed", "0 or more")
+    require(config.weight_decay >= 0, "weight_decay", "0 or more")
+    require(0 <= config.momentum < 1, "momentum", "in [0, 1)")
+    for field in ("filters", "units", "strides"):
+        require(all_of(getattr(config, field), int, 1), field, "a list of integers of 1 or more")
+        require(len(getattr(config, field)) == len(config.units), field,
+                f"as long as units ({len(config.units)})")  # fmt: skip
+    require(all_of(config.learning_rates, int | float, 0), "learning_rates", "a list of numbers")
+    require(
+        len(config.boundaries) == len(config.learning_rates) - 1
+        and list(config.boundaries) == sorted(config.boundaries),
+        "boundaries",
+        f"a rising list of {len(config.learning_rates) - 1} steps, one fewer than learning_rates",
+    )
+    if config.family == "revnet":
+        for field in ("stem_filters", "filters"):
+            value = getattr(config, field)
+            even = all(v % 2 == 0 for v in (value if isinstance(value, tuple) else (value,)))
+            require(even, field, "even: a RevNet splits channels in halves")
+
+
+_REGISTRY = {}
+
+
+def register(config):
+    """Adds a named config to the registry and returns it."""
+    if config.name in _REGISTRY:
+        raise ConfigError(f"config {config.name!r} is registered twice")
+    _REGISTRY[config.name] = config
+    return config
+
+
+def list_configs():
+    """Names of all configs, in the order of registration."""
+    return list(_REGISTRY)
+
+
+def get_config(name):
+    """The named config.
+
+    Raises:
+      ConfigError: no such name; the message lists those that exist.
+    """
+    if name not in _REGISTRY:
+        close = difflib.get_close_matches(name, _REGISTRY, n=1)
+        hint = f"did you mean {close[0]!r}? " if close else ""
+        raise ConfigError(f"unknown model {name!r}: {hint}choose one of {', '.join(_REGISTRY)}")
+    return _REGISTRY[name]
+
+
+def config_from_json(content, base=None):
+    """A config from a JSON object of fields.
+
+    Args:
+      content: dict; fields that it lacks come from `base`, or from the
+        registered config that its "name" names.
+      base: Config or None.
+
+    Raises:
+      ConfigError: unknown field, wrong type or value, or neither base nor name.
+    """
+    if not isinstance(content, dict):
+        raise ConfigError(f"a config must be a JSON object, not a {type(content).__name__}")
+    known = {field.name for field in dataclasses.fields(Config)}
+    for key in content:
+        if key not in known:
+            close = difflib.get_close_matches(key, known, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"fields: {', '.join(sorted(known))}"
+            raise ConfigError(f"unknown config field {key!r}: {hint}")
+    if base is None:
+        if set(content) >= known - {f.name for f in dataclasses.fields(Config) if _has_default(f)}:
+            return Config(**content)
+        if "name" not in content:
+            raise ConfigError('no model: give "name" in the config file, or --model')
+        base = get_config(content["name"])
+    return dataclasses.replace(base, **content)
+
+
+def _has_default(field):
+    return field.default is not dataclasses.MISSING
+
+
+def read_json(path):
+    """The JSON object in a file.
+
+    Raises:
+      ConfigError: missing, unreadable or not a JSON object; names path, line and column.
+    """
+    try:
+        content = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"config file {str(path)!r} does not exist") from None
+    except OSError as error:
+        raise ConfigError(f"config file {str(path)!r} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"config file {str(path)!r} is not UTF-8 text") from None
+    except json.JSONDecodeError as error:
+        raise ConfigError(
+            f"config file {str(path)!r} is not valid JSON: "
+            f"line {error.lineno}, column {error.colno}: {error.msg}"
+        ) from None
+    if not isinstance(content, dict):
+        raise ConfigError(f"config file {str(path)!r} must hold a JSON object")
+    return content

@@ -1,0 +1,53 @@
+"""ImageNet configs of the RevNet paper.
+
+Gomez et al. 2017, https://arxiv.org/abs/1707.04585: 600,000 steps of 256
+images. Bottleneck units throughout; `filters` are a stage's channels before the
+bottleneck's factor of 4. revnet-56 ~ resnet-50 and revnet-104 ~ resnet-101 in
+parameters.
+"""
+
+import dataclasses
+
+from resnet.configs.config import Config, register
+
+RESNET_50 = register(
+    Config(
+        name="resnet-50",
+        family="resnet",
+        image_size=224,
+        num_classes=1000,
+        block="bottleneck",
+        stem_filters=64,
+        stem_kernel=7,
+        stem_stride=2,
+        stem_max_pool=True,
+        filters=(64, 128, 256, 512),
+        units=(3, 4, 6, 3),
+        strides=(1, 2, 2, 2),
+        batch_size=256,
+        num_steps=600_000,
+        learning_rates=(0.1, 0.01, 0.001, 0.0001),
+        boundaries=(160_000, 320_000, 480_000),
+        weight_decay=1e-4,
+        log_every=10,
+        save_every=5_000,
+        evaluation_batch_size=50,
+    )
+)
+
+RESNET_101 = register(dataclasses.replace(RESNET_50, name="resnet-101", units=(3, 4, 23, 3)))
+
+RESNET_152 = register(dataclasses.replace(RESNET_50, name="resnet-152", units=(3, 8, 36, 3)))
+
+REVNET_56 = register(
+    dataclasses.replace(
+        RESNET_50,
+        name="revnet-56",
+        family="revnet",
+        stem_filters=128,
+        filters=(128, 256, 512, 832),
+        units=(2, 2, 3, 2),
+    )
+)
+
+REVNET_104 = register(dataclasses.replace(REVNET_56, name="revnet-104", units=(2, 2, 11, 2)))

@@ -1,0 +1,15 @@
+"""ResNets and RevNets: `get_model(config, ...)`."""
+
+from resnet.models.model import DTYPES, Model
+
+
+def get_model(config, backprop=None, dtype="float32", exact=None, seed=None):
+    """Builds a `Model` from a config or a config's name; see `Model` for the arguments."""
+    if isinstance(config, str):
+        from resnet.configs import get_config
+
+        config = get_config(config)
+    return Model(config, backprop, dtype, exact, seed)
+
+
+__all__ = ["DTYPES", "Model", "get_model"]

@@ -1,0 +1,117 @@
+"""Stages: a first unit that may change the shape, then units of equal shape.
+
+Each tensor of the equal units is stored once, with the unit as leading axis:
+few variables and few update operations, however deep the network. A stage's
+parameters are {"start/...": one unit's tensor, "units/...": stacked tensor}.
+"""
+
+import dataclasses
+
+import tensorflow as tf
+
+from resnet.models.parameters import prefixed, under
+from resnet.models.residual import Residual, Shortcut
+from resnet.models.units import ResidualUnit
+from resnet.reversible import AdditiveCoupling, AdditiveTransition, recompute, run_sequence
+
+
+def stack(nests):
+    """[{name: tensor}] of n units -> {name: tensor of leading axis n}; {} where n is 0."""
+    return {name: tf.stack([nest[name] for nest in nests]) for name in nests[0]} if nests else {}
+
+
+def unstack(params, num_units):
+    """{name: tensor of leading axis num_units} -> [{name: tensor}]."""
+    columns = {name: tf.unstack(value, num_units) for name, value in params.items()}
+    return [{name: column[i] for name, column in columns.items()} for i in range(num_units)]
+
+
+@dataclasses.dataclass(frozen=True)
+class ResidualStage:
+    """A ResNet's stage."""
+
+    start: ResidualUnit
+    unit: ResidualUnit  # the form of the others
+    num_others: int
+    backprop: str
+
+    def start_parameters(self):
+        """{name: Parameter} of the first unit."""
+        return self.start.parameters()
+
+    def unit_parameters(self):
+        """{name: Parameter} of each other unit."""
+        return self.unit.parameters()
+
+    def __call__(self, params, x, training):
+        """(N, H, W, C) -> (N, H/stride, W/stride, filters), and statistics."""
+        statistics = []
+        units = [self.start] + [self.unit] * self.num_others
+        all_params = [under("start", params), *unstack(under("units", params), self.num_others)]
+        for unit, unit_params in zip(units, all_params, strict=True):
+
+            def run(params, x, unit=unit):
+                return unit(params, x, training)
+
+            x, found = (recompute(run) if self.backprop == "checkpoint" else run)(unit_params, x)
+            statistics.append(found)
+        first, *others = statistics
+        return x, prefixed("start", first) | prefixed("units", stack(others))
+
+
+@dataclasses.dataclass(frozen=True)
+class ReversibleStage:
+    """A RevNet's stage; a unit adds F to one half of the channels and G to the other."""
+
+    start_f: Residual
+    residual: Residual  # the form of every other F and G
+    shortcuts: tuple  # of the first unit's halves
+    num_others: int
+    backprop: str
+    exact: bool
+
+    def start_parameters(self):
+        """{name: Parameter} of the first unit."""
+        shortcut1, shortcut2 = self.shortcuts
+        return (
+            prefixed("f", self.start_f.parameters())
+            | prefixed("g", self.residual.parameters())
+            | shortcut1.parameters()
+            | shortcut2.parameters()
+        )
+
+    def unit_parameters(self):
+        """{name: Parameter} of each other unit."""
+        one = self.residual.parameters()
+        return prefixed("f", one) | prefixed("g", one)
+
+    def __call__(self, params, x, training):
+        """((N, H, W, C), the same) -> ((N, H/stride, W/stride, filters), the same)."""
+
+        def pure(residual):
+            return lambda params, x: residual(params, x, training)
+
+        def pure_shortcut(shortcut: Shortcut):
+            return lambda params, x: (shortcut(params, x), {})
+
+        f = g = pure(self.residual)
+        unit = AdditiveCoupling(f, g, self.exact)
+        start = under("start", params)
+        start_params = (under("f", start), under("g", start))
+        if all(shortcut.is_identity for shortcut in self.shortcuts):
+            first = AdditiveCoupling(pure(self.start_f), g, self.exact)
+        else:
+            shortcuts = [pure_shortcut(shortcut) for shortcut in self.shortcuts]
+            first = AdditiveTransition(pure(self.start_f), g, *shortcuts, self.exact)
+            start_params += tuple(
+                {name: start[name] for name in shortcut.parameters()} for shortcut in self.shortcuts
+            )
+        others = unstack(under("units", params), self.num_others)
+        y, aux = run_sequence(
+            [first] + [unit] * self.num_others,
+            [start_params] + [(under("f", p), under("g", p)) for p in others],
+            x,
+            self.backprop,
+        )
+        first, *others = [prefixed("f", f) | prefixed("g", g) for f, g in aux]
+        return y, prefixed("start", first) | prefixed("units", stack(others))

@@ -1,0 +1,125 @@
+"""Couplings: invertible maps of a pair (x1, x2), built from any F and G.
+
+F and G are pure functions `(params, x) -> (value, aux)` (see
+`resnet.reversible.gradients`). With `exact`, what they return is rounded to a
+fixed grid before it is added, and inputs on the grid are restored to the bit.
+"""
+
+from resnet.reversible.exact import round_to_grid
+from resnet.reversible.gradients import value_and_gradient
+from resnet.reversible.ordering import after
+
+
+class AdditiveCoupling:
+    """The additive coupling of NICE and RevNet; F and G keep the shape.
+
+        y1 = x1 + F(x2)        x2 = y2 - G(y1)
+        y2 = x2 + G(y1)        x1 = y1 - F(x2)
+
+    Parameters are a pair (of F, of G).
+
+    Sources: Dinh et al. 2014, https://arxiv.org/abs/1410.8516; Gomez et al.
+    2017, https://arxiv.org/abs/1707.04585.
+    """
+
+    is_invertible = True
+
+    def __init__(self, f, g, exact=False):
+        self.f = f
+        self.g = g
+        self.round = round_to_grid if exact else lambda value: value
+
+    def forward(self, params, x):
+        """(x1, x2) -> (y1, y2), and the aux values of F and G."""
+        x1, x2 = x
+        params_f, params_g = params
+        f, aux_f = self.f(params_f, x2)
+        y1 = x1 + self.round(f)
+        g, aux_g = self.g(params_g, y1)
+        y2 = x2 + self.round(g)
+        return (y1, y2), (aux_f, aux_g)
+
+    def inverse(self, params, y):
+        """(y1, y2) -> (x1, x2)."""
+        y1, y2 = y
+        params_f, params_g = params
+        x2 = y2 - self.round(self.g(params_g, y1)[0])
+        x1 = y1 - self.round(self.f(params_f, x2)[0])
+        return x1, x2
+
+    def backward(self, params, y, dy):
+        """Inverts and differentiates in one pass; F and G run once each.
+
+            g, dG/dy1 at y1 with upstream dy2:   x2 = y2 - g,  d1 = dy1 + dG/dy1
+            f, dF/dx2 at x2 with upstream d1:    x1 = y1 - f,  d2 = dy2 + dF/dx2
+
+        Args:
+          params: pair (of F, of G).
+          y: the coupling's output (y1, y2).
+          dy: gradient of the loss with respect to it.
+
+        Returns:
+          (x, dx, dparams): the input, its gradient, the parameters' gradient.
+        """
+        (y1, y2), (d1, d2) = after(dy, y), dy
+        params_f, params_g = params
+        g, dy1_of_g, dparams_g = value_and_gradient(self.g, params_g, y1, d2)
+        x2, d1 = y2 - self.round(g), d1 + dy1_of_g
+        # G's weight gradients too: until they have run, G's activations live.
+        x2, y1 = after((d1, dparams_g), (x2, y1))
+        f, dx2_of_f, dparams_f = value_and_gradient(self.f, params_f, x2, d1)
+        x1, d2 = y1 - self.round(f), d2 + dx2_of_f
+        x1, x2 = after((d2, dparams_f), (x1, x2))
+        return (x1, x2), (d1, d2), (dparams_f, dparams_g)
+
+
+class AdditiveTransition:
+    """An additive coupling around shortcuts, which may change the shape.
+
+        y1 = s1(x1) + F(x2)
+        y2 = s2(x2) + G(y1)
+
+    It has no inverse, so its backward pass needs its input. Parameters are a
+    tuple (of F, of G, of s1, of s2); shortcuts are pure functions too.
+    """
+
+    is_invertible = False
+
+    def __init__(self, f, g, shortcut1, shortcut2, exact=False):
+        self.f, self.g = f, g
+        self.shortcut1, self.shortcut2 = shortcut1, shortcut2
+        self.round = round_to_grid if exact else lambda value: value
+
+    def forward(self, params, x):
+        """(x1, x2) -> (y1, y2), and the aux values of F and G."""
+        x1, x2 = x
+        params_f, params_g, params_s1, params_s2 = params
+        f, aux_f = self.f(params_f, x2)
+        y1 = self.round(self.shortcut1(params_s1, x1)[0] + f)
+        g, aux_g = self.g(params_g, y1)
+        y2 = self.round(self.shortcut2(params_s2, x2)[0] + g)
+        return (y1, y2), (aux_f, aux_g)
+
+    def backward(self, params, x, y, dy):
+        """Differentiates, given both ends; the values of F and G are not needed.
+
+        Args:
+          params: (of F, of G, of s1, of s2).
+          x: the input (x1, x2), kept from the forward pass.
+          y: the output (y1, y2), as the units behind it restored it.
+          dy: gradient of the loss with respect to y.
+
+        Returns:
+          (dx, dparams).
+        """
+        d1, d2 = dy
+        params_f, params_g, params_s1, params_s2 = params
+        y1 = after(dy, y[0])
+        _, dy1_of_g, dparams_g = value_and_gradient(self.g, params_g, y1, d2)
+        d1 = d1 + dy1_of_g
+        x1, x2 = after((d1, dparams_g), x)
+        _, dx2_of_f, dparams_f = value_and_gradient(self.f, params_f, x2, d1)
+        _, dx1, dparams_s1 = value_and_gradient(self.shortcut1, params_s1, x1, d1)
+        _, dx2, dparams_s2 = value_and_gradient(self.shortcut2, params_s2, x2, d2)
+        dparams = (dparams_f, dparams_g, dparams_s1, dparams_s2)
+        return (dx1, dx2 + dx2_of_f), dparams

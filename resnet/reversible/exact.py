@@ -1,0 +1,51 @@
+"""The exact residual stream: sums that subtract back to the same bits.
+
+Inverting `y = x + f` in floating point loses the low bits of x, and a deep
+network amplifies the loss unit by unit. If x and f are multiples of a common
+step and small enough, both the sum and the difference are exact, so that
+`(x + f) - f == x` to the bit, whatever type F itself computes in.
+"""
+
+import tensorflow as tf
+
+GRID_STEP = 2.0**-12
+# float32 has a 24-bit significand: multiples of 2**-12 up to 2**12 are all
+# representable. The limit leaves a factor of two for one sum of two such values.
+EXACT_LIMIT = 2.0**11
+
+
+@tf.custom_gradient
+def round_to_grid(x):
+    """Rounds to the nearest multiple of GRID_STEP, half to even.
+
+    Args:
+      x: float32 or float64 tensor of any shape.
+
+    Returns:
+      A tensor like x. The gradient passes straight through: rounding is not
+      differentiated.
+    """
+    return tf.round(x * (1.0 / GRID_STEP)) * GRID_STEP, lambda upstream: upstream
+
+
+def count_past_exact_range(*tensors):
+    """Number of values whose magnitude is EXACT_LIMIT or more, NaN included.
+
+    Args:
+      *tensors: float tensors of any shape.
+
+    Returns:
+      int32 scalar.
+    """
+    # Two read-only reductions decide; only a hit pays for the element-wise count.
+    def count(x):
+        inside = tf.logical_and(
+            tf.reduce_max(x) < EXACT_LIMIT, tf.reduce_min(x) > -EXACT_LIMIT
+        )
+        return tf.cond(
+            inside,
+            lambda: tf.constant(0),
+            lambda: tf.reduce_sum(tf.cast(~(tf.abs(x) < EXACT_LIMIT), tf.int32)),
+        )
+
+    return tf.add_n([count(tf.stop_gradient(x)) for x in tensors])

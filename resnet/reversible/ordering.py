@@ -1,0 +1,54 @@
+"""Making recomputation wait.
+
+Recomputing an activation saves memory only if it happens *late*: after the
+gradient that needs it has arrived. Nothing in a dataflow graph says so by
+itself. The recomputation's inputs are ready early, so the executor may run it
+early, and an optimiser may merge it with the equal nodes of the forward pass;
+either way every activation stays alive. `after` adds the missing edge.
+"""
+
+import contextlib
+import contextvars
+
+import tensorflow as tf
+
+_compiling_with_xla = contextvars.ContextVar("compiling_with_xla", default=False)
+
+
+@contextlib.contextmanager
+def xla_barriers():
+    """Traces `after` as XLA optimisation barriers within this context.
+
+    XLA ignores control dependencies. Enter this around the code that is traced
+    for `tf.function(jit_compile=True)`.
+    """
+    token = _compiling_with_xla.set(True)
+    try:
+        yield
+    finally:
+        _compiling_with_xla.reset(token)
+
+
+def after(dependencies, tensors):
+    """Returns `tensors`, available only once `dependencies` are.
+
+    Args:
+      dependencies: nest of tensors (None entries are skipped).
+      tensors: nest of tensors of any shape and type.
+
+    Returns:
+      A nest like `tensors`, the same values bit for bit. In eager mode, where
+      program order is execution order, the tensors themselves.
+    """
+    dependencies = [d for d in tf.nest.flatten(dependencies) if d is not None]
+    if tf.executing_eagerly() or not dependencies:
+        return tensors
+    flat = tf.nest.flatten(tensors)
+    if _compiling_with_xla.get():
+        from tensorflow.compiler.tf2xla.python import xla
+
+        held = xla.optimization_barrier(dependencies + flat)[len(dependencies) :]
+    else:
+        with tf.control_dependencies(dependencies):
+            held = [tf.identity(t) for t in flat]
+    return tf.nest.pack_sequence_as(tensors, held)

@@ -1,0 +1,74 @@
+"""Sequences of couplings: the manual gradient map that recomputes activations."""
+
+import tensorflow as tf
+
+from resnet.reversible.gradients import recompute
+
+BACKPROPS = ("reversible", "stored", "checkpoint")
+
+
+def run_sequence(units, params, x, backprop="reversible"):
+    """Applies couplings one after the other.
+
+    Args:
+      units: list of n couplings (see `couplings`). The first may be a transition
+        without inverse; then the sequence's input is kept for its backward pass.
+      params: list of n nests of tensors, a unit's parameters each.
+      x: pair (x1, x2) of tensors.
+      backprop: which activations the backward pass finds in memory.
+        "reversible": the sequence's output (and a transition's input) only; the
+        rest is inverted unit by unit, so that memory does not grow with n.
+        "checkpoint": every unit's input. "stored": everything, the framework's
+        own way.
+
+    Returns:
+      (y, aux): the pair (y1, y2) and a list of n aux nests.
+
+    Raises:
+      ValueError: unknown backprop, or a unit without inverse behind the first.
+    """
+    if backprop not in BACKPROPS:
+        raise ValueError(f"unknown backprop {backprop!r}: choose one of {', '.join(BACKPROPS)}")
+    if backprop == "reversible":
+        for i, unit in enumerate(units[1:], 1):
+            if not unit.is_invertible:
+                raise ValueError(
+                    f"unit {i} ({type(unit).__name__}) has no inverse: only a sequence's first "
+                    "unit may lack one. Start a new sequence there"
+                )
+        return _run_reversible(units, params, x)
+    keep = recompute if backprop == "checkpoint" else lambda function: function
+    return _run_forward([keep(unit.forward) for unit in units], params, x)
+
+
+def _run_forward(functions, params, x):
+    aux = []
+    for function, unit_params in zip(functions, params, strict=True):
+        x, unit_aux = function(unit_params, x)
+        aux.append(unit_aux)
+    return x, aux
+
+
+def _run_reversible(units, params, x):
+    structure = {}
+
+    @tf.custom_gradient
+    def run(x1, x2, *flat_params):
+        params_in = tf.nest.pack_sequence_as(params, flat_params)
+        y, aux = _run_forward([unit.forward for unit in units], params_in, (x1, x2))
+        structure["aux"] = aux
+
+        def gradient(dy1, dy2, *_):
+            h, d, dparams = y, (dy1, dy2), []
+            for unit, unit_params in zip(reversed(units), reversed(params_in), strict=True):
+                if unit.is_invertible:
+                    h, d, dunit = unit.backward(unit_params, h, d)
+                else:
+                    d, dunit = unit.backward(unit_params, (x1, x2), h, d)
+                dparams.append(dunit)
+            return [*d, *tf.nest.flatten(dparams[::-1])]
+
+        return [*y, *tf.nest.flatten(aux)], gradient
+
+    y1, y2, *aux = run(*x, *tf.nest.flatten(params))
+    return (y1, y2), tf.nest.pack_sequence_as(structure["aux"], aux)
