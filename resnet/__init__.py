@@ -1,7 +1,25 @@
-"""Reversible and memory-efficient image classification in TensorFlow 2."""
+"""Reversible and memory-efficient image classification in TensorFlow 2.
 
-from resnet.configs import get_config, list_configs
-from resnet.models import Model, get_model
+The public names load TensorFlow when they are first used, so that scripts can
+show their help and find their environment without it.
+"""
 
-__all__ = ["Model", "get_config", "get_model", "list_configs"]
+import importlib
+
 __version__ = "0.1.0"
+
+_HOME = {
+    "Model": "resnet.models",
+    "get_config": "resnet.configs",
+    "get_model": "resnet.models",
+    "import_weights": "resnet.models",
+    "list_configs": "resnet.configs",
+}
+
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name):
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOME[name]), name)

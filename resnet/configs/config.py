@@ -5,8 +5,10 @@ import difflib
 import json
 import pathlib
 
+from resnet.errors import UsageError
 
-class ConfigError(ValueError):
+
+class ConfigError(UsageError, ValueError):
     """A config that does not exist or does not make sense; says which, and what would."""
 
 

@@ -1,6 +1,7 @@
 """ResNets and RevNets: `get_model(config, ...)`."""
 
 from resnet.models.model import DTYPES, Model
+from resnet.models.pretrained import import_weights
 
 
 def get_model(config, backprop=None, dtype="float32", exact=None, seed=None):
@@ -12,4 +13,4 @@ def get_model(config, backprop=None, dtype="float32", exact=None, seed=None):
     return Model(config, backprop, dtype, exact, seed)
 
 
-__all__ = ["DTYPES", "Model", "get_model"]
+__all__ = ["DTYPES", "Model", "get_model", "import_weights"]

@@ -27,6 +27,7 @@ class Model(tf.Module):
       backprop: "reversible", "stored" or "checkpoint".
       dtype: "float32" or "bfloat16".
       exact: whether the residual stream of a RevNet is kept on a fixed grid.
+      stem, stages, head: the network's blocks, input to output.
       variables_by_storage_name: {name: tf.Variable}.
     """
 
@@ -70,7 +71,7 @@ class Model(tf.Module):
         dtype = DTYPES[self.dtype]
         halves = 2 if is_revnet else 1
         factor = BOTTLENECK_FACTOR if config.block == "bottleneck" else 1
-        self._stem = Stem(
+        self.stem = Stem(
             in_channels=IMAGE_CHANNELS,
             filters=config.stem_filters,
             kernel=config.stem_kernel,
@@ -80,7 +81,7 @@ class Model(tf.Module):
             # Two halves are added to once a unit: bfloat16 sums would drown small terms.
             stream_dtype=tf.float32 if is_revnet else dtype,
         )
-        self._stages = []
+        self.stages = []
         channels = config.stem_filters // halves
         for stage, (filters, units, stride) in enumerate(
             zip(config.filters, config.units, config.strides, strict=True)
@@ -90,9 +91,9 @@ class Model(tf.Module):
             start = Residual(config.block, channels, filters, stride, stage > 0, dtype)
             other = Residual(config.block, filters, filters, dtype=dtype)
             build = self._reversible_stage if is_revnet else self._residual_stage
-            self._stages.append(build(start, other, units - 1))
+            self.stages.append(build(start, other, units - 1))
             channels = filters
-        self._head = Head(channels * halves, config.num_classes)
+        self.head = Head(channels * halves, config.num_classes)
 
     def _residual_stage(self, start, other, num_others):
         start_unit = ResidualUnit(start, self._shortcut(start, "project"))
@@ -117,16 +118,16 @@ class Model(tf.Module):
 
     def _storage(self):
         """Yields (storage name, Parameter, public names); several names share a stack."""
-        for name, parameter in self._stem.parameters().items():
+        for name, parameter in self.stem.parameters().items():
             yield name, parameter, [f"{SCOPE}/{name}"]
-        for s, stage in enumerate(self._stages, 1):
+        for s, stage in enumerate(self.stages, 1):
             for name, parameter in stage.start_parameters().items():
                 yield f"stage_{s}/start/{name}", parameter, [f"{SCOPE}/unit_{s}_0/{name}"]
             others = range(1, stage.num_others + 1)
             for name, parameter in stage.unit_parameters().items() if others else ():
                 public = [f"{SCOPE}/unit_{s}_{u}/{name}" for u in others]
                 yield f"stage_{s}/units/{name}", parameter, public
-        for name, parameter in self._head.parameters().items():
+        for name, parameter in self.head.parameters().items():
             yield name, parameter, [f"{SCOPE}/{name}"]
 
     def _build_variables(self, seed):
@@ -139,6 +140,8 @@ class Model(tf.Module):
             self.variables_by_storage_name[name] = tf.Variable(
                 tf.stack(initial) if _is_stacked(name) else initial[0],
                 trainable=not parameter.is_statistic,
+                # Replicas compute the same update: gradients and statistics are averaged first.
+                aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
                 name=name.replace("/", "_"),
             )
 
@@ -244,22 +247,22 @@ class Model(tf.Module):
         is_revnet = self.config.family == "revnet"
 
         def stem(params, images):
-            return self._stem(params, images, training)
+            return self.stem(params, images, training)
 
         if training and self.backprop != "stored":
             stem = recompute(stem)  # of the stem, only the images are kept
-        x, statistics = stem({name: values[name] for name in self._stem.parameters() if name in values}, images)
+        x, statistics = stem({name: values[name] for name in self.stem.parameters() if name in values}, images)
         x = tuple(tf.split(x, 2, axis=-1)) if is_revnet else x
         if self.exact:
             x = tuple(round_to_grid(half) for half in x)
         past = []
-        for s, stage in enumerate(self._stages, 1):
+        for s, stage in enumerate(self.stages, 1):
             x, found = stage(under(f"stage_{s}", values), x, training)
             statistics = statistics | prefixed(f"stage_{s}", found)
             if self.exact:
                 past.append(count_past_exact_range(*x))
         x = tf.concat(x, axis=-1) if is_revnet else x
-        logits, found = self._head(values, x, training)
+        logits, found = self.head(values, x, training)
         return logits, statistics | found, tf.add_n(past) if past else tf.constant(0)
 
     def __call__(self, images, training=False):

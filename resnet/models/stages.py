@@ -35,6 +35,14 @@ class ResidualStage:
     num_others: int
     backprop: str
 
+    def residuals(self):
+        """Every Residual of the stage, in order."""
+        return [self.start.residual] + [self.unit.residual] * self.num_others
+
+    def start_shortcuts(self):
+        """The first unit's shortcuts."""
+        return (self.start.shortcut,)
+
     def start_parameters(self):
         """{name: Parameter} of the first unit."""
         return self.start.parameters()
@@ -69,6 +77,14 @@ class ReversibleStage:
     num_others: int
     backprop: str
     exact: bool
+
+    def residuals(self):
+        """Every Residual of the stage, in order."""
+        return [self.start_f] + [self.residual] * (1 + 2 * self.num_others)
+
+    def start_shortcuts(self):
+        """The first unit's shortcuts."""
+        return self.shortcuts
 
     def start_parameters(self):
         """{name: Parameter} of the first unit."""

@@ -1,0 +1,60 @@
+"""What every script does around its main function."""
+
+import contextlib
+import importlib
+import os
+import sys
+import tempfile
+
+from absl import flags
+
+from resnet.errors import UsageError, UserError, exit_with
+
+
+def run(main):
+    """Parses flags and runs `main()`; errors that a user can mend end in one line.
+
+    Exit codes: 0, 1 for bad data and the like, 2 for bad flags and configs.
+    """
+    try:
+        extra = _parse_flags()[1:]
+        if extra:
+            raise UsageError(f"unexpected argument {extra[0]!r}: flags start with --; see --help")
+        with _quiet_start():
+            importlib.import_module("tensorflow").constant(0)
+        code = main()
+    except UserError as error:
+        exit_with(error)
+    sys.exit(code)
+
+
+def _parse_flags():
+    flags.FLAGS.set_gnu_getopt(True)
+    if any(a in ("-h", "--help", "-help", "--helpshort", "-?") for a in sys.argv[1:]):
+        module = sys.modules["__main__"]
+        print((module.__doc__ or "").strip(), "\n\nflags:")
+        print(flags.FLAGS.main_module_help())
+        sys.exit(0)
+    try:
+        return flags.FLAGS(sys.argv)
+    except flags.Error as error:
+        raise UsageError(f"{error}. See --help") from None
+
+
+@contextlib.contextmanager
+def _quiet_start():
+    """Keeps back what the native libraries print while they load, unless they fail."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as chatter:
+        os.dup2(chatter.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            chatter.seek(0)
+            os.write(kept, chatter.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)

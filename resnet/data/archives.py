@@ -1,0 +1,208 @@
+"""Readers of the CIFAR archives as published, packed or extracted.
+
+Nothing is extracted: members are read by name, so that no path in an archive is
+ever followed. The Python archives are pickles; the unpickler here builds arrays
+and plain containers and refuses anything else.
+"""
+
+import dataclasses
+import io
+import pathlib
+import pickle
+import tarfile
+import zlib
+
+import numpy as np
+
+from resnet.data.dataset import Dataset, Split
+from resnet.errors import DataError
+
+IMAGE_SHAPE = (3, 32, 32)  # planes, as the archives have them
+IMAGE_BYTES = 3072
+
+
+@dataclasses.dataclass(frozen=True)
+class Archive:
+    """One published archive.
+
+    Source of names and checksums: https://www.cs.toronto.edu/~kriz/cifar.html
+    """
+
+    dataset: str
+    layout: str  # "binary" or "python"
+    file_name: str
+    folder: str  # its top-level folder
+    sha256: str
+    train: tuple  # members
+    test: tuple
+    label_names: str  # member
+
+
+ARCHIVES = (
+    Archive(
+        dataset="cifar-10",
+        layout="binary",
+        file_name="cifar-10-binary.tar.gz",
+        folder="cifar-10-batches-bin",
+        sha256="c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
+        train=tuple(f"data_batch_{i}.bin" for i in range(1, 6)),
+        test=("test_batch.bin",),
+        label_names="batches.meta.txt",
+    ),
+    Archive(
+        dataset="cifar-10",
+        layout="python",
+        file_name="cifar-10-python.tar.gz",
+        folder="cifar-10-batches-py",
+        sha256="6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce",
+        train=tuple(f"data_batch_{i}" for i in range(1, 6)),
+        test=("test_batch",),
+        label_names="batches.meta",
+    ),
+    Archive(
+        dataset="cifar-100",
+        layout="binary",
+        file_name="cifar-100-binary.tar.gz",
+        folder="cifar-100-binary",
+        sha256="58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec",
+        train=("train.bin",),
+        test=("test.bin",),
+        label_names="fine_label_names.txt",
+    ),
+    Archive(
+        dataset="cifar-100",
+        layout="python",
+        file_name="cifar-100-python.tar.gz",
+        folder="cifar-100-python",
+        sha256="85cd44d02ba6437773c5bbd22e183051d648de2e7d6b014e1ef29b855ba677a7",
+        train=("train",),
+        test=("test",),
+        label_names="meta",
+    ),
+)
+
+
+def archives_of(dataset):
+    """The archives of a data set, the binary one first: it needs no unpickling."""
+    return [archive for archive in ARCHIVES if archive.dataset == dataset]
+
+
+def find_archive(folder, dataset):
+    """(Archive, path) of the data set in a folder, extracted or packed; None if absent."""
+    folder = pathlib.Path(folder)
+    for archive in archives_of(dataset):
+        for path in (folder / archive.folder, folder / archive.file_name):
+            if path.exists():
+                return archive, path
+    return None
+
+
+def read_archive(archive, path):
+    """Reads an archive, packed (.tar.gz) or as its extracted folder.
+
+    Returns:
+      Dataset.
+
+    Raises:
+      DataError: missing member, truncated or corrupt content, or a pickle that
+        holds more than data.
+    """
+    members = _read_members(archive, pathlib.Path(path))
+    read = _read_binary if archive.layout == "binary" else _read_python
+    names = _label_names(archive, members[archive.label_names], path)
+
+    def split(files):
+        parts = [read(archive, members[name], f"{path}: {name}") for name in files]
+        images = np.concatenate([images for images, _ in parts])
+        labels = np.concatenate([labels for _, labels in parts]).astype(np.int32)
+        if len(labels) and not 0 <= labels.min() <= labels.max() < len(names):
+            raise DataError(
+                f"{path}: labels run from {labels.min()} to {labels.max()}, but there are "
+                f"{len(names)} classes. Fetch the archive again"
+            )
+        planes = images.reshape(-1, *IMAGE_SHAPE)
+        return Split(np.ascontiguousarray(planes.transpose(0, 2, 3, 1)), labels)
+
+    return Dataset(archive.dataset, names, split(archive.train), split(archive.test))
+
+
+def _read_members(archive, path):
+    """{member name: bytes} of the members that are needed."""
+    wanted = {*archive.train, *archive.test, archive.label_names}
+    try:
+        if path.is_dir():
+            found = {name: (path / name).read_bytes() for name in wanted}
+        else:
+            found = {}
+            with tarfile.open(path, "r:*") as tar:
+                for member in tar:
+                    name = member.name.removeprefix("./").removeprefix(archive.folder + "/")
+                    if name in wanted and member.isfile():
+                        found[name] = tar.extractfile(member).read()
+    except FileNotFoundError as error:
+        raise DataError(f"{error.filename} is missing. Fetch the archive again") from None
+    except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
+        raise DataError(
+            f"{path} cannot be read ({error}): truncated or no archive. Fetch it again"
+        ) from None
+    missing = sorted(wanted - found.keys())
+    if missing:
+        raise DataError(f"{path} lacks {', '.join(missing)}: truncated? Fetch it again")
+    return found
+
+
+def _label_names(archive, content, path):
+    if archive.layout == "binary":
+        return tuple(line for line in content.decode("utf-8").split("\n") if line.strip())
+    meta = _unpickle(content, f"{path}: {archive.label_names}")
+    key = b"label_names" if archive.dataset == "cifar-10" else b"fine_label_names"
+    return tuple(name.decode("utf-8") for name in meta[key])
+
+
+def _read_binary(archive, content, name):
+    """Rows of label bytes (CIFAR-100: coarse, fine), then 3072 pixel bytes."""
+    label_bytes = 1 if archive.dataset == "cifar-10" else 2
+    rows = np.frombuffer(content, np.uint8)
+    width = label_bytes + IMAGE_BYTES
+    if len(rows) == 0 or len(rows) % width:
+        raise DataError(f"{name} has {len(rows)} bytes, no multiple of {width}. Fetch it again")
+    rows = rows.reshape(-1, width)
+    return rows[:, label_bytes:], rows[:, label_bytes - 1]
+
+
+def _read_python(archive, content, name):
+    batch = _unpickle(content, name)
+    labels = b"labels" if archive.dataset == "cifar-10" else b"fine_labels"
+    try:
+        images, labels = np.asarray(batch[b"data"]), np.asarray(batch[labels])
+    except (KeyError, TypeError):
+        raise DataError(f"{name} holds no CIFAR batch. Fetch the archive again") from None
+    if images.dtype != np.uint8 or images.shape != (len(labels), IMAGE_BYTES):
+        raise DataError(f"{name} has images of shape {images.shape}. Fetch the archive again")
+    return images, labels
+
+
+class _DataUnpickler(pickle.Unpickler):
+    """Builds arrays and plain containers only; a pickle may otherwise run any code."""
+
+    ALLOWED = frozenset(
+        {
+            ("numpy.core.multiarray", "_reconstruct"),
+            ("numpy._core.multiarray", "_reconstruct"),
+            ("numpy", "ndarray"),
+            ("numpy", "dtype"),
+            ("_codecs", "encode"),
+        }
+    )
+
+    def find_class(self, module, name):
+        if (module, name) not in self.ALLOWED:
+            raise pickle.UnpicklingError(f"it refers to {module}.{name}, which no data needs")
+        return super().find_class(module.replace("numpy.core", "numpy._core"), name)
+
+
+def _unpickle(content, name):
+    try:
+        return _DataUnpickler(io.BytesIO(content), encoding="bytes").load()
+    except Exception as error:  # noqa: BLE001  (a corrupt pickle may raise anything)
+        raise DataError(f"{name} is refused: {error}. Fetch the archive again") from None

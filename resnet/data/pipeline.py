@@ -1,0 +1,107 @@
+"""Batches on tf.data: a step's images depend on (seed, step) alone.
+
+Any step can be reproduced, and training resumed at it, without replaying the
+epoch before it.
+"""
+
+import numpy as np
+import tensorflow as tf
+
+PADDING = 2  # zero pixels a side before the random crop
+
+
+def mean_image(split):
+    """Mean over the images of a split: (H, W, 3) float32 in [0, 255]."""
+    total = np.zeros(split.images.shape[1:], np.float64)
+    for start in range(0, len(split), 10_000):  # bounds the copy that a sum of uint8 makes
+        total += split.images[start : start + 10_000].sum(axis=0, dtype=np.float64)
+    return (total / len(split)).astype(np.float32)
+
+
+def training_indices(step, batch_size, num_images, seed):
+    """Which images make up a step's batch.
+
+    Images come in a new random order every epoch; batches may straddle epochs.
+
+    Args:
+      step: int64 scalar, from 0.
+      batch_size: images a step.
+      num_images: size of the training split.
+      seed: int.
+
+    Returns:
+      (batch_size,) int64 in [0, num_images).
+    """
+    position = step * batch_size + tf.range(batch_size, dtype=tf.int64)
+    epoch, place = position // num_images, position % num_images
+    seeds = tf.stack([tf.fill([batch_size], tf.constant(seed, tf.int64)), epoch], axis=1)
+    last = tf.constant(num_images - 1, tf.int64)
+    # Not tf.random.experimental.index_shuffle: it takes no seed per index.
+    return tf.raw_ops.RandomIndexShuffle(
+        index=place, seed=tf.pad(tf.cast(seeds, tf.int32), [[0, 0], [0, 1]]), max_index=last
+    )
+
+
+def augment(images, step, seed):
+    """Random crop after zero padding, and random horizontal flip, for a whole batch.
+
+    Args:
+      images: (N, H, W, 3) float32, mean already subtracted, so that zero is the mean.
+      step: int64 scalar.
+      seed: int; with step it decides the result.
+
+    Returns:
+      A tensor like images.
+    """
+    batch, height, width = tf.shape(images)[0], images.shape[1], images.shape[2]
+    step_seed = tf.stack([tf.cast(seed, tf.int64), step])
+    offsets = tf.random.stateless_uniform(
+        [2, batch, 1], step_seed, maxval=2 * PADDING + 1, dtype=tf.int32
+    )
+    flip = tf.random.stateless_uniform([batch, 1], step_seed + 1, maxval=2, dtype=tf.int32)
+    rows = offsets[0] + tf.range(height)  # (N, H)
+    columns = tf.range(width)
+    columns = tf.where(flip == 1, columns[::-1], columns) + offsets[1]  # (N, W)
+    padded = tf.pad(images, [[0, 0], [PADDING, PADDING], [PADDING, PADDING], [0, 0]])
+    cropped = tf.gather(padded, rows, axis=1, batch_dims=1)
+    # Columns second, on axis 2 of each image.
+    return tf.gather(cropped, columns, axis=2, batch_dims=1)
+
+
+def training_batches(split, mean, batch_size, seed, first_step=0, num_steps=None):
+    """Endless or bounded stream of augmented training batches.
+
+    Args:
+      split: Split.
+      mean: (H, W, 3) float32.
+      batch_size: images a step.
+      seed: int.
+      first_step: step number of the first batch.
+      num_steps: how many batches, or None for no end.
+
+    Returns:
+      tf.data.Dataset of (images (N, H, W, 3) float32, labels (N,) int32).
+    """
+    images, labels = tf.constant(split.images), tf.constant(split.labels)
+    mean = tf.constant(mean)
+
+    def batch(step):
+        indices = training_indices(step, batch_size, len(split), seed)
+        x = tf.cast(tf.gather(images, indices), tf.float32) - mean
+        x = tf.ensure_shape(augment(x, step, seed), [batch_size, *split.images.shape[1:]])
+        return x, tf.gather(labels, indices)
+
+    steps = tf.data.Dataset.counter(first_step, dtype=tf.int64)
+    steps = steps if num_steps is None else steps.take(num_steps)
+    return steps.map(batch, num_parallel_calls=2, deterministic=True).prefetch(4)
+
+
+def evaluation_batches(split, mean, batch_size):
+    """Every image once, in order, unaugmented; the last batch may be smaller.
+
+    Returns:
+      tf.data.Dataset of (images (N, H, W, 3) float32, labels (N,) int32).
+    """
+    mean = tf.constant(mean)
+    batches = tf.data.Dataset.from_tensor_slices((split.images, split.labels)).batch(batch_size)
+    return batches.map(lambda x, y: (tf.cast(x, tf.float32) - mean, y)).prefetch(2)

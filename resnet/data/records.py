@@ -1,0 +1,129 @@
+"""CIFAR as TFRecords: one folder a data set, complete once its index is there."""
+
+import json
+import pathlib
+
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+
+from resnet.data.dataset import Dataset, Split
+from resnet.errors import DataError
+from resnet.files import write_json, written_beside
+
+IMAGES_PER_SHARD = 10_000
+INDEX = "dataset.json"
+
+
+def write_records(dataset, folder):
+    """Writes a data set as TFRecord shards and an index, all or nothing.
+
+    Each record is a tf.train.Example with image/raw (height * width * 3 bytes),
+    image/height, image/width and image/class/label (from 0).
+
+    Args:
+      dataset: Dataset.
+      folder: where to; must not exist yet.
+    """
+    with written_beside(folder) as temporary:
+        temporary.mkdir()
+        index = {"name": dataset.name, "label_names": list(dataset.label_names), "splits": {}}
+        for name, split in (("train", dataset.train), ("test", dataset.test)):
+            num_shards = max(1, round(len(split) / IMAGES_PER_SHARD))
+            files = [f"{name}-{i:05d}-of-{num_shards:05d}" for i in range(num_shards)]
+            parts = np.array_split(np.arange(len(split)), num_shards)
+            progress = tqdm(total=len(split), desc=f"{dataset.name} {name}", unit=" images")
+            for file, part in zip(files, parts, strict=True):
+                with tf.io.TFRecordWriter(str(temporary / file)) as writer:
+                    for i in part:
+                        writer.write(_example(split.images[i], split.labels[i]))
+                progress.update(len(part))
+            progress.close()
+            index["splits"][name] = {
+                "images": len(split),
+                "shape": list(split.images.shape[1:]),
+                "files": files,
+            }
+        write_json(temporary / INDEX, index)
+
+
+def _example(image, label):
+    def integers(value):
+        return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
+
+    raw = tf.train.Feature(bytes_list=tf.train.BytesList(value=[image.tobytes()]))
+    features = {
+        "image/raw": raw,
+        "image/height": integers(image.shape[0]),
+        "image/width": integers(image.shape[1]),
+        "image/class/label": integers(int(label)),
+    }
+    return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
+
+
+def has_records(folder):
+    """Whether a folder holds a complete data set."""
+    return (pathlib.Path(folder) / INDEX).is_file()
+
+
+def read_records(folder):
+    """Reads a whole data set into memory.
+
+    Args:
+      folder: as `write_records` made it.
+
+    Returns:
+      Dataset.
+
+    Raises:
+      DataError: missing, truncated or corrupt shards or index.
+    """
+    folder = pathlib.Path(folder)
+    try:
+        index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+        names = tuple(index["label_names"])
+        splits = [_read_split(folder, index["splits"][name], names) for name in ("train", "test")]
+        return Dataset(index["name"], names, *splits)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{folder / INDEX} is damaged ({error}). {_remedy(folder)}") from None
+
+
+def _read_split(folder, entry, label_names):
+    shape = tuple(entry["shape"])
+    paths = [str(folder / file) for file in entry["files"]]
+    features = {
+        "image/raw": tf.io.FixedLenFeature([], tf.string),
+        "image/class/label": tf.io.FixedLenFeature([], tf.int64),
+    }
+
+    def parse(records):
+        parsed = tf.io.parse_example(records, features)
+        images = tf.io.decode_raw(parsed["image/raw"], tf.uint8, fixed_length=int(np.prod(shape)))
+        return images, tf.cast(parsed["image/class/label"], tf.int32)
+
+    # Some 3 MB a batch: parsing is vectorised, and memory is not doubled.
+    records = tf.data.TFRecordDataset(paths).batch(1000).map(parse)
+    images = np.empty((entry["images"], *shape), np.uint8)
+    labels = np.empty(entry["images"], np.int32)
+    count = 0
+    try:
+        for batch, batch_labels in records.as_numpy_iterator():
+            if count + len(batch) <= len(images):
+                images[count : count + len(batch)] = batch.reshape(-1, *shape)
+                labels[count : count + len(batch)] = batch_labels
+            count += len(batch)
+    except tf.errors.OpError as error:
+        detail = error.message.split("\n")[0]
+        raise DataError(f"{folder} cannot be read: {detail}. {_remedy(folder)}") from None
+    if count != len(images):
+        raise DataError(f"{folder} has {count} images of {len(images)}. {_remedy(folder)}")
+    if count and not 0 <= labels.min() <= labels.max() < len(label_names):
+        raise DataError(
+            f"{folder} has labels from {labels.min()} to {labels.max()}, but "
+            f"{len(label_names)} classes. {_remedy(folder)}"
+        )
+    return Split(images, labels)
+
+
+def _remedy(folder):
+    return f"Remove {folder} and run ./setup.sh --datasets {folder.name} again"

@@ -1,0 +1,25 @@
+"""Errors that a user can mend: one line that names the thing, the value and the remedy."""
+
+import sys
+
+
+class UserError(Exception):
+    """Ends a script with one line on stderr and exit code 1, without a traceback."""
+
+    exit_code = 1
+
+
+class UsageError(UserError):
+    """As UserError, for flags and configs; exit code 2."""
+
+    exit_code = 2
+
+
+class DataError(UserError):
+    """Data that is missing, truncated or corrupt."""
+
+
+def exit_with(error):
+    """Prints "error: ..." as one line on stderr and exits with the error's code."""
+    print("error: " + " ".join(str(error).split()), file=sys.stderr)
+    sys.exit(getattr(error, "exit_code", 1))

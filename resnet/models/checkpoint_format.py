@@ -1,0 +1,42 @@
+"""revnet-public's checkpoint format, which is this project's own too."""
+
+import tensorflow as tf
+
+from resnet.errors import UserError
+from resnet.models.model import SCOPE
+
+STEP = f"{SCOPE}/global_step"  # number of updates done
+LEARN_RATE = f"{SCOPE}/learn_rate"
+SEED = f"{SCOPE}/seed"  # of the data's order; revnet-public has none
+
+
+class CheckpointError(UserError, ValueError):
+    """A checkpoint that is missing, damaged or another model's."""
+
+
+def slot_name(public_name):
+    """Name of a variable's momentum."""
+    return f"{SCOPE}/{public_name}/Momentum"
+
+
+def read_checkpoint(prefix):
+    """Reads a TensorFlow checkpoint.
+
+    Args:
+      prefix: its path without .index, or a folder, whose latest is taken.
+
+    Returns:
+      {name: numpy array} of everything in it.
+
+    Raises:
+      CheckpointError: missing or damaged.
+    """
+    try:
+        reader = tf.train.load_checkpoint(str(prefix))
+        return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
+    except Exception as error:  # noqa: BLE001  (a damaged table raises several types)
+        detail = str(error).split("\n")[0]
+        raise CheckpointError(
+            f"checkpoint {prefix} cannot be read ({detail}): it is missing or damaged. "
+            "Give another, or remove its files to fall back to an earlier one"
+        ) from None

@@ -1,0 +1,59 @@
+"""Weights of other projects' checkpoints, with every name accounted for."""
+
+import dataclasses
+
+from resnet.models.checkpoint_format import (
+    LEARN_RATE,
+    SEED,
+    STEP,
+    CheckpointError,
+    read_checkpoint,
+    slot_name,
+)
+
+SOURCES = ("revnet-public",)
+
+
+@dataclasses.dataclass(frozen=True)
+class ImportReport:
+    """What became of each name in an imported checkpoint."""
+
+    imported: tuple  # names of weights and moving averages, now the model's
+    momentum: dict  # {weight's name: numpy array}, for an optimizer
+    step: int | None  # number of updates, if the checkpoint says
+    ignored: tuple  # known names that a model has no use for
+
+
+def import_weights(model, checkpoint, source="revnet-public"):
+    """Sets a model's weights from another project's checkpoint.
+
+    Args:
+      model: Model; unchanged if anything is wrong.
+      checkpoint: path of a TensorFlow checkpoint without .index, such as
+        .../model.ckpt-0, or a folder, whose latest checkpoint is taken.
+      source: "revnet-public"; this project's own checkpoints have the same format.
+
+    Returns:
+      ImportReport.
+
+    Raises:
+      CheckpointError: unknown source, nothing readable there, names that are
+        missing or that nobody knows, or a shape that differs.
+    """
+    if source not in SOURCES:
+        raise CheckpointError(f"unknown source {source!r}: choose one of {', '.join(SOURCES)}")
+    tensors = read_checkpoint(checkpoint)
+    momentum = {
+        name: tensors.pop(slot_name(name))
+        for name, parameter in model.parameters_by_name().items()
+        if not parameter.is_statistic and slot_name(name) in tensors
+    }
+    other = {name: tensors.pop(name) for name in (STEP, LEARN_RATE, SEED) if name in tensors}
+    try:
+        model.set_weights(tensors)
+    except ValueError as error:
+        raise CheckpointError(
+            f"checkpoint {checkpoint}: {error}. Give the model that it was trained as"
+        ) from None
+    step = int(other.pop(STEP)) if STEP in other else None
+    return ImportReport(tuple(tensors), momentum, step, tuple(other))

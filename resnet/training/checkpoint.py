@@ -1,0 +1,106 @@
+"""Checkpoints: TensorFlow files under revnet-public's names, each complete or absent."""
+
+import os
+import pathlib
+import re
+
+import tensorflow as tf
+
+from resnet.errors import UserError
+from resnet.files import written_beside
+from resnet.models.checkpoint_format import (
+    LEARN_RATE,
+    SEED,
+    STEP,
+    CheckpointError,
+    read_checkpoint,
+    slot_name,
+)
+
+PREFIX = "model.ckpt-"
+INDEX, DATA = ".index", ".data-00000-of-00001"
+
+
+def list_checkpoints(folder):
+    """{step: prefix} of the complete checkpoints in a folder, by rising step."""
+    found = {}
+    for path in pathlib.Path(folder).glob(f"{PREFIX}*{INDEX}"):
+        match = re.fullmatch(re.escape(PREFIX) + r"(\d+)", path.name.removesuffix(INDEX))
+        if match and (path.with_name(path.name.removesuffix(INDEX) + DATA)).exists():
+            found[int(match[1])] = str(path).removesuffix(INDEX)
+    return dict(sorted(found.items()))
+
+
+def save_checkpoint(folder, step, model, optimizer, seed):
+    """Writes weights, moving averages, momentum, step and seed.
+
+    Args:
+      folder: where to; the checkpoint becomes model.ckpt-STEP.
+      step: number of updates done.
+      model: Model.
+      optimizer: Momentum.
+      seed: of the data's order and augmentation.
+
+    Returns:
+      The checkpoint's prefix.
+
+    Raises:
+      UserError: cannot be written; earlier checkpoints are untouched.
+    """
+    tensors = dict(model.get_weights())
+    slots = model.to_public({name: slot.value() for name, slot in optimizer.slots.items()})
+    tensors |= {slot_name(name): value for name, value in slots.items()}
+    tensors |= {STEP: tf.constant(step, tf.int64), SEED: tf.constant(seed, tf.int64)}
+    tensors[LEARN_RATE] = tf.constant(model.config.learning_rate(step), tf.float32)
+    prefix = pathlib.Path(folder) / f"{PREFIX}{step}"
+    names = sorted(tensors)
+    # The index is renamed last: a checkpoint exists once its index does.
+    with written_beside(f"{prefix}{INDEX}") as index, written_beside(f"{prefix}{DATA}") as data:
+        temporary = str(prefix.with_name(f"{PREFIX}{step}.{os.getpid()}.part"))
+        try:
+            tf.raw_ops.SaveV2(
+                prefix=temporary,
+                tensor_names=names,
+                shape_and_slices=[""] * len(names),
+                tensors=[tensors[name] for name in names],
+            )
+            os.replace(temporary + DATA, data)
+            os.replace(temporary + INDEX, index)
+        except tf.errors.OpError as error:
+            raise UserError(
+                f"cannot write checkpoint {prefix}: {error.message}. Free some space; "
+                "earlier checkpoints are unchanged"
+            ) from None
+        finally:
+            for leftover in pathlib.Path(folder).glob(f"{pathlib.Path(temporary).name}*"):
+                leftover.unlink(missing_ok=True)
+    return str(prefix)
+
+
+def restore_checkpoint(prefix, model, optimizer):
+    """Sets weights, moving averages and momentum from a checkpoint of this model.
+
+    Returns:
+      The step, int: number of updates done.
+
+    Raises:
+      CheckpointError: missing, damaged, or another model's; nothing is changed.
+    """
+    tensors = read_checkpoint(prefix)
+    try:
+        step = int(tensors.pop(STEP))
+        for name in (SEED, LEARN_RATE):
+            tensors.pop(name, None)
+        slots = {}
+        for name, parameter in model.parameters_by_name().items():
+            if not parameter.is_statistic:
+                slots[name] = tensors.pop(slot_name(name))
+        model.set_weights(tensors)
+        model.assign_public(optimizer.slots, slots)
+    except (KeyError, ValueError) as error:
+        detail = f"{error.args[0]} is missing" if isinstance(error, KeyError) else error
+        raise CheckpointError(
+            f"checkpoint {prefix} is not one of {model.config.name}: {detail}. "
+            "Give the config and the experiment it was trained with"
+        ) from None
+    return step

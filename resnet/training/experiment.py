@@ -1,0 +1,91 @@
+"""An experiment: its id, its folders and the conf.json that makes it repeatable."""
+
+import dataclasses
+import datetime
+import pathlib
+import secrets
+
+import numpy as np
+
+from resnet.configs import Config, config_from_json, read_json
+from resnet.errors import UsageError, UserError
+from resnet.files import write_json, written_beside
+
+CONF, MEAN_IMAGE = "conf.json", "mean_image.npy"
+
+
+@dataclasses.dataclass(frozen=True)
+class RunOptions:
+    """How a config is run: what the network and its recipe do not say."""
+
+    dataset: str
+    validation: bool = False  # hold a tenth of the training images out
+    dtype: str = "float32"
+    backprop: str = "stored"
+    exact: bool = False
+    jit: str = "auto"  # "auto", "on" or "off"
+    num_gpu: int | None = None  # None: one if there is one, else the CPU
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """A named run: config, options, and the folders of its results and logs."""
+
+    id: str
+    config: Config
+    options: RunOptions
+    results: pathlib.Path  # conf.json, mean image, checkpoints
+    logs: pathlib.Path
+
+    def save(self):
+        """Writes conf.json, all or nothing."""
+        run = dataclasses.asdict(self.options)
+        write_json(self.results / CONF, self.config.to_json() | {"run": run})
+
+    def mean_image(self, compute):
+        """The stored mean image, (H, W, 3) float32; computed and stored the first time."""
+        path = self.results / MEAN_IMAGE
+        if not path.exists():
+            with written_beside(path) as temporary, open(temporary, "wb") as file:
+                np.save(file, compute())
+        try:
+            return np.load(path, allow_pickle=False)
+        except ValueError as error:
+            raise UserError(f"{path} is damaged ({error}). Remove it to compute it anew") from None
+
+
+def new_id(dataset, model):
+    """exp_{dataset}_{model}_{time}-{random}."""
+    time = datetime.datetime.now().strftime("%Y-%m-%dT%H-%M-%S")
+    return f"exp_{dataset}_{model}_{time}-{secrets.token_hex(3)}"
+
+
+def read_conf(path):
+    """(config fields, run options), two dicts, of a file in conf.json's format."""
+    content = read_json(path)
+    run = content.pop("run", {})
+    known = {field.name for field in dataclasses.fields(RunOptions)}
+    if not isinstance(run, dict) or run.keys() - known:
+        unknown = ", ".join(sorted(run.keys() - known)) if isinstance(run, dict) else repr(run)
+        raise UsageError(f"{path}: unknown run option {unknown}: choose from {sorted(known)}")
+    return content, run
+
+
+def load_experiment(experiment_id, results_root, logs_root):
+    """The experiment that an earlier run began.
+
+    Raises:
+      UsageError: there is none of that id.
+    """
+    results = pathlib.Path(results_root) / experiment_id
+    if not (results / CONF).is_file():
+        root = pathlib.Path(results_root)
+        ids = sorted(path.parent.name for path in root.glob(f"*/{CONF}"))
+        known = f"it has {', '.join(ids[-5:])}" if ids else "it has none"
+        raise UsageError(
+            f"no experiment {experiment_id!r} in {str(results_root)!r} ({known}). "
+            "Give its --id, and --results if it lies elsewhere"
+        )
+    fields, run = read_conf(results / CONF)
+    config, logs = config_from_json(fields), pathlib.Path(logs_root) / experiment_id
+    return Experiment(experiment_id, config, RunOptions(**run), results, logs)

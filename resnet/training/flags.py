@@ -1,0 +1,155 @@
+"""Flags that training scripts share, and what follows from them."""
+
+import dataclasses
+import shlex
+import sys
+
+import tensorflow as tf
+from absl import flags
+
+from resnet.configs import config_from_json, get_config
+from resnet.errors import UsageError
+from resnet.models import DTYPES
+from resnet.reversible import BACKPROPS
+from resnet.training.experiment import RunOptions, read_conf
+
+FLAGS = flags.FLAGS
+
+# config field or run option <- flag
+OVERRIDES = {"batch_size": "batch_size", "seed": "seed", "save_every": "save_every"}
+OPTIONS = ("dataset", "validation", "dtype", "backprop", "exact", "jit", "num_gpu")
+# What a restored run may change: it continues with the same numbers.
+FREE_ON_RESTORE = {"backprop", "num_gpu", "jit", "save_every"}
+
+
+def define_training_flags(default_model, datasets, results):
+    """Defines the flags of a training script.
+
+    Args:
+      default_model: config trained if --model and --config say nothing.
+      datasets: names that --dataset takes.
+      results: default results folder.
+    """
+    flags.DEFINE_string("model", None, f"Named config (default {default_model}).")
+    flags.DEFINE_string(
+        "config", None, "JSON file in the format of conf.json; fields it lacks come from --model."
+    )
+    flags.DEFINE_enum("dataset", None, datasets, f"Data set (default {datasets[0]}).")
+    flags.DEFINE_string("data_folder", "./data", "Folder of the data sets.")
+    flags.DEFINE_boolean("validation", None, "Hold a tenth of the training images out.")
+    flags.DEFINE_string("id", None, "Experiment id (default: made of data set, model and time).")
+    flags.DEFINE_boolean("restore", False, "Continue the experiment --id at its last checkpoint.")
+    flags.DEFINE_string("logs", "./logs/public", "Folder of the logs.")
+    flags.DEFINE_string("results", results, "Folder of conf.json and checkpoints.")
+    flags.DEFINE_integer("max_num_steps", None, "Stop at this step.", lower_bound=1)
+    flags.DEFINE_integer("batch_size", None, "Images a step, over all GPUs.", lower_bound=1)
+    flags.DEFINE_integer("seed", None, "Of initial weights and data order.", lower_bound=0)
+    flags.DEFINE_integer("num_gpu", None, "GPUs to train on; 0 is the CPU.", lower_bound=0)
+    flags.DEFINE_integer("save_every", None, "Steps between checkpoints.", lower_bound=1)
+    flags.DEFINE_enum(
+        "backprop", None, BACKPROPS, "What the backward pass finds in memory; same numbers."
+    )
+    flags.DEFINE_enum("dtype", None, list(DTYPES), "Type of the arithmetic (default float32).")
+    flags.DEFINE_boolean(
+        "exact", None, "Keep a RevNet's residual stream on an exact grid (default for RevNets)."
+    )
+    flags.DEFINE_enum("jit", None, ["auto", "on", "off"], "XLA; auto: on GPUs only.")
+    flags.DEFINE_boolean(
+        "dry_run", False, "Print model, memory, steps and data, then exit without training."
+    )
+
+
+def resolve_config(default_model, num_classes):
+    """(Config, run options of a --config file) from --model, --config and overrides.
+
+    Args:
+      default_model: name.
+      num_classes: function from a data set's name to its number of classes.
+    """
+    fields, run = read_conf(FLAGS.config) if FLAGS.config else ({}, {})
+    if FLAGS.model is None and fields:
+        config = config_from_json(fields)
+    else:
+        config = config_from_json(fields, get_config(FLAGS.model or default_model))
+    overrides = {field: FLAGS[flag].value for field, flag in OVERRIDES.items() if FLAGS[flag].present}
+    dataset = FLAGS.dataset or run.get("dataset") or FLAGS["dataset"].parser.enum_values[0]
+    overrides["num_classes"] = num_classes(dataset)
+    return dataclasses.replace(config, **overrides), run | {"dataset": dataset}
+
+
+def resolve_options(config, run):
+    """RunOptions from flags, a --config file's run options and the family's defaults."""
+    is_revnet = config.family == "revnet"
+    defaults = {"backprop": "reversible" if is_revnet else "stored", "exact": is_revnet}
+    given = {name: FLAGS[name].value for name in OPTIONS if FLAGS[name].value is not None}
+    return RunOptions(**(defaults | run | given))
+
+
+def restored_options(experiment):
+    """The experiment with what flags may change on --restore.
+
+    Raises:
+      UsageError: a flag would make it another experiment.
+    """
+    config, options = experiment.config, experiment.options
+    now = vars(options) | {field: getattr(config, field) for field in OVERRIDES}
+    if FLAGS.config:
+        raise UsageError("--config does not go with --restore: conf.json of the experiment holds")
+    if FLAGS.model not in (None, config.name):
+        raise UsageError(f"--model is {FLAGS.model}, but {experiment.id} trains {config.name}")
+    for name, value in now.items():
+        flag = FLAGS[name]
+        if flag.present and flag.value != value and name not in FREE_ON_RESTORE:
+            raise UsageError(
+                f"--{name} is {flag.value}, but {experiment.id} was started with {value}: "
+                "leave it out to continue, or start a new experiment"
+            )
+    changed = {n: FLAGS[n].value for n in FREE_ON_RESTORE if FLAGS[n].value is not None}
+    save_every = changed.pop("save_every", config.save_every)
+    return dataclasses.replace(
+        experiment,
+        config=dataclasses.replace(config, save_every=save_every),
+        options=dataclasses.replace(options, **changed),
+    )
+
+
+def resolve_devices(num_gpu, batch_size):
+    """Names of the devices to train on.
+
+    Raises:
+      UsageError: more GPUs than there are, or a batch that does not divide.
+    """
+    visible = len(tf.config.list_logical_devices("GPU"))
+    wanted = min(visible, 1) if num_gpu is None else num_gpu
+    if wanted > visible:
+        raise UsageError(
+            f"--num_gpu is {wanted}, but TensorFlow sees {visible}: give at most {visible}"
+            + (" (0 trains on the CPU)" if not visible else "")
+        )
+    if wanted > 1 and batch_size % wanted:
+        raise UsageError(
+            f"a batch of {batch_size} does not divide over {wanted} GPUs: give a --batch_size "
+            f"that is a multiple of {wanted}"
+        )
+    return [f"/gpu:{i}" for i in range(wanted)] or ["/cpu:0"]
+
+
+def resolve_jit(jit, devices):
+    """Whether to compile with XLA: auto is on for GPUs, off on the CPU, where it is slower."""
+    return jit == "on" or (jit == "auto" and "gpu" in devices[0])
+
+
+def command_line():
+    """This process's command line."""
+    return shlex.join(sys.argv)
+
+
+def resume_command(experiment):
+    """The command line that continues an experiment."""
+    parts = [sys.argv[0], "--restore", "--id", experiment.id]
+    for name in ("results", "logs", "data_folder", "max_num_steps"):
+        if FLAGS[name].present:
+            parts.append(f"--{name}={FLAGS[name].value}")
+    return shlex.join(parts)
+
+

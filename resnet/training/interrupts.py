@@ -1,0 +1,32 @@
+"""SIGTERM and Ctrl-C as a request to stop after the running step."""
+
+import contextlib
+import signal
+
+
+class StopRequest:
+    """Remembers the first signal that asked to stop; a second one stops at once."""
+
+    signal_number = None
+
+    def __bool__(self):
+        return self.signal_number is not None
+
+    def handle(self, number, _frame):
+        """Signal handler."""
+        if self:
+            raise KeyboardInterrupt
+        self.signal_number = number
+
+
+@contextlib.contextmanager
+def stop_requests():
+    """Yields a StopRequest that SIGTERM and SIGINT set within this context."""
+    request = StopRequest()
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    before = {number: signal.signal(number, request.handle) for number in numbers}
+    try:
+        yield request
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

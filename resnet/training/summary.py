@@ -1,0 +1,35 @@
+"""What a run will be, before it starts: sizes, arithmetic and memory."""
+
+from resnet.models import get_model
+from resnet.models.cost import activation_bytes, multiply_adds
+
+
+def summary(experiment, devices, max_num_steps=None):
+    """Text that describes a run: model, cost, predicted memory, steps and data."""
+    config, options = experiment.config, experiment.options
+    model = get_model(config, options.backprop, options.dtype, options.exact)
+    num_steps = min(config.num_steps, max_num_steps or config.num_steps)
+    per_image = activation_bytes(model)
+    rates = [f"{config.learning_rates[0]:g}"]
+    rates += [
+        f"{rate:g} from step {boundary:,}"
+        for rate, boundary in zip(config.learning_rates[1:], config.boundaries, strict=True)
+    ]
+    exact = ", exact stream" if options.exact else ""
+    rows = {
+        "model": f"{config.name}, {config.block} units {'-'.join(map(str, config.units))}, "
+        f"filters {'-'.join(map(str, config.filters))}",
+        "parameters": f"{model.num_parameters:,}",
+        "multiply-adds": f"{multiply_adds(model):,} an image, forward",
+        "arithmetic": f"{options.dtype}{exact}, backprop {options.backprop}",
+        "activation memory": f"about {per_image / 1e6:.2f} MB an image, "
+        f"{per_image * config.batch_size / 1e6:.0f} MB a batch (predicted)",
+        "steps": f"{num_steps:,} of {config.batch_size} images; learning rate {', '.join(rates)}",
+        "data": f"{options.dataset}, {config.num_classes} classes, "
+        + ("a tenth held out for validation" if options.validation else "no validation split"),
+        "devices": ", ".join(devices),
+        "results": str(experiment.results),
+        "logs": str(experiment.logs),
+    }
+    return "\n".join(f"{name + ':':<19}{value}" for name, value in rows.items())
+

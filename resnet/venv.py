@@ -1,0 +1,18 @@
+"""Scripts run in the environment that setup.sh made, with nothing to activate."""
+
+import os
+import pathlib
+import sys
+
+
+def run_in_venv(script):
+    """Starts `script` again under .venv beside it, where there is one.
+
+    An environment that is already active is left alone.
+
+    Args:
+      script: path of the running script, its __file__.
+    """
+    python = pathlib.Path(script).resolve().parent / ".venv" / "bin" / "python"
+    if sys.prefix == sys.base_prefix and python.exists():
+        os.execv(python, [str(python), *sys.argv])
