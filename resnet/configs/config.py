@@ -71,9 +71,7 @@ def _typed(name, field, value):
         return float(value)
     if isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
         return value
-    raise ConfigError(
-        f"config {name}: {field.name} is {value!r}, but must be a {kind.__name__}"
-    )
+    raise ConfigError(f"config {name}: {field.name} is {value!r}, but must be a {kind.__name__}")
 
 
 def _validate(config):

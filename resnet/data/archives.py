@@ -204,5 +204,5 @@ class _DataUnpickler(pickle.Unpickler):
 def _unpickle(content, name):
     try:
         return _DataUnpickler(io.BytesIO(content), encoding="bytes").load()
-    except Exception as error:  # noqa: BLE001  (a corrupt pickle may raise anything)
+    except Exception as error:
         raise DataError(f"{name} is refused: {error}. Fetch the archive again") from None

@@ -22,7 +22,7 @@ LABEL_NAMES = (
 )
 SIZE = 32  # pixels a side
 NUM_TRAIN, NUM_TEST = 10_000, 2_000
-NOISE = 24.0  # standard deviation, of 255
+NOISE = 10.0  # standard deviation, of 255
 
 
 def generate(num_images, seed):
@@ -38,17 +38,17 @@ def generate(num_images, seed):
     rng = np.random.default_rng(seed)
     labels = rng.permutation(np.arange(num_images) % len(LABEL_NAMES)).astype(np.int32)
     shape = _shapes(labels, rng)[..., None]  # (N, H, W, 1)
-    # Two colours at least 96 apart in one channel, on either side at random.
-    base = rng.uniform(0, 159, (num_images, 1, 1, 3))
+    # Two colours at least 112 apart in one channel, on either side at random.
+    base = rng.uniform(0, 143, (num_images, 1, 1, 3))
     other = base + rng.uniform(-64, 64, (num_images, 1, 1, 3))
     channel = rng.integers(0, 3, num_images)
-    contrast = rng.uniform(96, 128, num_images)
+    contrast = rng.uniform(112, 144, num_images)
     other[np.arange(num_images), 0, 0, channel] = base[np.arange(num_images), 0, 0, channel]
     other[np.arange(num_images), 0, 0, channel] += contrast
     swap = rng.random((num_images, 1, 1, 1)) < 0.5
     inside, outside = np.where(swap, base, other), np.where(swap, other, base)
     ramp = np.linspace(-1, 1, SIZE)
-    slope = rng.uniform(-24, 24, (2, num_images, 1, 1, 1))
+    slope = rng.uniform(-12, 12, (2, num_images, 1, 1, 1))
     shading = slope[0] * ramp[:, None, None] + slope[1] * ramp[None, :, None]
     images = np.where(shape, inside, outside) + shading
     images += rng.normal(0, NOISE, images.shape)
@@ -58,7 +58,7 @@ def generate(num_images, seed):
 def _shapes(labels, rng):
     """(N, 32, 32) bool: the pixels of each image's shape."""
     n = len(labels)
-    radius = rng.uniform(6, 11, (n, 1, 1))
+    radius = rng.uniform(8, 12, (n, 1, 1))
     centre = rng.uniform(radius + 1, SIZE - 2 - radius, (2, n, 1, 1))
     y = np.arange(SIZE)[None, :, None] - centre[0]
     x = np.arange(SIZE)[None, None, :] - centre[1]
@@ -87,4 +87,6 @@ def _shapes(labels, rng):
 
 def load():
     """The data set: 10,000 training and 2,000 test images."""
-    return Dataset("synthetic", LABEL_NAMES, generate(NUM_TRAIN, [0, 0]), generate(NUM_TEST, [0, 1]))
+    return Dataset(
+        "synthetic", LABEL_NAMES, generate(NUM_TRAIN, [0, 0]), generate(NUM_TEST, [0, 1])
+    )

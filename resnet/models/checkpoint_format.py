@@ -34,7 +34,7 @@ def read_checkpoint(prefix):
     try:
         reader = tf.train.load_checkpoint(str(prefix))
         return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
-    except Exception as error:  # noqa: BLE001  (a damaged table raises several types)
+    except Exception as error:
         detail = str(error).split("\n")[0]
         raise CheckpointError(
             f"checkpoint {prefix} cannot be read ({detail}): it is missing or damaged. "

@@ -168,6 +168,15 @@ class Model(tf.Module):
             found |= dict(zip(public, parts, strict=True))
         return found
 
+    def to_storage(self, values):
+        """{public name: tensor} -> {storage name: tensor}, stacked: inverts `to_public`."""
+        found = {}
+        for name, public in self._public_names.items():
+            if all(p in values for p in public):
+                parts = [values[p] for p in public]
+                found[name] = tf.stack(parts) if _is_stacked(name) else parts[0]
+        return found
+
     def get_weights(self):
         """{public name: numpy array} of all variables, moving averages too."""
         return {
@@ -208,9 +217,8 @@ class Model(tf.Module):
                     f"the weights do not fit {self.config.name}: {name} has shape "
                     f"{tuple(values[name].shape)}, but must have {shape}"
                 )
-        for name, variable in variables.items():
-            parts = [values[p] for p in self._public_names[name]]
-            variable.assign(tf.stack(parts) if _is_stacked(name) else parts[0])
+        for name, value in self.to_storage(values).items():
+            variables[name].assign(value)
 
     @property
     def trainable_by_storage_name(self):
@@ -251,7 +259,9 @@ class Model(tf.Module):
 
         if training and self.backprop != "stored":
             stem = recompute(stem)  # of the stem, only the images are kept
-        x, statistics = stem({name: values[name] for name in self.stem.parameters() if name in values}, images)
+        x, statistics = stem(
+            {name: values[name] for name in self.stem.parameters() if name in values}, images
+        )
         x = tuple(tf.split(x, 2, axis=-1)) if is_revnet else x
         if self.exact:
             x = tuple(round_to_grid(half) for half in x)

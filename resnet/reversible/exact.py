@@ -37,11 +37,10 @@ def count_past_exact_range(*tensors):
     Returns:
       int32 scalar.
     """
+
     # Two read-only reductions decide; only a hit pays for the element-wise count.
     def count(x):
-        inside = tf.logical_and(
-            tf.reduce_max(x) < EXACT_LIMIT, tf.reduce_min(x) > -EXACT_LIMIT
-        )
+        inside = tf.logical_and(tf.reduce_max(x) < EXACT_LIMIT, tf.reduce_min(x) > -EXACT_LIMIT)
         return tf.cond(
             inside,
             lambda: tf.constant(0),

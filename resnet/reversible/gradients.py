@@ -28,7 +28,10 @@ def value_and_gradient(function, params, x, upstream):
         tape.watch((params, x))
         y, _ = function(params, x)
     dx, dparams = tape.gradient(
-        y, (x, params), output_gradients=upstream, unconnected_gradients=tf.UnconnectedGradients.ZERO
+        y,
+        (x, params),
+        output_gradients=upstream,
+        unconnected_gradients=tf.UnconnectedGradients.ZERO,
     )
     return y, dx, dparams
 

@@ -38,7 +38,10 @@ def run_sequence(units, params, x, backprop="reversible"):
                 )
         return _run_reversible(units, params, x)
     keep = recompute if backprop == "checkpoint" else lambda function: function
-    return _run_forward([keep(unit.forward) for unit in units], params, x)
+    y, aux = _run_forward([keep(unit.forward) for unit in units], params, x)
+    # Gradients from outside are summed at the identities, before those from inside
+    # are added: the same order of additions, hence the same bits, as "reversible".
+    return tuple(tf.identity(half) for half in y), aux
 
 
 def _run_forward(functions, params, x):

@@ -15,8 +15,7 @@ from resnet.training.experiment import RunOptions, read_conf
 
 FLAGS = flags.FLAGS
 
-# config field or run option <- flag
-OVERRIDES = {"batch_size": "batch_size", "seed": "seed", "save_every": "save_every"}
+OVERRIDES = ("batch_size", "seed", "save_every")  # fields of the config
 OPTIONS = ("dataset", "validation", "dtype", "backprop", "exact", "jit", "num_gpu")
 # What a restored run may change: it continues with the same numbers.
 FREE_ON_RESTORE = {"backprop", "num_gpu", "jit", "save_every"}
@@ -71,7 +70,9 @@ def resolve_config(default_model, num_classes):
         config = config_from_json(fields)
     else:
         config = config_from_json(fields, get_config(FLAGS.model or default_model))
-    overrides = {field: FLAGS[flag].value for field, flag in OVERRIDES.items() if FLAGS[flag].present}
+    overrides = {
+        field: FLAGS[flag].value for field, flag in OVERRIDES.items() if FLAGS[flag].present
+    }
     dataset = FLAGS.dataset or run.get("dataset") or FLAGS["dataset"].parser.enum_values[0]
     overrides["num_classes"] = num_classes(dataset)
     return dataclasses.replace(config, **overrides), run | {"dataset": dataset}
@@ -92,7 +93,7 @@ def restored_options(experiment):
       UsageError: a flag would make it another experiment.
     """
     config, options = experiment.config, experiment.options
-    now = vars(options) | {field: getattr(config, field) for field in OVERRIDES}
+    now = vars(options) | {name: getattr(config, name) for name in OVERRIDES}
     if FLAGS.config:
         raise UsageError("--config does not go with --restore: conf.json of the experiment holds")
     if FLAGS.model not in (None, config.name):
@@ -151,5 +152,3 @@ def resume_command(experiment):
         if FLAGS[name].present:
             parts.append(f"--{name}={FLAGS[name].value}")
     return shlex.join(parts)
-
-

@@ -50,9 +50,11 @@ class Logs:
                     for row in csv.reader(file)
                     if len(row) == 3 and row[0].isdigit() and int(row[0]) <= last_step
                 ]
-        with written_beside(path) as temporary:
-            with open(temporary, "w", newline="", encoding="utf-8") as file:
-                csv.writer(file).writerows([["step", "time", column], *rows])
+        with (
+            written_beside(path) as temporary,
+            open(temporary, "w", newline="", encoding="utf-8") as file,
+        ):
+            csv.writer(file).writerows([["step", "time", column], *rows])
 
     def write(self, name, step, value):
         """Appends a row to NAME.csv and a TensorBoard scalar NAME."""

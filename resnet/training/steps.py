@@ -15,11 +15,12 @@ class Steps:
     """
 
     def __init__(self, model, optimizer, strategy=None, jit=False):
+        keep_order_of_sums()
         self.model, self.optimizer = model, optimizer
         self.strategy = strategy or tf.distribute.get_strategy()
         self._jit = jit
-        self.train = tf.function(self._train)
-        self.evaluate = tf.function(self._evaluate, reduce_retracing=True)
+        self.train = tf.function(self._train, autograph=False)
+        self.evaluate = tf.function(self._evaluate, autograph=False, reduce_retracing=True)
         self._replica_step = self._compiled(self._gradients)
 
     def _compiled(self, function):
@@ -30,7 +31,7 @@ class Steps:
             with xla_barriers():
                 return function(*args)
 
-        return tf.function(traced, jit_compile=True)
+        return tf.function(traced, autograph=False, jit_compile=True)
 
     def _gradients(self, images, labels):
         result = self.model.forward_and_backward(images, labels)
@@ -81,6 +82,17 @@ class Steps:
             right += int(self.evaluate(images, labels))
             count += len(labels)
         return 100 * right / count
+
+
+def keep_order_of_sums():
+    """Stops TensorFlow's graph optimiser from rewriting sums.
+
+    It joins chains of additions in an order that changes from graph to graph, and
+    with it the last bits of a gradient: stored and reversible backprop, and a run
+    and its restored half, would no longer be equal bit for bit. (Left alone, the
+    graph is also faster: RevNet-110 by 3 % in float32, 7 % in bfloat16.)
+    """
+    tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
 
 
 def make_strategy(devices):

@@ -32,4 +32,3 @@ def summary(experiment, devices, max_num_steps=None):
         "logs": str(experiment.logs),
     }
     return "\n".join(f"{name + ':':<19}{value}" for name, value in rows.items())
-

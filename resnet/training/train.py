@@ -19,7 +19,7 @@ from resnet.training.optimizer import Momentum
 from resnet.training.steps import Steps, make_strategy
 
 
-class Interrupted(UserError):
+class InterruptedRunError(UserError):
     """Training was asked to stop, and has saved."""
 
     def __init__(self, message, signal_number):
@@ -70,7 +70,7 @@ def train_and_evaluate(experiment, dataset, devices, jit, command, resume, max_n
       Test accuracy, percent.
 
     Raises:
-      UserError: the loss is not finite, a file cannot be written, or (Interrupted)
+      UserError: the loss is not finite, a file cannot be written, or (InterruptedRunError)
         a signal asked to stop; in every case the last checkpoint is complete.
     """
     config, options = experiment.config, experiment.options
@@ -128,7 +128,7 @@ def train_and_evaluate(experiment, dataset, devices, jit, command, resume, max_n
                 save(step)
                 saved_step = step
             if stop and not is_last:
-                raise Interrupted(
+                raise InterruptedRunError(
                     f"stopped at step {step}, which is saved. Continue with: {resume}",
                     stop.signal_number,
                 )
@@ -181,4 +181,3 @@ def _log(logs, step, rate, interval, config, progress):
 def _say(progress, step, text):
     progress.clear()
     print(f"step {step}: {text}", flush=True)
-

@@ -1,0 +1,162 @@
+"""Measures training: speed and memory, each configuration in a fresh process.
+
+    python -m resnet.benchmark --model revnet-110 --batch_size 128 --dtype float32 --steps 5
+
+Trains on random images and prints one JSON line. Nothing else should run
+meanwhile. `peak_rss_mb` is the process's peak resident size over its size before
+the first step; `--memory_slope 64,256` adds `mb_per_image`, the slope of that
+peak between two batch sizes, each in a process of its own.
+"""
+
+import dataclasses
+import json
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import time
+
+import numpy as np
+from absl import flags
+
+from resnet import cli
+from resnet.errors import UsageError, UserError
+
+FLAGS = flags.FLAGS
+LEARNING_RATE = 0.01
+
+
+def define_flags():
+    """Defines the command's flags."""
+    flags.DEFINE_string("model", "revnet-38", "Named config.")
+    flags.DEFINE_list("units", None, "Units of each stage instead of the config's, such as 3,3,3.")
+    flags.DEFINE_integer("batch_size", 128, "Images a step.", lower_bound=1)
+    flags.DEFINE_enum("dtype", "float32", ["float32", "bfloat16"], "Type of the arithmetic.")
+    flags.DEFINE_enum(
+        "backprop", None, ["reversible", "stored", "checkpoint"], "Default: the family's."
+    )
+    flags.DEFINE_boolean("exact", None, "Exact residual stream (default for RevNets).")
+    flags.DEFINE_enum("jit", "auto", ["auto", "on", "off"], "XLA; auto: on GPUs only.")
+    flags.DEFINE_integer("steps", 5, "Steps that are timed, after the first.", lower_bound=1)
+    flags.DEFINE_list("memory_slope", None, "Two batch sizes, such as 64,256.")
+    flags.DEFINE_boolean("in_process", False, "Measure in this process; used internally.")
+
+
+def main():
+    """Prints one JSON line."""
+    if FLAGS.in_process:
+        print(json.dumps(_measure()))
+        return
+    result = _in_fresh_process(FLAGS.batch_size)
+    if FLAGS.memory_slope:
+        sizes = _integers("memory_slope")
+        if len(sizes) != 2 or not 0 < sizes[0] < sizes[1]:
+            raise UsageError(
+                f"--memory_slope is {','.join(FLAGS.memory_slope)!r}, but must be two rising "
+                "batch sizes, such as 64,256"
+            )
+        peaks = [_in_fresh_process(size)[_memory_field(result)] for size in sizes]
+        result["mb_per_image"] = round((peaks[1] - peaks[0]) / (sizes[1] - sizes[0]), 3)
+        result["memory_slope"] = dict(zip(map(str, sizes), peaks, strict=True))
+    print(json.dumps(result))
+
+
+def _memory_field(result):
+    return "peak_device_mb" if "peak_device_mb" in result else "peak_rss_mb"
+
+
+def _integers(flag):
+    try:
+        return tuple(int(value) for value in FLAGS[flag].value)
+    except ValueError:
+        raise UsageError(f"--{flag} is {FLAGS[flag].value}, but must be integers") from None
+
+
+def _in_fresh_process(batch_size):
+    """The measurement of these flags with another batch size, as a dict."""
+    passed = [
+        flag.serialize()
+        for name in ("model", "units", "dtype", "backprop", "exact", "jit", "steps")
+        if (flag := FLAGS[name]).present
+    ]
+    command = [sys.executable, "-m", "resnet.benchmark", "--in_process", *passed]
+    command.append(f"--batch_size={batch_size}")
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        raise UserError(f"the measurement with batch size {batch_size} failed (see above)")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def _measure():
+    import tensorflow as tf
+
+    from resnet.configs import get_config
+    from resnet.models import get_model
+    from resnet.training.flags import resolve_devices, resolve_jit
+    from resnet.training.optimizer import Momentum
+    from resnet.training.steps import Steps
+
+    config = get_config(FLAGS.model)
+    if FLAGS.units:
+        config = dataclasses.replace(config, units=_integers("units"))
+    devices = resolve_devices(None, FLAGS.batch_size)
+    jit = resolve_jit(FLAGS.jit, devices)
+    model = get_model(config, FLAGS.backprop, FLAGS.dtype, FLAGS.exact)
+    optimizer = Momentum(model.trainable_by_storage_name, config.momentum)
+    steps = Steps(model, optimizer, jit=jit)
+    rng = np.random.default_rng(1)
+    shape = [FLAGS.batch_size, config.image_size, config.image_size, 3]
+    images = tf.constant(rng.standard_normal(shape, np.float32))
+    labels = tf.constant(rng.integers(0, config.num_classes, FLAGS.batch_size, np.int32))
+    rate = tf.constant(LEARNING_RATE)
+
+    def timed_step():
+        start = time.perf_counter()
+        loss = float(steps.train(images, labels, rate)["loss"])  # waits for the device
+        return time.perf_counter() - start, loss
+
+    before = _peak_rss_mb()
+    first, _ = timed_step()
+    seconds, losses = zip(*(timed_step() for _ in range(FLAGS.steps)), strict=True)
+    median = statistics.median(seconds)
+    result = {
+        "model": config.name,
+        "units": list(config.units),
+        "batch_size": FLAGS.batch_size,
+        "dtype": model.dtype,
+        "backprop": model.backprop,
+        "exact": model.exact,
+        "jit": jit,
+        "device": devices[0],
+        "images_per_second": round(FLAGS.batch_size / median, 1),
+        "seconds_per_step": round(median, 4),
+        "seconds_min_max": [round(min(seconds), 4), round(max(seconds), 4)],
+        "steps": FLAGS.steps,
+        "first_step_seconds": round(first, 2),
+        "build_seconds": round(first - median, 2),
+        "peak_rss_mb": round(_peak_rss_mb() - before, 1),
+        "parameters": model.num_parameters,
+        "loss": losses[-1],
+        "threads": os.cpu_count(),
+        "versions": {
+            "python": platform.python_version(),
+            "tensorflow": tf.__version__,
+            "numpy": np.__version__,
+        },
+    }
+    if "gpu" in devices[0]:
+        peak = tf.config.experimental.get_memory_info("GPU:0")["peak"]
+        result["peak_device_mb"] = round(peak / 1e6, 1)
+    return result
+
+
+def _peak_rss_mb():
+    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return kilobytes / 1024 if sys.platform != "darwin" else kilobytes / 1024**2
+
+
+if __name__ == "__main__":
+    define_flags()
+    cli.run(main)

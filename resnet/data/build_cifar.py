@@ -1,0 +1,141 @@
+"""Fetches CIFAR-10 and CIFAR-100, verifies them and writes TFRecords.
+
+    python -m resnet.data.build_cifar --datasets cifar-10,cifar-100 --data_root ./data
+
+What is there already is not done again. ./setup.sh calls this.
+"""
+
+import pathlib
+
+from absl import flags
+
+from resnet import cli
+from resnet.data.archives import archives_of, find_archive, read_archive
+from resnet.data.cifar import DOWNLOADS
+from resnet.data.download import NotThereError, UnreachableError, fetch, sha256
+from resnet.data.records import has_records, write_records
+from resnet.errors import DataError, UsageError
+
+AUTHORS_SITE = "https://www.cs.toronto.edu/~kriz/"
+DATASETS = ("cifar-10", "cifar-100")
+
+FLAGS = flags.FLAGS
+
+
+def define_flags():
+    """Defines the command's flags."""
+    flags.DEFINE_list("datasets", list(DATASETS), "Data sets to build, or none.")
+    flags.DEFINE_string(
+        "source", AUTHORS_SITE, "Base URL, or a local folder or archive, to take them from."
+    )
+    flags.DEFINE_string("data_root", "./data", "Folder of the data sets.")
+    flags.DEFINE_boolean(
+        "verify_checksum", True, "Refuse archives whose SHA-256 is not the published one."
+    )
+    flags.DEFINE_boolean(
+        "if_reachable", False, "Say what is missing and succeed if the source has no answer."
+    )
+
+
+def main():
+    """Builds every data set asked for; returns the exit code."""
+    names = [name for name in FLAGS.datasets if name not in ("", "none")]
+    for name in names:
+        if name not in DATASETS:
+            raise UsageError(
+                f"unknown data set {name!r} in --datasets: choose from {', '.join(DATASETS)}, none"
+            )
+    root = pathlib.Path(FLAGS.data_root)
+    missing = [name for name in names if not has_records(root / name)]
+    for name in names:
+        if name not in missing:
+            print(f"{name}: {root / name} is complete", flush=True)
+    try:
+        for name in missing:
+            build(name, root, FLAGS.source, FLAGS.verify_checksum)
+    except UnreachableError as error:
+        if not FLAGS.if_reachable:
+            raise
+        still = [name for name in missing if not has_records(root / name)]
+        print(
+            f"notice: {' '.join(str(error).split())}\n"
+            f"notice: still missing: {', '.join(still)}. Fetch later with ./setup.sh --datasets "
+            f"{','.join(still)}, or from elsewhere with --source FOLDER|ARCHIVE|URL.\n"
+            "notice: the embedded data set works without: "
+            "./run_cifar_train.py --dataset synthetic"
+        )
+
+
+def build(name, root, source, verify):
+    """Makes the TFRecords of one data set.
+
+    Args:
+      name: "cifar-10" or "cifar-100".
+      root: data folder; the records become root/NAME.
+      source: base URL, local folder or local archive.
+      verify: whether an archive's SHA-256 must be the published one.
+
+    Raises:
+      DataError: not found, not reachable, wrong checksum or damaged.
+    """
+    archive, path = _locate(name, root, source)
+    if path.is_file():
+        _verify(archive, path, verify)
+    elif verify:
+        print(f"{name}: {path} is extracted, so that no published checksum applies", flush=True)
+    print(f"{name}: reading {path}", flush=True)
+    write_records(read_archive(archive, path), root / name)
+
+
+def _locate(name, root, source):
+    """(Archive, local path) of a data set's archive, fetched if need be."""
+    if "://" in source:
+        return _fetched(name, root, source)
+    path = pathlib.Path(source)
+    if path.is_dir():
+        found = find_archive(path, name)
+        if found is None:
+            wanted = " or ".join(a.file_name for a in archives_of(name))
+            raise DataError(f"{name} is not in {source}: it should have {wanted}")
+        return found
+    if not path.exists():
+        raise DataError(f"--source {source} does not exist: give a folder, an archive or a URL")
+    for archive in archives_of(name):
+        if path.name == archive.file_name:
+            return archive, path
+    wanted = " or ".join(a.file_name for a in archives_of(name))
+    raise DataError(
+        f"--source {source} is no archive of {name}: it should be named {wanted}. "
+        f"Name the data set it holds with --datasets"
+    )
+
+
+def _fetched(name, root, source):
+    folder = root / DOWNLOADS
+    for archive in archives_of(name):
+        if (folder / archive.file_name).is_file():
+            return archive, folder / archive.file_name
+    for archive in archives_of(name):
+        try:
+            fetch(f"{source.rstrip('/')}/{archive.file_name}", folder / archive.file_name)
+            return archive, folder / archive.file_name
+        except NotThereError as error:
+            refusal = error
+    raise DataError(f"{refusal}. Give another place with --source")
+
+
+def _verify(archive, path, verify):
+    if not verify:
+        print(f"{archive.dataset}: checksum of {path.name} not verified", flush=True)
+        return
+    found = sha256(path)
+    if found != archive.sha256:
+        raise DataError(
+            f"{path} has SHA-256 {found}, but the published one is {archive.sha256}. "
+            "Remove it and fetch it again, or, if you trust it, pass --no-verify-checksum"
+        )
+
+
+if __name__ == "__main__":
+    define_flags()
+    cli.run(main)
