@@ -1,4 +1,7 @@
-"""What every script does around its main function."""
+"""What every script does around its main function.
+
+Import this before anything that imports TensorFlow: it loads TensorFlow quietly.
+"""
 
 import contextlib
 import importlib
@@ -11,6 +14,29 @@ from absl import flags
 from resnet.errors import UsageError, UserError, exit_with
 
 
+@contextlib.contextmanager
+def _stderr_kept_back():
+    """Keeps back what native libraries print on stderr, unless something fails."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as chatter:
+        os.dup2(chatter.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            chatter.seek(0)
+            os.write(kept, chatter.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+with _stderr_kept_back():
+    importlib.import_module("tensorflow").constant(0)  # makes it look for its devices too
+
+
 def run(main):
     """Parses flags and runs `main()`; errors that a user can mend end in one line.
 
@@ -20,8 +46,6 @@ def run(main):
         extra = _parse_flags()[1:]
         if extra:
             raise UsageError(f"unexpected argument {extra[0]!r}: flags start with --; see --help")
-        with _quiet_start():
-            importlib.import_module("tensorflow").constant(0)
         code = main()
     except UserError as error:
         exit_with(error)
@@ -39,22 +63,3 @@ def _parse_flags():
         return flags.FLAGS(sys.argv)
     except flags.Error as error:
         raise UsageError(f"{error}. See --help") from None
-
-
-@contextlib.contextmanager
-def _quiet_start():
-    """Keeps back what the native libraries print while they load, unless they fail."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with tempfile.TemporaryFile() as chatter:
-        os.dup2(chatter.fileno(), 2)
-        try:
-            yield
-        except BaseException:
-            chatter.seek(0)
-            os.write(kept, chatter.read())
-            raise
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
