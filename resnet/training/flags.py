@@ -70,9 +70,7 @@ def resolve_config(default_model, num_classes):
         config = config_from_json(fields)
     else:
         config = config_from_json(fields, get_config(FLAGS.model or default_model))
-    overrides = {
-        field: FLAGS[flag].value for field, flag in OVERRIDES.items() if FLAGS[flag].present
-    }
+    overrides = {name: FLAGS[name].value for name in OVERRIDES if FLAGS[name].present}
     dataset = FLAGS.dataset or run.get("dataset") or FLAGS["dataset"].parser.enum_values[0]
     overrides["num_classes"] = num_classes(dataset)
     return dataclasses.replace(config, **overrides), run | {"dataset": dataset}
