@@ -49,6 +49,13 @@ def run(main):
         code = main()
     except UserError as error:
         exit_with(error)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        exit_with(UserError(f"{where}{error.strerror or error}"))
+    except KeyboardInterrupt:
+        error = UserError("interrupted; what was saved before is complete")
+        error.exit_code = 130
+        exit_with(error)
     sys.exit(code)
 
 

@@ -9,8 +9,8 @@ class UserError(Exception):
     exit_code = 1
 
 
-class UsageError(UserError):
-    """As UserError, for flags and configs; exit code 2."""
+class UsageError(UserError, ValueError):
+    """As UserError, for flags, configs and arguments; exit code 2."""
 
     exit_code = 2
 

@@ -8,7 +8,7 @@ import pathlib
 from resnet.errors import UsageError
 
 
-class ConfigError(UsageError, ValueError):
+class ConfigError(UsageError):
     """A config that does not exist or does not make sense; says which, and what would."""
 
 

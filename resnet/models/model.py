@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+from resnet.errors import UsageError
 from resnet.models.layers import MOVING_AVERAGE_DECAY
 from resnet.models.parameters import Parameter, prefixed, under
 from resnet.models.residual import BOTTLENECK_FACTOR, Residual, Shortcut
@@ -43,19 +44,19 @@ class Model(tf.Module):
           seed: of the initial weights; default config.seed.
 
         Raises:
-          ValueError: unknown choice, or one that does not fit the family.
+          UsageError (a ValueError): unknown choice, or one that does not fit the family.
         """
         super().__init__(name=config.name.replace("-", "_"))
         is_revnet = config.family == "revnet"
         backprop = backprop or ("reversible" if is_revnet else "stored")
         exact = is_revnet if exact is None else exact
         if backprop not in BACKPROPS:
-            raise ValueError(f"unknown backprop {backprop!r}: choose one of {', '.join(BACKPROPS)}")
+            raise UsageError(f"unknown backprop {backprop!r}: choose one of {', '.join(BACKPROPS)}")
         if dtype not in DTYPES:
-            raise ValueError(f"unknown dtype {dtype!r}: choose one of {', '.join(DTYPES)}")
+            raise UsageError(f"unknown dtype {dtype!r}: choose one of {', '.join(DTYPES)}")
         if not is_revnet and (backprop == "reversible" or exact):
             asked = 'backprop "reversible"' if backprop == "reversible" else "exact mode"
-            raise ValueError(
+            raise UsageError(
                 f"{asked} needs a RevNet, and {config.name} is a ResNet: its units have no "
                 'inverse. Use backprop "stored" or "checkpoint" without exact mode, or a RevNet'
             )
@@ -190,7 +191,7 @@ class Model(tf.Module):
         """Assigns {public name: array}; every name and shape must be the model's.
 
         Raises:
-          ValueError: missing or extra names, or a wrong shape; nothing is assigned.
+          UsageError (a ValueError): missing or extra names, or a wrong shape; nothing is assigned.
         """
         self.assign_public(self.variables_by_storage_name, weights)
 
@@ -198,12 +199,12 @@ class Model(tf.Module):
         """Assigns {public name: array} to {storage name: variable}, all or nothing.
 
         Raises:
-          ValueError: as `set_weights`.
+          UsageError (a ValueError): as `set_weights`.
         """
         wanted = {p: self._parameters[n].shape for n in variables for p in self._public_names[n]}
         missing, extra = sorted(wanted.keys() - values), sorted(values.keys() - wanted)
         if missing or extra:
-            raise ValueError(
+            raise UsageError(
                 f"the weights do not fit {self.config.name}: "
                 + "; ".join(
                     f"{len(names)} {what}, such as {', '.join(names[:3])}"
@@ -213,7 +214,7 @@ class Model(tf.Module):
             )
         for name, shape in wanted.items():
             if tuple(values[name].shape) != shape:
-                raise ValueError(
+                raise UsageError(
                     f"the weights do not fit {self.config.name}: {name} has shape "
                     f"{tuple(values[name].shape)}, but must have {shape}"
                 )
@@ -345,7 +346,7 @@ class Model(tf.Module):
         size = self.config.image_size
         images = tf.convert_to_tensor(images)
         if not images.shape[1:].is_compatible_with([size, size, IMAGE_CHANNELS]):
-            raise ValueError(
+            raise UsageError(
                 f"images have shape {tuple(images.shape)}, but {self.config.name} takes "
                 f"(N, {size}, {size}, {IMAGE_CHANNELS})"
             )

@@ -47,7 +47,7 @@ def after(dependencies, tensors):
     if _compiling_with_xla.get():
         from tensorflow.compiler.tf2xla.python import xla
 
-        held = xla.optimization_barrier(dependencies + flat)[len(dependencies) :]
+        held = xla.optimization_barrier(*dependencies, *flat)[len(dependencies) :]
     else:
         with tf.control_dependencies(dependencies):
             held = [tf.identity(t) for t in flat]

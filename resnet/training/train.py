@@ -108,8 +108,7 @@ def train_and_evaluate(experiment, dataset, devices, jit, command, resume, max_n
     with stop_requests() as stop, progress:
         for images, labels in steps.strategy.experimental_distribute_dataset(batches):
             rate = config.learning_rate(step)
-            metrics = steps.train(images, labels, tf.constant(rate, tf.float32))
-            metrics = {name: float(value) for name, value in metrics.items()}
+            metrics = _train_step(steps, images, labels, rate, options)
             step += 1
             _require_finite(metrics["loss"], step, experiment, resume)
             interval.add(metrics)
@@ -138,6 +137,18 @@ def train_and_evaluate(experiment, dataset, devices, jit, command, resume, max_n
     logs.write("valid_acc", step, accuracy)
     logs.flush()
     return evaluate(dataset.test) if options.validation else accuracy
+
+
+def _train_step(steps, images, labels, rate, options):
+    """One update; the metrics as Python floats."""
+    try:
+        metrics = steps.train(images, labels, tf.constant(rate, tf.float32))
+        return {name: float(value) for name, value in metrics.items()}
+    except tf.errors.ResourceExhaustedError as error:
+        raise UserError(
+            f"out of memory with --backprop {options.backprop}: {error.message.splitlines()[0]}. "
+            "Lower --batch_size, or choose a --backprop that keeps less"
+        ) from None
 
 
 def _require_finite(loss, step, experiment, resume):

@@ -1,0 +1,239 @@
+"""The models: sizes, names, equality of the ways to backpropagate, errors."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import resnet
+from resnet.models.cost import multiply_adds
+from resnet.training.steps import keep_order_of_sums
+
+# Trainable parameters with the config's own number of classes.
+PARAMETERS = {
+    "resnet-32": 464_154,
+    "resnet-110": 1_727_962,
+    "resnet-164": 1_703_258,
+    "revnet-38": 464_890,
+    "revnet-110": 1_729_194,
+    "revnet-164": 1_748_778,
+    "resnet-test": 2_924,
+    "revnet-test": 23_098,
+    "revnet-btl-test": 28_698,
+    "resnet-50": 25_549_352,
+    "resnet-101": 44_541_480,
+    "resnet-152": 60_185_128,
+    "revnet-56": 27_553_128,
+    "revnet-104": 45_428_072,
+}
+
+
+def test_every_config_has_its_count():
+    assert set(PARAMETERS) == set(resnet.list_configs())
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_parameter_counts(name):
+    assert resnet.get_model(name).num_parameters == PARAMETERS[name]
+
+
+@pytest.fixture
+def sums_as_written():
+    keep_order_of_sums()
+    yield
+    tf.config.optimizer.set_experimental_options({"arithmetic_optimization": True})
+
+
+def batch(config, size):
+    rng = np.random.default_rng(1)
+    shape = [size, config.image_size, config.image_size, 3]
+    images = tf.constant(rng.standard_normal(shape, np.float32))
+    return images, tf.constant(rng.integers(0, config.num_classes, size, np.int32))
+
+
+def gradients(config, images, labels, **options):
+    model = resnet.get_model(config, **options)
+    loss, found = tf.function(model.loss_and_gradients, autograph=False)(images, labels)
+    return float(loss), {name: g.numpy() for name, g in found.items()}
+
+
+def relative_error(got, wanted):
+    """L2 over all gradients together."""
+    error = sum(np.sum((got[n].astype(np.float64) - wanted[n]) ** 2) for n in wanted)
+    return np.sqrt(error / sum(np.sum(wanted[n].astype(np.float64) ** 2) for n in wanted))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_exact_revnet_110_gradients_equal_stored_ones_to_the_bit(dtype, sums_as_written):
+    config = resnet.get_config("revnet-110")
+    images, labels = batch(config, 8)
+    stored_loss, stored = gradients(config, images, labels, dtype=dtype, backprop="stored")
+    loss, reversible = gradients(config, images, labels, dtype=dtype, backprop="reversible")
+    assert loss == stored_loss
+    for name in stored:
+        np.testing.assert_array_equal(reversible[name], stored[name], err_msg=name)
+    plain = [
+        gradients(config, images, labels, dtype=dtype, exact=False, backprop=backprop)[1]
+        for backprop in ("reversible", "stored")
+    ]
+    error = relative_error(*plain)
+    print(f"revnet-110 {dtype}: exact 0, plain {error:.2g} from stored")
+    # Without the grid the bits are lost: were this 0 too, the test would show nothing.
+    assert error > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "backprop"),
+    [
+        ("revnet-test", "reversible"),
+        ("revnet-btl-test", "reversible"),
+        ("revnet-btl-test", "checkpoint"),
+        ("resnet-test", "checkpoint"),
+    ],
+)
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_every_backprop_gives_the_same_bits(name, backprop, dtype, sums_as_written):
+    config = resnet.get_config(name)
+    images, labels = batch(config, 6)
+    wanted = gradients(config, images, labels, dtype=dtype, backprop="stored")
+    got = gradients(config, images, labels, dtype=dtype, backprop=backprop)
+    assert got[0] == wanted[0]
+    for gradient in wanted[1]:
+        np.testing.assert_array_equal(got[1][gradient], wanted[1][gradient], err_msg=gradient)
+
+
+def test_eager_and_compiled_agree():
+    config = resnet.get_config("revnet-btl-test")
+    images, labels = batch(config, 6)
+    _, compiled = gradients(config, images, labels)
+    loss, eager = resnet.get_model(config).loss_and_gradients(images, labels)
+    assert np.isfinite(loss)
+    # Kernels fused in a graph round differently.
+    assert relative_error({n: g.numpy() for n, g in eager.items()}, compiled) < 1e-5
+
+
+def test_xla_gradients_agree():
+    from resnet.reversible import xla_barriers
+
+    config = resnet.get_config("revnet-test")
+    images, labels = batch(config, 6)
+    _, wanted = gradients(config, images, labels)
+    model = resnet.get_model(config)
+
+    @tf.function(jit_compile=True, autograph=False)
+    def run(images, labels):
+        with xla_barriers():
+            return model.forward_and_backward(images, labels)["gradients"]
+
+    got = {n: g.numpy() for n, g in model.to_public(run(images, labels)).items()}
+    # The grid is 2.4e-4 wide: a last bit of F that differs may move a value by as much.
+    assert relative_error(got, wanted) < 1e-2
+
+
+def test_gradients_of_a_model_under_a_tape_of_the_users(sums_as_written):
+    config = resnet.get_config("revnet-test")
+    images, labels = batch(config, 6)
+    model = resnet.get_model(config)
+    with tf.GradientTape() as tape:
+        logits = model(images, training=True)
+        loss = tf.reduce_mean(
+            tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
+        )
+    variables = model.trainable_by_storage_name
+    found = model.to_public(tape.gradient(loss, variables))
+    _, wanted = resnet.get_model(config).loss_and_gradients(images, labels)
+    decay, weights = config.weight_decay, resnet.get_model(config).get_weights()
+    for name, parameter in model.parameters_by_name().items():
+        if not parameter.is_statistic:
+            undecayed = wanted[name] - decay * weights[name] * parameter.is_decayed
+            np.testing.assert_allclose(found[name], undecayed, atol=1e-6, err_msg=name)
+
+
+def test_moving_averages_move_once_and_by_a_hundredth():
+    config = resnet.get_config("revnet-test")
+    images, labels = batch(config, 6)
+    moved = []
+    for backprop in ("stored", "reversible", "checkpoint"):
+        model = resnet.get_model(config, backprop=backprop, exact=False)
+        model.loss_and_gradients(images, labels)
+        moved.append(model.get_weights())
+    for other in moved[1:]:
+        for name, value in moved[0].items():
+            np.testing.assert_allclose(other[name], value, rtol=1e-5, atol=1e-6, err_msg=name)
+    stem = tf.nn.conv2d(images, moved[0]["Model/init/init_conv/w"], 1, "SAME")
+    mean, variance = tf.nn.moments(stem, [0, 1, 2])
+    averages = {n: v for n, v in moved[0].items() if n.startswith("Model/init/init_bn/ema")}
+    np.testing.assert_allclose(averages["Model/init/init_bn/ema_mean"], 0.01 * mean, atol=1e-6)
+    expected = 1 + 0.01 * (variance - 1)
+    np.testing.assert_allclose(averages["Model/init/init_bn/ema_var"], expected, rtol=1e-5)
+
+
+def test_values_past_the_exact_range_are_counted():
+    config = resnet.get_config("revnet-test")
+    images, labels = batch(config, 6)
+    model = resnet.get_model(config)
+    assert int(model.forward_and_backward(images, labels)["past_exact_range"]) == 0
+    weights = model.get_weights()
+    name = "Model/unit_1_1/f/sub2/conv2/w"
+    model.set_weights(weights | {name: weights[name] * 1e4})
+    assert int(model.forward_and_backward(images, labels)["past_exact_range"]) > 0
+
+
+def test_stored_names_round_trip():
+    model = resnet.get_model("revnet-btl-test")
+    weights = {n: np.full(w.shape, i) for i, (n, w) in enumerate(model.get_weights().items())}
+    model.set_weights({n: w.astype(np.float32) for n, w in weights.items()})
+    for name, value in model.get_weights().items():
+        np.testing.assert_array_equal(value, weights[name])
+    values = {n: v.value() for n, v in model.variables_by_storage_name.items()}
+    again = model.to_storage(model.to_public(values))
+    for name, value in values.items():
+        np.testing.assert_array_equal(again[name], value)
+
+
+def test_initial_weights_depend_on_the_seed_alone():
+    one, same, other = (resnet.get_model("resnet-test", seed=s).get_weights() for s in (1, 1, 2))
+    name = "Model/unit_2_1/sub1/conv1/w"
+    np.testing.assert_array_equal(one[name], same[name])
+    assert not np.array_equal(one[name], other[name])
+
+
+def test_multiply_adds_of_a_published_model():
+    # He et al. 2015 give 3.8e9 for ResNet-50 with the stride on the first 1x1
+    # convolution; counted with everything, 3.86e9.
+    assert multiply_adds(resnet.get_model("resnet-50")) == pytest.approx(3.86e9, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"backprop": "none"}, "unknown backprop 'none': choose one of reversible"),
+        ({"dtype": "float16"}, "unknown dtype 'float16': choose one of float32, bfloat16"),
+        ({"exact": True}, "exact mode needs a RevNet, and resnet-test is a ResNet"),
+        ({"backprop": "reversible"}, 'backprop "reversible" needs a RevNet'),
+    ],
+)
+def test_errors_of_get_model(options, message):
+    with pytest.raises(ValueError, match=message):
+        resnet.get_model("resnet-test", **options)
+
+
+def test_errors_of_shapes_and_names():
+    model = resnet.get_model("resnet-test")
+    with pytest.raises(ValueError, match=r"images have shape \(1, 8, 8, 3\), but resnet-test"):
+        model(tf.zeros([1, 8, 8, 3]))
+    weights = model.get_weights()
+    weights["Model/logit/b"] = np.zeros(3, np.float32)
+    with pytest.raises(ValueError, match=r"Model/logit/b has shape \(3,\), but must have \(10,\)"):
+        model.set_weights(weights)
+    with pytest.raises(ValueError, match="unknown model 'resnet-51': did you mean 'resnet-50'"):
+        resnet.get_config("resnet-51")
+
+
+def test_a_stage_of_one_unit():
+    config = dataclasses.replace(resnet.get_config("revnet-test"), units=(1, 1))
+    images, labels = batch(config, 4)
+    stored = gradients(config, images, labels, backprop="stored", exact=False)[1]
+    reversible = gradients(config, images, labels, backprop="reversible", exact=False)[1]
+    assert relative_error(reversible, stored) < 1e-5

@@ -1,0 +1,66 @@
+"""Runs the project's scripts as a user does: as processes."""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
+
+# RevNet with three stages, small enough for some hundred steps in a few seconds.
+TINY = {
+    "name": "revnet-38",
+    "units": [2, 2, 2],
+    "stem_filters": 4,
+    "filters": [4, 8, 16],
+    "batch_size": 10,
+    "log_every": 1,
+    "evaluate_every": 1000,
+    "evaluation_batch_size": 500,
+}
+
+
+def write_config(folder, **changes):
+    """A JSON config of the tiny network in `folder`; returns its path."""
+    path = pathlib.Path(folder) / "tiny.json"
+    path.write_text(json.dumps(TINY | changes))
+    return path
+
+
+def command(script, *arguments):
+    """The command line of a script (NAME.py) or module, run by this Python."""
+    target = [str(REPOSITORY / script)] if script.endswith(".py") else ["-m", script]
+    return [sys.executable, *target, *map(str, arguments)]
+
+
+def run(script, *arguments, preexec_fn=None):
+    """Runs a script to its end; returns the completed process with its text output."""
+    return subprocess.run(
+        command(script, *arguments),
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=REPOSITORY,
+        preexec_fn=preexec_fn,
+        timeout=300,
+    )
+
+
+def start(script, *arguments):
+    """Starts a script; its output is a pipe of lines."""
+    return subprocess.Popen(
+        command(script, *arguments),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=REPOSITORY,
+    )
+
+
+def error_of(process):
+    """The one error line of a process that failed as a script should."""
+    assert process.returncode in (1, 2), (process.returncode, process.stdout, process.stderr)
+    assert "Traceback" not in process.stderr, process.stderr
+    errors = [line for line in process.stderr.splitlines() if "error: " in line]
+    assert len(errors) == 1, process.stderr
+    return errors[0].partition("error: ")[2]

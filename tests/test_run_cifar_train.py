@@ -1,0 +1,259 @@
+"""run_cifar_train.py as a process: training, restoring, stopping, and bad input."""
+
+import csv
+import json
+import random
+import resource
+import signal
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from processes import error_of, run, start, write_config
+from resnet.models.checkpoint_format import read_checkpoint
+
+SCRIPT = "run_cifar_train.py"
+
+
+def places(tmp_path):
+    return [f"--results={tmp_path}/results", f"--logs={tmp_path}/logs"]
+
+
+def train(tmp_path, experiment, *arguments, **changes):
+    config = write_config(tmp_path, **changes)
+    return run(
+        SCRIPT,
+        f"--config={config}",
+        "--dataset=synthetic",
+        f"--id={experiment}",
+        *places(tmp_path),
+        *arguments,
+    )
+
+
+def rows(path):
+    with open(path, newline="") as file:
+        return list(csv.reader(file))
+
+
+def assert_same_checkpoint(one, other):
+    one, other = read_checkpoint(one), read_checkpoint(other)
+    assert one.keys() == other.keys()
+    for name in one:
+        np.testing.assert_array_equal(one[name], other[name], err_msg=name)
+
+
+def test_a_run_and_what_it_leaves(tmp_path):
+    done = train(tmp_path, "a", "--max_num_steps=6", "--validation", save_every=4)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1].startswith("Final test accuracy = ")
+    float(done.stdout.splitlines()[-1].removeprefix("Final test accuracy = "))
+    results, logs = tmp_path / "results" / "a", tmp_path / "logs" / "a"
+    assert sorted(path.name for path in results.iterdir()) == [
+        "conf.json",
+        "mean_image.npy",
+        "model.ckpt-4.data-00000-of-00001",
+        "model.ckpt-4.index",
+        "model.ckpt-6.data-00000-of-00001",
+        "model.ckpt-6.index",
+    ]
+    conf = json.loads((results / "conf.json").read_text())
+    assert (conf["filters"], conf["run"]["validation"]) == ([4, 8, 16], True)
+    for name, column in {
+        "train_ce": "ce",
+        "train_acc": "acc",
+        "learn_rate": "lr",
+        "past_exact_range": "count",
+    }.items():
+        table = rows(logs / f"{name}.csv")
+        assert table[0] == ["step", "time", column]
+        assert [row[0] for row in table[1:]] == list("123456")
+    assert [row[0] for row in rows(logs / "valid_acc.csv")] == ["step", "6"]
+    assert SCRIPT in (logs / "cmd.txt").read_text()
+    assert "train_ce.csv,csv,train_ce" in (logs / "catalog").read_text()
+    tags = set()
+    for path in logs.glob("events.out.tfevents.*"):
+        for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
+            event = tf.compat.v1.Event.FromString(record)
+            tags |= {value.tag for value in event.summary.value}
+    assert tags == {"train_ce", "train_acc", "learn_rate", "past_exact_range", "valid_acc"}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_killed_and_restored_equals_uninterrupted_to_the_bit(tmp_path, dtype):
+    steps, save_every = 40, 6
+    arguments = [f"--max_num_steps={steps}", f"--dtype={dtype}"]
+    assert train(tmp_path, "whole", *arguments, save_every=save_every).returncode == 0
+    kill_at = random.randint(1, steps - 1)
+    config = write_config(tmp_path, save_every=save_every)
+    process = start(
+        SCRIPT,
+        f"--config={config}",
+        "--dataset=synthetic",
+        "--id=killed",
+        *places(tmp_path),
+        *arguments,
+    )
+    for line in process.stdout:
+        if line.startswith(f"step {kill_at}:"):
+            process.send_signal(signal.SIGKILL)
+            break
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    restored = run(
+        SCRIPT, "--restore", "--id=killed", *places(tmp_path), f"--max_num_steps={steps}"
+    )
+    assert restored.returncode == 0, restored.stderr
+    ends = [tmp_path / "results" / e / f"model.ckpt-{steps}" for e in ("whole", "killed")]
+    print(f"killed at step {kill_at}")
+    assert_same_checkpoint(*ends)
+    logged = [row[0] for row in rows(tmp_path / "logs" / "killed" / "train_ce.csv")[1:]]
+    assert logged == [str(step) for step in range(1, steps + 1)]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_and_names_the_command_to_continue(tmp_path, number):
+    config = write_config(tmp_path, save_every=1000)
+    process = start(
+        SCRIPT, f"--config={config}", "--dataset=synthetic", "--id=s", *places(tmp_path)
+    )
+    for line in process.stdout:
+        if line.startswith("step 3:"):
+            process.send_signal(number)
+            break
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    assert "Traceback" not in stderr
+    message = stderr[stderr.index("stopped at step") :]
+    assert "which is saved. Continue with: " in message
+    continued = message.partition("Continue with: ")[2].split()
+    assert continued[1:4] == ["--restore", "--id", "s"]
+    step = int(message.split()[3].rstrip(","))
+    after = run(SCRIPT, *continued[1:], f"--max_num_steps={step + 2}")
+    assert after.returncode == 0, after.stderr
+    assert f"model.ckpt-{step}" in after.stdout
+
+
+def test_dry_run_prints_the_plan_and_leaves_nothing(tmp_path):
+    done = run(SCRIPT, "--dry_run", "--model=revnet-110", "--dataset=cifar-100", *places(tmp_path))
+    assert done.returncode == 0, done.stderr
+    for part in ("1,740,804", "MB an image", "80,000 of 100 images", "cifar-100, 100 classes"):
+        assert part in done.stdout, done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+BAD_FLAGS = {
+    "--model=revnet-39": "unknown model 'revnet-39': did you mean 'revnet-38'?",
+    "--dataset=mnist": "value should be one of <cifar-10|cifar-100|synthetic>",
+    "--dtype=float16": "value should be one of <float32|bfloat16>",
+    "--backprop=magic": "value should be one of <reversible|stored|checkpoint>",
+    "--batch_size=0": "must be an integer equal to or greater than 1",
+    "--lerning_rate=1": "Unknown command line flag 'lerning_rate'",
+    "--num_gpu=7": "--num_gpu is 7, but TensorFlow sees 0",
+    "--config=nowhere.json": "config file 'nowhere.json' does not exist",
+    "--restore": "--restore needs --id",
+    "--id=a/b": "must be a plain name without slashes",
+    "--model=resnet-50": "resnet-50 takes 224x224 images",
+    "--model=resnet-32 --backprop=reversible": "needs a RevNet, and resnet-32 is a ResNet",
+    "--model=resnet-32 --exact": "exact mode needs a RevNet",
+    "--restore --id=gone": "no experiment 'gone'",
+    "--dataset=cifar-10 --data_folder=nowhere": "run ./setup.sh --datasets cifar-10",
+    "something": "unexpected argument 'something'",
+}
+
+
+@pytest.mark.parametrize("arguments", BAD_FLAGS)
+def test_bad_flags_end_in_one_clear_line(tmp_path, arguments):
+    done = run(SCRIPT, "--dataset=synthetic", *places(tmp_path), *arguments.split())
+    assert BAD_FLAGS[arguments] in error_of(done)
+    assert list(tmp_path.rglob("*")) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "is not valid JSON: line 1, column 2"),
+        ("[1]", "must hold a JSON object"),
+        ('{"nmae": "revnet-38"}', "unknown config field 'nmae': did you mean 'name'?"),
+        ('{"batch_size": "ten"}', "batch_size is 'ten', but must be a int"),
+        ('{"units": [1, 2]}', "filters is (32, 64, 112), but must be as long as units (2)"),
+        ('{"filters": [33, 64, 112]}', "must be even: a RevNet splits channels in halves"),
+        ('{"boundaries": [5]}', "boundaries is (5,), but must be a rising list of 2 steps"),
+        ('{"run": {"dtyp": "float32"}}', "unknown run option dtyp"),
+    ],
+)
+def test_bad_config_files_end_in_one_clear_line(tmp_path, content, message):
+    path = tmp_path / "bad.json"
+    path.write_text(content)
+    done = run(
+        SCRIPT, "--model=revnet-38", f"--config={path}", "--dataset=synthetic", *places(tmp_path)
+    )
+    assert message in error_of(done)
+
+
+def test_a_loss_that_is_not_finite_stops_before_it_is_saved(tmp_path):
+    done = train(
+        tmp_path,
+        "nan",
+        "--max_num_steps=30",
+        learning_rates=[0.1, 1e30],
+        boundaries=[4],
+        save_every=2,
+    )
+    assert "the loss became" in error_of(done)
+    assert "Lower learning_rates" in done.stderr
+    saved = sorted((tmp_path / "results" / "nan").glob("*.index"))
+    assert saved
+    for path in saved:
+        tensors = read_checkpoint(str(path).removesuffix(".index"))
+        assert all(np.isfinite(value).all() for value in tensors.values())
+
+
+def test_a_full_disk_keeps_what_was_saved(tmp_path):
+    assert train(tmp_path, "full", "--max_num_steps=2").returncode == 0
+    before = read_checkpoint(tmp_path / "results" / "full" / "model.ckpt-2")
+
+    def limit():
+        # A file can grow to 20,000 bytes: enough for logs, too little for a checkpoint.
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+
+    done = run(
+        SCRIPT,
+        "--restore",
+        "--id=full",
+        "--max_num_steps=4",
+        *places(tmp_path),
+        preexec_fn=limit,
+    )
+    assert "cannot write" in error_of(done)
+    names = {path.name for path in (tmp_path / "results" / "full").iterdir()}
+    assert not [name for name in names if "part" in name or "ckpt-4" in name]
+    after = read_checkpoint(tmp_path / "results" / "full" / "model.ckpt-2")
+    for name in before:
+        np.testing.assert_array_equal(before[name], after[name])
+
+
+def test_damaged_and_foreign_checkpoints(tmp_path):
+    assert train(tmp_path, "one", "--max_num_steps=2").returncode == 0
+    results = tmp_path / "results" / "one"
+    restore = [SCRIPT, "--restore", "--id=one", *places(tmp_path), "--max_num_steps=3"]
+
+    conf = json.loads((results / "conf.json").read_text())
+    (results / "conf.json").write_text(json.dumps(conf | {"filters": [4, 8, 32]}))
+    assert "is not one of revnet-38" in error_of(run(*restore))
+
+    (results / "conf.json").write_text(json.dumps(conf))
+    index = results / "model.ckpt-2.index"
+    index.write_bytes(index.read_bytes()[:100])
+    assert "cannot be read" in error_of(run(*restore))
+
+    (results / "conf.json").write_text("{")
+    assert "is not valid JSON" in error_of(run(*restore))
+
+
+def test_an_experiment_is_never_overwritten_or_changed_by_flags(tmp_path):
+    assert train(tmp_path, "kept", "--max_num_steps=1").returncode == 0
+    assert "exists in" in error_of(train(tmp_path, "kept", "--max_num_steps=1"))
+    changed = run(SCRIPT, "--restore", "--id=kept", "--batch_size=20", *places(tmp_path))
+    assert "--batch_size is 20, but kept was started with 10" in error_of(changed)
