@@ -52,7 +52,7 @@ def test_memory_is_freed():
         ("--units=3,x,3", "must be integers"),
         ("--units=3,3", "must be as long as units (2)"),
         ("--model=revnet-39", "unknown model 'revnet-39'"),
-        ("--steps=0", "must be an integer equal to or greater than 1"),
+        ("--steps=0", "flag --steps=0: 0 is not a positive integer"),
     ],
 )
 def test_bad_flags(arguments, message):

@@ -148,7 +148,7 @@ BAD_FLAGS = {
     "--dataset=mnist": "value should be one of <cifar-10|cifar-100|synthetic>",
     "--dtype=float16": "value should be one of <float32|bfloat16>",
     "--backprop=magic": "value should be one of <reversible|stored|checkpoint>",
-    "--batch_size=0": "must be an integer equal to or greater than 1",
+    "--batch_size=0": "flag --batch_size=0: 0 is not a positive integer",
     "--lerning_rate=1": "Unknown command line flag 'lerning_rate'",
     "--num_gpu=7": "--num_gpu is 7, but TensorFlow sees 0",
     "--config=nowhere.json": "config file 'nowhere.json' does not exist",

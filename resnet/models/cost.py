@@ -1,78 +1,115 @@
-"""What a model costs: multiply-adds, and the bytes of its activations."""
+"""What a network costs: multiply-adds, and the bytes that its activations take.
 
-from resnet.models.model import DTYPES
+The bytes are estimates from what each way to backpropagate keeps; the benchmark
+measures.
+"""
 
-STREAM_BYTES = 4  # a RevNet's residual stream is float32
+STREAM_BYTES = 4  # of a value in a RevNet's residual stream, float32
+IMAGE_BYTES = 4
 
 
-def _layers(model):
-    """Yields (stage, residual, pixels a side at its output), in order; stage from 0."""
-    config = model.config
-    side = _stem_side(config)
-    for s, stage in enumerate(model.stages):
+def _sides(config, stages):
+    """Pixels a side at each stage's output."""
+    side = -(-config.image_size // config.stem_stride)
+    side = -(-side // 2) if config.stem_max_pool else side
+    found = []
+    for stage in stages:
         for residual in stage.residuals():
             side = -(-side // residual.stride)
-            yield s, residual, side
-
-
-def _stem_side(config):
-    side = -(-config.image_size // config.stem_stride)
-    return -(-side // 2) if config.stem_max_pool else side
+        found.append(side)
+    return found
 
 
 def multiply_adds(model):
-    """Multiplications with addition of one image's forward pass; convolutions and the head."""
+    """Multiplications with addition of one image's forward pass, convolutions and head."""
     config = model.config
     side = -(-config.image_size // config.stem_stride)
     total = 3 * config.stem_filters * (side * config.stem_kernel) ** 2
-    for _, residual, side in _layers(model):
-        for kernel, _, in_channels, filters in residual.convolutions():
-            total += side * side * kernel * kernel * in_channels * filters
-    for stage, side in zip(model.stages, _stage_sides(model), strict=True):
+    for stage, side in zip(model.stages, _sides(config, model.stages), strict=True):
+        for residual in stage.residuals():
+            for kernel, _, in_channels, filters in residual.convolutions():
+                total += side * side * kernel * kernel * in_channels * filters
         for shortcut in stage.start_shortcuts():
             if shortcut.is_projected:
                 total += side * side * shortcut.in_channels * shortcut.filters
     return total + model.head.channels * config.num_classes
 
 
-def _stage_sides(model):
-    """Pixels a side at each stage's output."""
-    sides = {s: side for s, _, side in _layers(model)}
-    return [sides[s] for s in range(len(model.stages))]
+def _half_bytes(stage, side):
+    """Bytes of one half of a stage's stream, or all of it in a ResNet; per image."""
+    residual = stage.residuals()[-1]
+    size = STREAM_BYTES if stage.num_halves == 2 else residual.dtype.size
+    return side * side * residual.filters * size
+
+
+def _inside_bytes(stage, side):
+    """Bytes that the backward pass of one residual function needs of its inside."""
+    residual = stage.residuals()[-1]
+    inputs = [channels for _, _, channels, _ in residual.convolutions()]
+    # The input of every convolution, and of every batch norm but the first's, which
+    # is the stream itself unless it had to be converted.
+    values = sum(inputs) + sum(inputs[1:])
+    if residual.dtype.size < STREAM_BYTES and stage.num_halves == 2:
+        values += inputs[0]
+    return side * side * values * residual.dtype.size
+
+
+def _working_bytes(stage, side):
+    """Bytes alive while one residual function is walked back."""
+    residual = stage.residuals()[-1]
+    widest = max(filters for *_, filters in residual.convolutions())
+    gradients = 2 * side * side * widest * residual.dtype.size
+    # Both halves, their gradients and the value that is being subtracted.
+    stream = (2 * stage.num_halves + 1) * _half_bytes(stage, side)
+    return stream + _inside_bytes(stage, side) + gradients
+
+
+def _kept_unit_bytes(stage, side):
+    """Bytes of a unit whose activations are stored: its insides and its output."""
+    return stage.num_halves * (_inside_bytes(stage, side) + _half_bytes(stage, side))
+
+
+def _walk_bytes(config, stages):
+    """For each stage, bytes alive while it is walked back, nothing else stored."""
+    found, waiting = [], config.image_size**2 * 3 * IMAGE_BYTES
+    for stage, side in zip(stages, _sides(config, stages), strict=True):
+        found.append(waiting + _working_bytes(stage, side))
+        waiting += stage.num_halves * _half_bytes(stage, side)
+    return found
+
+
+def num_units_kept_free(config, stages):
+    """How many units at the network's end can be stored without raising the peak.
+
+    The backward pass peaks in the early stages, where images are large. When it
+    walks the last stage back, there is still room for some units' activations, and
+    units that are stored need not be recomputed. How deep the network is makes no
+    difference.
+
+    Args:
+      config: Config.
+      stages: the network's ReversibleStages.
+
+    Returns:
+      Number of units, at most those of equal shape in the last stage.
+    """
+    walk, last = _walk_bytes(config, stages), stages[-1]
+    room = max(walk) - walk[-1]
+    unit_bytes = _kept_unit_bytes(last, _sides(config, stages)[-1])
+    return min(last.num_others, int(room // unit_bytes))
 
 
 def activation_bytes(model):
-    """Predicted bytes of activations and their gradients per image at the peak of a step.
-
-    An estimate from what each backprop keeps: stored, every convolution's input and
-    output and the stream; checkpoint, every unit's input and one unit's inside;
-    reversible, each stage's output and one residual function's inside.
-    """
-    config = model.config
-    is_revnet = config.family == "revnet"
-    size = DTYPES[model.dtype].size
-    stream = STREAM_BYTES if is_revnet else size
-    halves = 2 if is_revnet else 1
-    image = config.image_size**2 * 3 * STREAM_BYTES
-    kept, inside, outputs = image, [], {}
-    for s, residual, side in _layers(model):
-        convolutions = residual.convolutions()
-        widths = [filters for *_, filters in convolutions]
-        # Of each convolution its input; of all but the last its output too.
-        values = convolutions[0][2] + 2 * sum(widths[:-1])
-        working = side * side * (values * size + 2 * max(widths) * size)
-        output = side * side * residual.filters * stream
-        inside.append(working + (2 * halves + 1) * output)
-        outputs[s] = output * halves
-        if model.backprop == "stored":
-            kept += side * side * values * size + output
-        elif model.backprop == "checkpoint":
-            kept += output
+    """Predicted bytes of activations and their gradients per image at a step's peak."""
+    config, stages = model.config, model.stages
     if model.backprop == "reversible":
-        # While a stage's units are walked back, the outputs of earlier stages wait.
-        firsts = {}
-        for (s, _, _), bytes_inside in zip(_layers(model), inside, strict=True):
-            firsts[s] = max(firsts.get(s, 0), bytes_inside)
-        waiting = [image + sum(outputs[e] for e in range(s)) for s in firsts]
-        return max(w + firsts[s] for s, w in zip(firsts, waiting, strict=True))
-    return kept + (max(inside) if model.backprop == "checkpoint" else 0)
+        return max(_walk_bytes(config, stages))
+    kept, working = config.image_size**2 * 3 * IMAGE_BYTES, 0
+    for stage, side in zip(stages, _sides(config, stages), strict=True):
+        num_units = 1 + stage.num_others
+        if model.backprop == "stored":
+            kept += num_units * _kept_unit_bytes(stage, side)
+        else:
+            kept += num_units * stage.num_halves * _half_bytes(stage, side)
+            working = max(working, stage.num_halves * _working_bytes(stage, side))
+    return kept + working

@@ -1,8 +1,11 @@
 """The model: variables, forward pass, loss and gradients."""
 
+import dataclasses
+
 import tensorflow as tf
 
 from resnet.errors import UsageError
+from resnet.models.cost import num_units_kept_free
 from resnet.models.layers import MOVING_AVERAGE_DECAY
 from resnet.models.parameters import Parameter, prefixed, under
 from resnet.models.residual import BOTTLENECK_FACTOR, Residual, Shortcut
@@ -94,6 +97,9 @@ class Model(tf.Module):
             build = self._reversible_stage if is_revnet else self._residual_stage
             self.stages.append(build(start, other, units - 1))
             channels = filters
+        if self.backprop == "reversible":
+            num_kept = num_units_kept_free(config, self.stages)
+            self.stages[-1] = dataclasses.replace(self.stages[-1], num_kept=num_kept)
         self.head = Head(channels * halves, config.num_classes)
 
     def _residual_stage(self, start, other, num_others):

@@ -30,6 +30,8 @@ def unstack(params, num_units):
 class ResidualStage:
     """A ResNet's stage."""
 
+    num_halves = 1  # parts that the channels are split in
+
     start: ResidualUnit
     unit: ResidualUnit  # the form of the others
     num_others: int
@@ -71,12 +73,15 @@ class ResidualStage:
 class ReversibleStage:
     """A RevNet's stage; a unit adds F to one half of the channels and G to the other."""
 
+    num_halves = 2
+
     start_f: Residual
     residual: Residual  # the form of every other F and G
     shortcuts: tuple  # of the first unit's halves
     num_others: int
     backprop: str
     exact: bool
+    num_kept: int = 0  # units at its end that "reversible" stores all the same
 
     def residuals(self):
         """Every Residual of the stage, in order."""
@@ -128,6 +133,7 @@ class ReversibleStage:
             [start_params] + [(under("f", p), under("g", p)) for p in others],
             x,
             self.backprop,
+            self.num_kept,
         )
         first, *others = [prefixed("f", f) | prefixed("g", g) for f, g in aux]
         return y, prefixed("start", first) | prefixed("units", stack(others))

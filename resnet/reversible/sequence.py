@@ -7,7 +7,7 @@ from resnet.reversible.gradients import recompute
 BACKPROPS = ("reversible", "stored", "checkpoint")
 
 
-def run_sequence(units, params, x, backprop="reversible"):
+def run_sequence(units, params, x, backprop="reversible", num_kept=0):
     """Applies couplings one after the other.
 
     Args:
@@ -20,6 +20,8 @@ def run_sequence(units, params, x, backprop="reversible"):
         rest is inverted unit by unit, so that memory does not grow with n.
         "checkpoint": every unit's input. "stored": everything, the framework's
         own way.
+      num_kept: with "reversible", how many units at the end are stored all the
+        same: memory for time, where there is room.
 
     Returns:
       (y, aux): the pair (y1, y2) and a list of n aux nests.
@@ -36,12 +38,16 @@ def run_sequence(units, params, x, backprop="reversible"):
                     f"unit {i} ({type(unit).__name__}) has no inverse: only a sequence's first "
                     "unit may lack one. Start a new sequence there"
                 )
-        return _run_reversible(units, params, x)
+        cut = len(units) - min(num_kept, len(units))
+        x, aux = _run_reversible(units[:cut], params[:cut], x) if cut else (x, [])
+    else:
+        cut, aux = 0, []
     keep = recompute if backprop == "checkpoint" else lambda function: function
-    y, aux = _run_forward([keep(unit.forward) for unit in units], params, x)
+    functions = [keep(unit.forward) for unit in units[cut:]]
+    y, more_aux = _run_forward(functions, params[cut:], x)
     # Gradients from outside are summed at the identities, before those from inside
-    # are added: the same order of additions, hence the same bits, as "reversible".
-    return tuple(tf.identity(half) for half in y), aux
+    # are added: the same order of additions, hence the same bits, whatever is stored.
+    return tuple(tf.identity(half) for half in y), aux + more_aux
 
 
 def _run_forward(functions, params, x):

@@ -48,11 +48,11 @@ def make(dtype, exact=False, transition=False):
     return units, params, x
 
 
-def loss_and_gradients(units, params, x, backprop, compiled):
+def loss_and_gradients(units, params, x, backprop, compiled, num_kept=0):
     def run():
         with tf.GradientTape() as tape:
             tape.watch((params, x))
-            (y1, y2), aux = run_sequence(units, params, x, backprop)
+            (y1, y2), aux = run_sequence(units, params, x, backprop, num_kept)
             loss = tf.reduce_sum(y1 * y1) + tf.reduce_sum(tf.sin(y2) * y1)
         return loss, tape.gradient(loss, (params, x)), aux
 
@@ -106,6 +106,8 @@ def sums_as_written():
 def test_exact_gradients_equal_stored_ones_to_the_bit(transition, compiled, sums_as_written):
     units, params, x = make(tf.float32, exact=True, transition=transition)
     results = [loss_and_gradients(units, params, x, b, compiled)[1] for b in BACKPROPS]
+    for num_kept in (1, 2, UNITS + 1):
+        results.append(loss_and_gradients(units, params, x, "reversible", compiled, num_kept)[1])
     for other in results[1:]:
         for a, b in zip(tf.nest.flatten(results[0]), tf.nest.flatten(other), strict=True):
             np.testing.assert_array_equal(a, b)
