@@ -11,7 +11,9 @@ peak between two batch sizes, each in a process of its own.
 import dataclasses
 import json
 import os
+import pathlib
 import platform
+import re
 import resource
 import statistics
 import subprocess
@@ -22,7 +24,13 @@ import numpy as np
 from absl import flags
 
 from resnet import cli
+from resnet.configs import get_config
 from resnet.errors import UsageError, UserError
+from resnet.models import DTYPES, get_model
+from resnet.reversible import BACKPROPS
+from resnet.training.flags import resolve_devices, resolve_jit
+from resnet.training.optimizer import Momentum
+from resnet.training.steps import Steps
 
 FLAGS = flags.FLAGS
 LEARNING_RATE = 0.01
@@ -33,10 +41,8 @@ def define_flags():
     flags.DEFINE_string("model", "revnet-38", "Named config.")
     flags.DEFINE_list("units", None, "Units of each stage instead of the config's, such as 3,3,3.")
     flags.DEFINE_integer("batch_size", 128, "Images a step.", lower_bound=1)
-    flags.DEFINE_enum("dtype", "float32", ["float32", "bfloat16"], "Type of the arithmetic.")
-    flags.DEFINE_enum(
-        "backprop", None, ["reversible", "stored", "checkpoint"], "Default: the family's."
-    )
+    flags.DEFINE_enum("dtype", "float32", list(DTYPES), "Type of the arithmetic.")
+    flags.DEFINE_enum("backprop", None, BACKPROPS, "Default: the family's.")
     flags.DEFINE_boolean("exact", None, "Exact residual stream (default for RevNets).")
     flags.DEFINE_enum("jit", "auto", ["auto", "on", "off"], "XLA; auto: on GPUs only.")
     flags.DEFINE_integer("steps", 5, "Steps that are timed, after the first.", lower_bound=1)
@@ -46,17 +52,18 @@ def define_flags():
 
 def main():
     """Prints one JSON line."""
+    config = _config()
     if FLAGS.in_process:
-        print(json.dumps(_measure()))
+        print(json.dumps(_measure(config)))
         return
+    sizes = _integers("memory_slope") if FLAGS.memory_slope else None
+    if sizes and (len(sizes) != 2 or not 0 < sizes[0] < sizes[1]):
+        raise UsageError(
+            f"--memory_slope is {','.join(FLAGS.memory_slope)!r}, but must be two rising "
+            "batch sizes, such as 64,256"
+        )
     result = _in_fresh_process(FLAGS.batch_size)
-    if FLAGS.memory_slope:
-        sizes = _integers("memory_slope")
-        if len(sizes) != 2 or not 0 < sizes[0] < sizes[1]:
-            raise UsageError(
-                f"--memory_slope is {','.join(FLAGS.memory_slope)!r}, but must be two rising "
-                "batch sizes, such as 64,256"
-            )
+    if sizes:
         peaks = [_in_fresh_process(size)[_memory_field(result)] for size in sizes]
         result["mb_per_image"] = round((peaks[1] - peaks[0]) / (sizes[1] - sizes[0]), 3)
         result["memory_slope"] = dict(zip(map(str, sizes), peaks, strict=True))
@@ -89,18 +96,14 @@ def _in_fresh_process(batch_size):
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def _measure():
-    import tensorflow as tf
-
-    from resnet.configs import get_config
-    from resnet.models import get_model
-    from resnet.training.flags import resolve_devices, resolve_jit
-    from resnet.training.optimizer import Momentum
-    from resnet.training.steps import Steps
-
+def _config():
     config = get_config(FLAGS.model)
-    if FLAGS.units:
-        config = dataclasses.replace(config, units=_integers("units"))
+    return dataclasses.replace(config, units=_integers("units")) if FLAGS.units else config
+
+
+def _measure(config):
+    import tensorflow as tf  # here, so that cli has loaded it quietly before
+
     devices = resolve_devices(None, FLAGS.batch_size)
     jit = resolve_jit(FLAGS.jit, devices)
     model = get_model(config, FLAGS.backprop, FLAGS.dtype, FLAGS.exact)
@@ -117,7 +120,7 @@ def _measure():
         loss = float(steps.train(images, labels, rate)["loss"])  # waits for the device
         return time.perf_counter() - start, loss
 
-    before = _peak_rss_mb()
+    before = _resident_mb("VmRSS")
     first, _ = timed_step()
     seconds, losses = zip(*(timed_step() for _ in range(FLAGS.steps)), strict=True)
     median = statistics.median(seconds)
@@ -136,7 +139,7 @@ def _measure():
         "steps": FLAGS.steps,
         "first_step_seconds": round(first, 2),
         "build_seconds": round(first - median, 2),
-        "peak_rss_mb": round(_peak_rss_mb() - before, 1),
+        "peak_rss_mb": round(_resident_mb("VmHWM") - before, 1),
         "parameters": model.num_parameters,
         "loss": losses[-1],
         "threads": os.cpu_count(),
@@ -148,13 +151,22 @@ def _measure():
     }
     if "gpu" in devices[0]:
         peak = tf.config.experimental.get_memory_info("GPU:0")["peak"]
-        result["peak_device_mb"] = round(peak / 1e6, 1)
+        result["peak_device_mb"] = round(peak / 2**20, 1)
     return result
 
 
-def _peak_rss_mb():
-    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return kilobytes / 1024 if sys.platform != "darwin" else kilobytes / 1024**2
+def _resident_mb(field):
+    """This process's resident size now (VmRSS) or at its peak (VmHWM), MB of 2^20 bytes.
+
+    getrusage will not do where there is /proc: a new process inherits the peak of the
+    one that started it.
+    """
+    try:
+        status = pathlib.Path("/proc/self/status").read_text()
+        return int(re.search(rf"{field}:\s+(\d+) kB", status)[1]) / 1024
+    except OSError:
+        bytes_per_unit = 1 if sys.platform == "darwin" else 1024
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * bytes_per_unit / 2**20
 
 
 if __name__ == "__main__":

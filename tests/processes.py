@@ -33,7 +33,7 @@ def command(script, *arguments):
     return [sys.executable, *target, *map(str, arguments)]
 
 
-def run(script, *arguments, preexec_fn=None):
+def run(script, *arguments, preexec_fn=None, timeout=300):
     """Runs a script to its end; returns the completed process with its text output."""
     return subprocess.run(
         command(script, *arguments),
@@ -42,7 +42,7 @@ def run(script, *arguments, preexec_fn=None):
         check=False,
         cwd=REPOSITORY,
         preexec_fn=preexec_fn,
-        timeout=300,
+        timeout=timeout,
     )
 
 
