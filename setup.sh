@@ -8,7 +8,7 @@ set -euo pipefail
 DATA_ROOT="${DATA_ROOT:-./data}"        # data sets
 LOGS_DIR="${LOGS_DIR:-./logs/public}"   # CSV logs and TensorBoard events
 SAVE_DIR="${SAVE_DIR:-./results}"       # checkpoints
-VENV="${VENV:-./.venv}"                 # Python environment
+VENV="${VENV:-./.venv}"                 # Python environment; scripts look for ./.venv
 PYTHON="${PYTHON:-python3}"             # Python >= 3.10 that makes it
 
 usage() {
@@ -28,8 +28,8 @@ folders, fetches CIFAR-10 and CIFAR-100, verifies them and writes TFRecords.
   --dev                  also install what tests need
   --help                 this text
 
-When data sets are named with --datasets and cannot be fetched, the exit code is
-1. Without, the rest is set up all the same, and the exit code is 0.
+When data sets are named with --datasets and their source cannot be reached, the
+exit code is 1. Without, the rest is set up all the same, and the exit code is 0.
 EOF
 }
 
@@ -38,63 +38,87 @@ fail() {
   exit 2
 }
 
-datasets=cifar-10,cifar-100
+# A path given as a flag is relative to where the command is run.
+absolute() {
+  case "$1" in
+    /*) echo "$1" ;;
+    *) echo "$PWD/$1" ;;
+  esac
+}
+
 dev=false
 build_flags=(--if_reachable)
 while (($#)); do
-  flag="${1%%=*}"
-  case "$1" in
-    --datasets=*|--source=*|--data_root=*|--logs_dir=*|--save_dir=*) value="${1#*=}" ;;
+  flag="$1"
+  case "$flag" in
+    --datasets=*|--source=*|--data_root=*|--logs_dir=*|--save_dir=*)
+      value="${flag#*=}"
+      flag="${flag%%=*}"
+      [[ -n "$value" ]] || fail "$flag needs a value: see ./setup.sh --help"
+      ;;
     --datasets|--source|--data_root|--logs_dir|--save_dir)
-      (($# > 1)) || fail "$1 needs a value: see ./setup.sh --help"
+      [[ -n "${2:-}" && "${2:-}" != --* ]] || fail "$flag needs a value: see ./setup.sh --help"
       value="$2"
       shift
       ;;
   esac
   case "$flag" in
-    --datasets) datasets="$value"; named=true ;;
+    --datasets)
+      for name in ${value//,/ }; do
+        case "$name" in
+          cifar-10|cifar-100|none) ;;
+          *) fail "unknown data set '$name' in --datasets: choose from cifar-10, cifar-100, none" ;;
+        esac
+      done
+      build_flags+=(--noif_reachable --datasets "$value")
+      ;;
     --source)
-      [[ ! -e "$value" ]] || value="$(realpath "$value")"
+      [[ "$value" == *://* ]] || value="$(absolute "$value")"
       build_flags+=(--source "$value")
       ;;
     --no-verify-checksum) build_flags+=(--noverify_checksum) ;;
-    --data_root) DATA_ROOT="$value" ;;
-    --logs_dir) LOGS_DIR="$value" ;;
-    --save_dir) SAVE_DIR="$value" ;;
+    --data_root) DATA_ROOT="$(absolute "$value")" ;;
+    --logs_dir) LOGS_DIR="$(absolute "$value")" ;;
+    --save_dir) SAVE_DIR="$(absolute "$value")" ;;
     --dev) dev=true ;;
     --help|-h) usage; exit 0 ;;
     *) fail "unknown option $1: see ./setup.sh --help" ;;
   esac
   shift
 done
-[[ -z "${named:-}" ]] || build_flags+=(--noif_reachable)
 
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
 "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null ||
   fail "$PYTHON is not Python 3.10 or later: name one, PYTHON=python3.12 ./setup.sh"
 
-if [[ ! -x "$VENV/bin/python" ]]; then
+if ! "$VENV/bin/python" -m pip --version >/dev/null 2>&1; then
   echo "Making $VENV"
-  "$PYTHON" -m venv "$VENV" || fail "cannot make $VENV: is Python's venv module installed?"
+  if ! "$PYTHON" -m venv "$VENV"; then
+    fail "cannot make $VENV: install Python's venv module (Debian: apt install python3-venv)"
+  fi
 fi
 
 extras=cpu
-if command -v nvidia-smi >/dev/null && nvidia-smi -L 2>/dev/null | grep -q GPU; then
+if [[ "$(nvidia-smi -L 2>/dev/null || true)" == *GPU* ]]; then
   extras=gpu
 fi
-[[ $dev == false ]] || extras="$extras,dev"
-# Done before if a stamp says so that is newer than what it was made from.
-stamp="$VENV/installed-${extras//,/-}"
-if [[ ! -e "$stamp" || pyproject.toml -nt "$stamp" ]]; then
+# Stamps say what is installed; one that is older than pyproject.toml does not count.
+is_installed() {
+  [[ -e "$VENV/installed-$1" && ! pyproject.toml -nt "$VENV/installed-$1" ]]
+}
+if [[ $dev == true ]]; then
+  extras="$extras,dev"
+fi
+if ! is_installed "$extras" && ! is_installed "$extras,dev"; then
   echo "Installing the packages of [$extras]"
   "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check -e ".[$extras]"
-  touch "$stamp"
+  touch "$VENV/installed-$extras"
 fi
 
 mkdir -p "$DATA_ROOT" "$LOGS_DIR" "$SAVE_DIR"
 
 "$VENV/bin/python" -m resnet.data.build_cifar \
-  --datasets "$datasets" --data_root "$DATA_ROOT" "${build_flags[@]}"
+  --data_root "$DATA_ROOT" "${build_flags[@]}"
 
 echo "Set up. Train with: ./run_cifar_train.py --dataset synthetic --model revnet-38"

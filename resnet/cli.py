@@ -52,6 +52,8 @@ def run(main):
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         exit_with(UserError(f"{where}{error.strerror or error}"))
+    except sys.modules["tensorflow"].errors.OpError as error:
+        exit_with(UserError(error.message.split("\n")[0]))
     except KeyboardInterrupt:
         error = UserError("interrupted; what was saved before is complete")
         error.exit_code = 130
@@ -64,7 +66,7 @@ def _parse_flags():
     if any(a in ("-h", "--help", "-help", "--helpshort", "-?") for a in sys.argv[1:]):
         module = sys.modules["__main__"]
         print((module.__doc__ or "").strip(), "\n\nflags:")
-        print(flags.FLAGS.main_module_help())
+        print(flags.FLAGS.get_help(include_special_flags=False))
         sys.exit(0)
     try:
         return flags.FLAGS(sys.argv)

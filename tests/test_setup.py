@@ -3,6 +3,7 @@
 import functools
 import http.server
 import os
+import pathlib
 import subprocess
 import sys
 import threading
@@ -37,7 +38,7 @@ def site(tmp_path):
 def setup(tmp_path, *arguments):
     """Runs setup.sh in this environment, with folders of its own."""
     python = sys.prefix if sys.prefix != sys.base_prefix else str(tmp_path / "no-such-venv")
-    if not os.path.exists(os.path.join(python, "installed-cpu-dev")):
+    if not list(pathlib.Path(python).glob("installed-*,dev")):
         pytest.skip("setup.sh --dev did not make this environment; it would install packages")
     return subprocess.run(
         [
@@ -128,6 +129,9 @@ def test_a_download_cut_short_does_not_count(tmp_path):
         (["--dataset"], "unknown option --dataset"),
         (["--datasets"], "--datasets needs a value"),
         (["--datasets=mnist"], "unknown data set 'mnist' in --datasets"),
+        (["--datasets="], "--datasets needs a value"),
+        (["--source", "--dev"], "--source needs a value"),
+        (["--dev=false"], "unknown option --dev=false"),
         (["--source=/nowhere", "--datasets=cifar-10"], "--source /nowhere does not exist"),
     ],
 )

@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 import json
+import math
 import pathlib
 
 from resnet.errors import UsageError
@@ -71,7 +72,10 @@ def _typed(name, field, value):
         return float(value)
     if isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
         return value
-    raise ConfigError(f"config {name}: {field.name} is {value!r}, but must be a {kind.__name__}")
+    wanted = {int: "an integer", float: "a number", bool: "true or false", str: "a text"}
+    raise ConfigError(
+        f"config {name}: {field.name} is {value!r}, but must be {wanted.get(kind, 'a list')}"
+    )
 
 
 def _validate(config):
@@ -92,20 +96,34 @@ def _validate(config):
                   "evaluation_batch_size"):  # fmt: skip
         require(getattr(config, field) >= 1, field, "1 or more")
     require(config.num_steps >= 0, "num_steps", "0 or more")
-    require(config.seed >= 0, "seed", "0 or more")
+    require(0 <= config.seed < 2**31, "seed", "in [0, 2^31)")
     require(config.weight_decay >= 0, "weight_decay", "0 or more")
     require(0 <= config.momentum < 1, "momentum", "in [0, 1)")
     for field in ("filters", "units", "strides"):
         require(all_of(getattr(config, field), int, 1), field, "a list of integers of 1 or more")
         require(len(getattr(config, field)) == len(config.units), field,
                 f"as long as units ({len(config.units)})")  # fmt: skip
-    require(all_of(config.learning_rates, int | float, 0), "learning_rates", "a list of numbers")
     require(
-        len(config.boundaries) == len(config.learning_rates) - 1
+        all_of(config.learning_rates, int | float, 0)
+        and all(math.isfinite(rate) for rate in config.learning_rates),
+        "learning_rates",
+        "a list of numbers of 0 or more",
+    )
+    require(
+        (not config.boundaries or all_of(config.boundaries, int, 0))
+        and len(config.boundaries) == len(config.learning_rates) - 1
         and list(config.boundaries) == sorted(config.boundaries),
         "boundaries",
         f"a rising list of {len(config.learning_rates) - 1} steps, one fewer than learning_rates",
     )
+    if config.block == "basic":
+        # Their shortcuts pool and append channels: neither can round or take away.
+        channels = (config.stem_filters, *config.filters)
+        require(list(channels) == sorted(channels), "filters", "rising from stem_filters on")
+        side = -(-config.image_size // config.stem_stride)
+        for stride in config.strides:
+            require(side % stride == 0, "strides", f"divisors of the image's side, {side} there")
+            side //= stride
     if config.family == "revnet":
         for field in ("stem_filters", "filters"):
             value = getattr(config, field)
@@ -162,7 +180,8 @@ def config_from_json(content, base=None):
             hint = f"did you mean {close[0]!r}?" if close else f"fields: {', '.join(sorted(known))}"
             raise ConfigError(f"unknown config field {key!r}: {hint}")
     if base is None:
-        if set(content) >= known - {f.name for f in dataclasses.fields(Config) if _has_default(f)}:
+        required = known - {f.name for f in dataclasses.fields(Config) if _has_default(f)}
+        if content.keys() >= (required if content.get("name") not in _REGISTRY else known):
             return Config(**content)
         if "name" not in content:
             raise ConfigError('no model: give "name" in the config file, or --model')

@@ -152,11 +152,14 @@ def _read_members(archive, path):
 
 
 def _label_names(archive, content, path):
-    if archive.layout == "binary":
-        return tuple(line for line in content.decode("utf-8").split("\n") if line.strip())
-    meta = _unpickle(content, f"{path}: {archive.label_names}")
-    key = b"label_names" if archive.dataset == "cifar-10" else b"fine_label_names"
-    return tuple(name.decode("utf-8") for name in meta[key])
+    name = f"{path}: {archive.label_names}"
+    try:
+        if archive.layout == "binary":
+            return tuple(line for line in content.decode("utf-8").split("\n") if line.strip())
+        key = b"label_names" if archive.dataset == "cifar-10" else b"fine_label_names"
+        return tuple(label.decode("utf-8") for label in _unpickle(content, name)[key])
+    except (UnicodeDecodeError, KeyError, TypeError, AttributeError):
+        raise DataError(f"{name} holds no label names. Fetch the archive again") from None
 
 
 def _read_binary(archive, content, name):
@@ -177,7 +180,7 @@ def _read_python(archive, content, name):
         images, labels = np.asarray(batch[b"data"]), np.asarray(batch[labels])
     except (KeyError, TypeError):
         raise DataError(f"{name} holds no CIFAR batch. Fetch the archive again") from None
-    if images.dtype != np.uint8 or images.shape != (len(labels), IMAGE_BYTES):
+    if images.dtype != np.uint8 or images.shape != (labels.size, IMAGE_BYTES):
         raise DataError(f"{name} has images of shape {images.shape}. Fetch the archive again")
     return images, labels
 

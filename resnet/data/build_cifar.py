@@ -10,7 +10,7 @@ import pathlib
 from absl import flags
 
 from resnet import cli
-from resnet.data.archives import archives_of, find_archive, read_archive
+from resnet.data.archives import ARCHIVES, archives_of, find_archive, read_archive
 from resnet.data.cifar import DOWNLOADS
 from resnet.data.download import NotThereError, UnreachableError, fetch, sha256
 from resnet.data.records import has_records, write_records
@@ -39,7 +39,10 @@ def define_flags():
 
 def main():
     """Builds every data set asked for; returns the exit code."""
-    names = [name for name in FLAGS.datasets if name not in ("", "none")]
+    names = [name for name in FLAGS.datasets if name != "none"]
+    if not FLAGS["datasets"].present and pathlib.Path(FLAGS.source).is_file():
+        held = {a.dataset for a in ARCHIVES if a.file_name == pathlib.Path(FLAGS.source).name}
+        names = [name for name in names if name in held] or names
     for name in names:
         if name not in DATASETS:
             raise UsageError(
@@ -78,61 +81,65 @@ def build(name, root, source, verify):
     Raises:
       DataError: not found, not reachable, wrong checksum or damaged.
     """
-    archive, path = _locate(name, root, source)
-    if path.is_file():
-        _verify(archive, path, verify)
-    elif verify:
+    archive, path = _locate(name, root, source, verify)
+    if not verify:
+        print(f"{name}: checksum of {path.name} not verified", flush=True)
+    elif path.is_dir():
         print(f"{name}: {path} is extracted, so that no published checksum applies", flush=True)
     print(f"{name}: reading {path}", flush=True)
     write_records(read_archive(archive, path), root / name)
 
 
-def _locate(name, root, source):
-    """(Archive, local path) of a data set's archive, fetched if need be."""
+def _locate(name, root, source, verify):
+    """(Archive, local path) of a data set's archive, fetched if need be, verified."""
     if "://" in source:
-        return _fetched(name, root, source)
+        return _fetched(name, root, source, verify)
     path = pathlib.Path(source)
-    if path.is_dir():
-        found = find_archive(path, name)
-        if found is None:
-            wanted = " or ".join(a.file_name for a in archives_of(name))
-            raise DataError(f"{name} is not in {source}: it should have {wanted}")
-        return found
     if not path.exists():
         raise DataError(f"--source {source} does not exist: give a folder, an archive or a URL")
-    for archive in archives_of(name):
-        if path.name == archive.file_name:
-            return archive, path
-    wanted = " or ".join(a.file_name for a in archives_of(name))
-    raise DataError(
-        f"--source {source} is no archive of {name}: it should be named {wanted}. "
-        f"Name the data set it holds with --datasets"
-    )
+    wanted = " or ".join(archive.file_name for archive in archives_of(name))
+    if path.is_dir():
+        found = find_archive(path, name)
+    else:
+        found = next(((a, path) for a in archives_of(name) if path.name == a.file_name), None)
+    if found is None:
+        raise DataError(
+            f"{name} is not in --source {source}, which should be or hold {wanted}. "
+            "Give another place, or the data sets that it holds with --datasets"
+        )
+    archive, path = found
+    if verify and path.is_file():
+        _require_published(archive, path, str(path))
+    return archive, path
 
 
-def _fetched(name, root, source):
+def _fetched(name, root, source, verify):
     folder = root / DOWNLOADS
     for archive in archives_of(name):
-        if (folder / archive.file_name).is_file():
-            return archive, folder / archive.file_name
+        path = folder / archive.file_name
+        if path.is_file() and (not verify or sha256(path) == archive.sha256):
+            return archive, path
     for archive in archives_of(name):
+        url = f"{source.rstrip('/')}/{archive.file_name}"
+
+        def check(path, archive=archive, url=url):
+            if verify:
+                _require_published(archive, path, url)
+
         try:
-            fetch(f"{source.rstrip('/')}/{archive.file_name}", folder / archive.file_name)
+            fetch(url, folder / archive.file_name, check)
             return archive, folder / archive.file_name
         except NotThereError as error:
             refusal = error
     raise DataError(f"{refusal}. Give another place with --source")
 
 
-def _verify(archive, path, verify):
-    if not verify:
-        print(f"{archive.dataset}: checksum of {path.name} not verified", flush=True)
-        return
+def _require_published(archive, path, place):
     found = sha256(path)
     if found != archive.sha256:
         raise DataError(
-            f"{path} has SHA-256 {found}, but the published one is {archive.sha256}. "
-            "Remove it and fetch it again, or, if you trust it, pass --no-verify-checksum"
+            f"{place} has SHA-256 {found}, but the published one is {archive.sha256}. Take it "
+            "from elsewhere with --source, or, if you trust it, pass --no-verify-checksum"
         )
 
 

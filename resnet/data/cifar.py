@@ -9,7 +9,7 @@ from resnet.errors import DataError, UsageError
 
 DOWNLOADS = "downloads"  # folder of fetched archives, below the data folder
 NUM_CLASSES = {"cifar-10": 10, "cifar-100": 100, "synthetic": len(synthetic.LABEL_NAMES)}
-VALIDATION_FRACTION = 10  # one image in this many
+ONE_HELD_OUT_IN = 10  # training images, with a validation split
 
 
 def load_dataset(name, data_folder):
@@ -51,6 +51,6 @@ def training_and_evaluation(dataset, validation):
     """
     if not validation:
         return dataset.train, dataset.test
-    num_held_out = len(dataset.train) // VALIDATION_FRACTION
+    num_held_out = len(dataset.train) // ONE_HELD_OUT_IN
     cut = len(dataset.train) - num_held_out
     return dataset.train.take(slice(cut)), dataset.train.take(slice(cut, None))

@@ -31,8 +31,3 @@ class Dataset:
     label_names: tuple
     train: Split
     test: Split
-
-    @property
-    def num_classes(self):
-        """Number of classes."""
-        return len(self.label_names)

@@ -1,8 +1,8 @@
 """Fetches files: a download is complete and verified, or it is not there."""
 
 import hashlib
+import http.client
 import pathlib
-import shutil
 import urllib.error
 import urllib.request
 
@@ -23,15 +23,18 @@ class NotThereError(DataError):
     """The site answers, but has no such file."""
 
 
-def fetch(url, path):
+def fetch(url, path, check):
     """Downloads a file with a progress bar.
 
     Args:
       url: http, https, ftp or file address.
       path: where to; written beside and renamed once it is complete.
+      check: called with the temporary path; what it raises keeps the file out.
 
     Raises:
-      NotThereError, UnreachableError, DataError: not found, no answer, cut short.
+      NotThereError: the site has no such file.
+      UnreachableError: no answer, a refusal, or a download that was cut short.
+      DataError: no address that could be fetched.
     """
     path = pathlib.Path(path)
     try:
@@ -40,14 +43,16 @@ def fetch(url, path):
             with written_beside(path) as temporary:
                 count = _copy(response, temporary, total, path.name)
                 if total and count != total:
-                    raise DataError(
+                    raise UnreachableError(
                         f"{url} ended after {count} of {total} bytes. Run ./setup.sh again"
                     )
+                check(temporary)
     except urllib.error.HTTPError as error:
-        raise NotThereError(f"{url} answers {error.code} {error.reason}") from None
+        kind = NotThereError if error.code in (404, 410) else UnreachableError
+        raise kind(f"{url} answers {error.code} {error.reason}") from None
     except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
         raise UnreachableError(f"{url} cannot be reached: {_reason(error)}") from None
-    except ValueError as error:
+    except (ValueError, http.client.HTTPException) as error:
         raise DataError(f"{url} is no address that can be fetched: {error}") from None
 
 
@@ -57,21 +62,24 @@ def _copy(response, temporary, total, name):
         open(temporary, "wb") as file,
         tqdm(total=total, desc=name, unit="B", unit_scale=True) as progress,
     ):
-        while chunk := response.read(CHUNK_BYTES):
+        while chunk := _read(response):
             file.write(chunk)
             count += len(chunk)
             progress.update(len(chunk))
     return count
 
 
+def _read(response):
+    try:
+        return response.read(CHUNK_BYTES)
+    except http.client.IncompleteRead as error:
+        return error.partial  # the count tells
+    except (OSError, http.client.HTTPException) as error:
+        raise UnreachableError(f"{response.url} broke off: {_reason(error)}") from None
+
+
 def _reason(error):
     return str(getattr(error, "reason", error)) or type(error).__name__
-
-
-def copy_file(source, path):
-    """Copies a local file, all or nothing."""
-    with written_beside(path) as temporary:
-        shutil.copyfile(source, temporary)
 
 
 def sha256(path):

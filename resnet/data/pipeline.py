@@ -82,8 +82,9 @@ def training_batches(split, mean, batch_size, seed, first_step=0, num_steps=None
     Returns:
       tf.data.Dataset of (images (N, H, W, 3) float32, labels (N,) int32).
     """
-    images, labels = tf.constant(split.images), tf.constant(split.labels)
-    mean = tf.constant(mean)
+    with tf.device("/cpu:0"):  # the whole split: never on a GPU
+        images, labels = tf.constant(split.images), tf.constant(split.labels)
+        mean = tf.constant(mean)
 
     def batch(step):
         indices = training_indices(step, batch_size, len(split), seed)

@@ -34,9 +34,7 @@ def write_records(dataset, folder):
             parts = np.array_split(np.arange(len(split)), num_shards)
             progress = tqdm(total=len(split), desc=f"{dataset.name} {name}", unit=" images")
             for file, part in zip(files, parts, strict=True):
-                with tf.io.TFRecordWriter(str(temporary / file)) as writer:
-                    for i in part:
-                        writer.write(_example(split.images[i], split.labels[i]))
+                _write_shard(temporary / file, split, part)
                 progress.update(len(part))
             progress.close()
             index["splits"][name] = {
@@ -45,6 +43,15 @@ def write_records(dataset, folder):
                 "files": files,
             }
         write_json(temporary / INDEX, index)
+
+
+def _write_shard(path, split, indices):
+    try:
+        with tf.io.TFRecordWriter(str(path)) as writer:
+            for i in indices:
+                writer.write(_example(split.images[i], split.labels[i]))
+    except tf.errors.OpError as error:
+        raise OSError(error.message) from None  # written_beside says which folder, and what to do
 
 
 def _example(image, label):

@@ -23,7 +23,7 @@ def read_checkpoint(prefix):
     """Reads a TensorFlow checkpoint.
 
     Args:
-      prefix: its path without .index, or a folder, whose latest is taken.
+      prefix: its path without .index.
 
     Returns:
       {name: numpy array} of everything in it.

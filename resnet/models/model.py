@@ -18,6 +18,11 @@ SCOPE = "Model"  # revnet-public's name of the whole model
 IMAGE_CHANNELS = 3
 
 
+def family_defaults(config):
+    """(backprop, exact) where nothing is asked for."""
+    return ("reversible", True) if config.family == "revnet" else ("stored", False)
+
+
 class Model(tf.Module):
     """A ResNet or RevNet for image classification.
 
@@ -51,8 +56,9 @@ class Model(tf.Module):
         """
         super().__init__(name=config.name.replace("-", "_"))
         is_revnet = config.family == "revnet"
-        backprop = backprop or ("reversible" if is_revnet else "stored")
-        exact = is_revnet if exact is None else exact
+        default_backprop, default_exact = family_defaults(config)
+        backprop = backprop or default_backprop
+        exact = default_exact if exact is None else exact
         if backprop not in BACKPROPS:
             raise UsageError(f"unknown backprop {backprop!r}: choose one of {', '.join(BACKPROPS)}")
         if dtype not in DTYPES:
@@ -207,6 +213,12 @@ class Model(tf.Module):
         Raises:
           UsageError (a ValueError): as `set_weights`.
         """
+        self.check_public(variables, values)
+        for name, value in self.to_storage(values).items():
+            variables[name].assign(value)
+
+    def check_public(self, variables, values):
+        """Raises what `assign_public` would, and assigns nothing."""
         wanted = {p: self._parameters[n].shape for n in variables for p in self._public_names[n]}
         missing, extra = sorted(wanted.keys() - values), sorted(values.keys() - wanted)
         if missing or extra:
@@ -224,8 +236,6 @@ class Model(tf.Module):
                     f"the weights do not fit {self.config.name}: {name} has shape "
                     f"{tuple(values[name].shape)}, but must have {shape}"
                 )
-        for name, value in self.to_storage(values).items():
-            variables[name].assign(value)
 
     @property
     def trainable_by_storage_name(self):
@@ -272,15 +282,14 @@ class Model(tf.Module):
         x = tuple(tf.split(x, 2, axis=-1)) if is_revnet else x
         if self.exact:
             x = tuple(round_to_grid(half) for half in x)
-        past = []
+        past = [count_past_exact_range(*x)] if self.exact else []
         for s, stage in enumerate(self.stages, 1):
-            x, found = stage(under(f"stage_{s}", values), x, training)
+            x, found, count = stage(under(f"stage_{s}", values), x, training)
             statistics = statistics | prefixed(f"stage_{s}", found)
-            if self.exact:
-                past.append(count_past_exact_range(*x))
+            past.append(count)
         x = tf.concat(x, axis=-1) if is_revnet else x
         logits, found = self.head(values, x, training)
-        return logits, statistics | found, tf.add_n(past) if past else tf.constant(0)
+        return logits, statistics | found, tf.add_n(past)
 
     def __call__(self, images, training=False):
         """Classifies images.

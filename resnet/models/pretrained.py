@@ -30,7 +30,7 @@ def import_weights(model, checkpoint, source="revnet-public"):
     Args:
       model: Model; unchanged if anything is wrong.
       checkpoint: path of a TensorFlow checkpoint without .index, such as
-        .../model.ckpt-0, or a folder, whose latest checkpoint is taken.
+        .../model.ckpt-0.
       source: "revnet-public"; this project's own checkpoints have the same format.
 
     Returns:

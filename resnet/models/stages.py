@@ -54,7 +54,7 @@ class ResidualStage:
         return self.unit.parameters()
 
     def __call__(self, params, x, training):
-        """(N, H, W, C) -> (N, H/stride, W/stride, filters), and statistics."""
+        """(N, H, W, C) -> (N, H/stride, W/stride, filters), statistics, and 0: no exact range."""
         statistics = []
         units = [self.start] + [self.unit] * self.num_others
         all_params = [under("start", params), *unstack(under("units", params), self.num_others)]
@@ -66,7 +66,7 @@ class ResidualStage:
             x, found = (recompute(run) if self.backprop == "checkpoint" else run)(unit_params, x)
             statistics.append(found)
         first, *others = statistics
-        return x, prefixed("start", first) | prefixed("units", stack(others))
+        return x, prefixed("start", first) | prefixed("units", stack(others)), tf.constant(0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,7 +107,17 @@ class ReversibleStage:
         return prefixed("f", one) | prefixed("g", one)
 
     def __call__(self, params, x, training):
-        """((N, H, W, C), the same) -> ((N, H/stride, W/stride, filters), the same)."""
+        """Runs the stage.
+
+        Args:
+          params: {name: tensor}.
+          x: pair of (N, H, W, C) float32.
+          training: whether batch norm uses the batch's statistics.
+
+        Returns:
+          (y, statistics, past): pair of (N, H/stride, W/stride, filters); {name: batch
+          statistic}; int32 number of values past the exact range.
+        """
 
         def pure(residual):
             return lambda params, x: residual(params, x, training)
@@ -135,5 +145,6 @@ class ReversibleStage:
             self.backprop,
             self.num_kept,
         )
-        first, *others = [prefixed("f", f) | prefixed("g", g) for f, g in aux]
-        return y, prefixed("start", first) | prefixed("units", stack(others))
+        first, *others = [prefixed("f", f) | prefixed("g", g) for f, g, _ in aux]
+        statistics = prefixed("start", first) | prefixed("units", stack(others))
+        return y, statistics, tf.add_n([past for _, _, past in aux])

@@ -2,12 +2,25 @@
 
 F and G are pure functions `(params, x) -> (value, aux)` (see
 `resnet.reversible.gradients`). With `exact`, what they return is rounded to a
-fixed grid before it is added, and inputs on the grid are restored to the bit.
+fixed grid before it is added, and inputs on the grid are restored to the bit,
+as long as no value leaves the exact range; those that do are counted.
+
+A coupling's aux is a triple: that of F, that of G, and the number of values of y
+past the exact range (int32; 0 if not exact).
 """
 
-from resnet.reversible.exact import round_to_grid
+import tensorflow as tf
+
+from resnet.reversible.exact import count_past_exact_range, round_to_grid
 from resnet.reversible.gradients import value_and_gradient
 from resnet.reversible.ordering import after
+
+
+def _rounding(exact):
+    """(rounding of residual values, count of values past the exact range)."""
+    if exact:
+        return round_to_grid, count_past_exact_range
+    return (lambda value: value), (lambda *_: tf.constant(0))
 
 
 class AdditiveCoupling:
@@ -25,19 +38,18 @@ class AdditiveCoupling:
     is_invertible = True
 
     def __init__(self, f, g, exact=False):
-        self.f = f
-        self.g = g
-        self.round = round_to_grid if exact else lambda value: value
+        self.f, self.g = f, g
+        self.round, self.count = _rounding(exact)
 
     def forward(self, params, x):
-        """(x1, x2) -> (y1, y2), and the aux values of F and G."""
+        """(x1, x2) -> (y1, y2), and aux."""
         x1, x2 = x
         params_f, params_g = params
         f, aux_f = self.f(params_f, x2)
         y1 = x1 + self.round(f)
         g, aux_g = self.g(params_g, y1)
         y2 = x2 + self.round(g)
-        return (y1, y2), (aux_f, aux_g)
+        return (y1, y2), (aux_f, aux_g, self.count(y1, y2))
 
     def inverse(self, params, y):
         """(y1, y2) -> (x1, x2)."""
@@ -88,17 +100,17 @@ class AdditiveTransition:
     def __init__(self, f, g, shortcut1, shortcut2, exact=False):
         self.f, self.g = f, g
         self.shortcut1, self.shortcut2 = shortcut1, shortcut2
-        self.round = round_to_grid if exact else lambda value: value
+        self.round, self.count = _rounding(exact)
 
     def forward(self, params, x):
-        """(x1, x2) -> (y1, y2), and the aux values of F and G."""
+        """(x1, x2) -> (y1, y2), and aux."""
         x1, x2 = x
         params_f, params_g, params_s1, params_s2 = params
         f, aux_f = self.f(params_f, x2)
         y1 = self.round(self.shortcut1(params_s1, x1)[0] + f)
         g, aux_g = self.g(params_g, y1)
         y2 = self.round(self.shortcut2(params_s2, x2)[0] + g)
-        return (y1, y2), (aux_f, aux_g)
+        return (y1, y2), (aux_f, aux_g, self.count(y1, y2))
 
     def backward(self, params, x, y, dy):
         """Differentiates, given both ends; the values of F and G are not needed.

@@ -38,13 +38,13 @@ def count_past_exact_range(*tensors):
       int32 scalar.
     """
 
-    # Two read-only reductions decide; only a hit pays for the element-wise count.
-    def count(x):
-        inside = tf.logical_and(tf.reduce_max(x) < EXACT_LIMIT, tf.reduce_min(x) > -EXACT_LIMIT)
-        return tf.cond(
-            inside,
-            lambda: tf.constant(0),
-            lambda: tf.reduce_sum(tf.cast(~(tf.abs(x) < EXACT_LIMIT), tf.int32)),
-        )
+    # Read-only reductions decide; only a hit pays for the element-wise count.
+    tensors = [tf.stop_gradient(x) for x in tensors]
+    inside = [tf.reduce_max(x) < EXACT_LIMIT for x in tensors]
+    inside += [tf.reduce_min(x) > -EXACT_LIMIT for x in tensors]
 
-    return tf.add_n([count(tf.stop_gradient(x)) for x in tensors])
+    def count():
+        past = [tf.cast(~(tf.abs(x) < EXACT_LIMIT), tf.int32) for x in tensors]
+        return tf.add_n([tf.reduce_sum(x) for x in past])
+
+    return tf.cond(tf.reduce_all(inside), lambda: tf.constant(0), count)

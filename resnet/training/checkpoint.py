@@ -4,6 +4,7 @@ import os
 import pathlib
 import re
 
+import numpy as np
 import tensorflow as tf
 
 from resnet.errors import UserError
@@ -45,11 +46,18 @@ def save_checkpoint(folder, step, model, optimizer, seed):
       The checkpoint's prefix.
 
     Raises:
-      UserError: cannot be written; earlier checkpoints are untouched.
+      UserError: a value is not finite, or the file cannot be written; earlier
+        checkpoints are untouched.
     """
     tensors = dict(model.get_weights())
     slots = model.to_public({name: slot.value() for name, slot in optimizer.slots.items()})
     tensors |= {slot_name(name): value for name, value in slots.items()}
+    for name, value in tensors.items():
+        if not np.isfinite(value).all():
+            raise UserError(
+                f"{name} is not finite at step {step}, which is not saved; earlier checkpoints "
+                "are unchanged. Lower learning_rates in a --config file and start again"
+            )
     tensors |= {STEP: tf.constant(step, tf.int64), SEED: tf.constant(seed, tf.int64)}
     tensors[LEARN_RATE] = tf.constant(model.config.learning_rate(step), tf.float32)
     prefix = pathlib.Path(folder) / f"{PREFIX}{step}"
@@ -95,6 +103,7 @@ def restore_checkpoint(prefix, model, optimizer):
         for name, parameter in model.parameters_by_name().items():
             if not parameter.is_statistic:
                 slots[name] = tensors.pop(slot_name(name))
+        model.check_public(optimizer.slots, slots)
         model.set_weights(tensors)
         model.assign_public(optimizer.slots, slots)
     except (KeyError, ValueError) as error:

@@ -28,10 +28,10 @@ def main():
     jit = training_flags.resolve_jit(options.jit, devices)
     print(f"experiment {experiment.id}", flush=True)
     if FLAGS.dry_run:
-        print(summary(experiment, devices, FLAGS.max_num_steps))
+        print(summary(experiment, devices))
         return
     dataset = load_dataset(options.dataset, FLAGS.data_folder)
-    print(summary(experiment, devices, FLAGS.max_num_steps), flush=True)
+    print(summary(experiment, devices), flush=True)
     accuracy = train_and_evaluate(
         experiment,
         dataset,
@@ -39,13 +39,12 @@ def main():
         jit,
         training_flags.command_line(),
         training_flags.resume_command(experiment),
-        FLAGS.max_num_steps,
     )
     print(f"Final test accuracy = {accuracy:.3f}")
 
 
 def _new():
-    config, run = training_flags.resolve_config(DEFAULT_MODEL, NUM_CLASSES.get)
+    config, run = training_flags.resolve_config(DEFAULT_MODEL, NUM_CLASSES)
     if config.image_size != 32 and not FLAGS.dry_run:
         raise UsageError(
             f"{config.name} takes {config.image_size}x{config.image_size} images, but "
@@ -53,17 +52,16 @@ def _new():
         )
     options = training_flags.resolve_options(config, run)
     experiment_id = FLAGS.id or new_id(options.dataset, config.name)
-    if pathlib.Path(experiment_id).name != experiment_id:
+    if pathlib.Path(experiment_id).name != experiment_id or experiment_id == "..":
         raise UsageError(f"--id is {experiment_id!r}, but must be a plain name without slashes")
-    results = pathlib.Path(FLAGS.results) / experiment_id
-    if results.exists() and not FLAGS.dry_run:
-        raise UsageError(
-            f"experiment {experiment_id!r} exists in {FLAGS.results!r}: continue it with "
-            "--restore, or give another --id"
-        )
-    return Experiment(
-        experiment_id, config, options, results, pathlib.Path(FLAGS.logs) / experiment_id
-    )
+    folders = [pathlib.Path(root) / experiment_id for root in (FLAGS.results, FLAGS.logs)]
+    for folder in folders:
+        if folder.exists() and not FLAGS.dry_run:
+            raise UsageError(
+                f"experiment {experiment_id!r} exists in {str(folder.parent)!r}: continue it "
+                "with --restore, or give another --id"
+            )
+    return Experiment(experiment_id, config, options, *folders)
 
 
 def _restored():

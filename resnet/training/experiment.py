@@ -9,9 +9,15 @@ import numpy as np
 
 from resnet.configs import Config, config_from_json, read_json
 from resnet.errors import UsageError, UserError
-from resnet.files import write_json, written_beside
+from resnet.files import remove, write_json, written_beside
+from resnet.models import DTYPES
+from resnet.reversible import BACKPROPS
 
 CONF, MEAN_IMAGE = "conf.json", "mean_image.npy"
+
+
+# option -> values that it takes
+CHOICES = {"dtype": tuple(DTYPES), "backprop": BACKPROPS, "jit": ("auto", "on", "off")}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,6 +31,22 @@ class RunOptions:
     exact: bool = False
     jit: str = "auto"  # "auto", "on" or "off"
     num_gpu: int | None = None  # None: one if there is one, else the CPU
+    max_num_steps: int | None = None  # stop here if it comes before config.num_steps
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            value, choices = getattr(self, field.name), CHOICES.get(field.name)
+            if choices:
+                fits, wanted = value in choices, f"one of {', '.join(choices)}"
+            elif field.type is bool:
+                fits, wanted = isinstance(value, bool), "true or false"
+            elif field.type is str:
+                fits, wanted = isinstance(value, str), "a text"
+            else:
+                fits = value is None or (type(value) is int and value >= 0)
+                wanted = "an integer of 0 or more, or null"
+            if not fits:
+                raise UsageError(f"run option {field.name} is {value!r}, but must be {wanted}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,8 +59,15 @@ class Experiment:
     results: pathlib.Path  # conf.json, mean image, checkpoints
     logs: pathlib.Path
 
+    @property
+    def num_steps(self):
+        """The step at which training ends."""
+        return min(self.config.num_steps, self.options.max_num_steps or self.config.num_steps)
+
     def save(self):
-        """Writes conf.json, all or nothing."""
+        """Writes conf.json, all or nothing, and removes what a killed run left half-written."""
+        for leftover in self.results.glob("*.part*"):
+            remove(leftover)
         run = dataclasses.asdict(self.options)
         write_json(self.results / CONF, self.config.to_json() | {"run": run})
 
@@ -49,9 +78,13 @@ class Experiment:
             with written_beside(path) as temporary, open(temporary, "wb") as file:
                 np.save(file, compute())
         try:
-            return np.load(path, allow_pickle=False)
-        except ValueError as error:
+            image = np.load(path, allow_pickle=False)
+        except (ValueError, EOFError) as error:
             raise UserError(f"{path} is damaged ({error}). Remove it to compute it anew") from None
+        size = self.config.image_size
+        if image.shape != (size, size, 3):
+            raise UserError(f"{path} has shape {image.shape}. Remove it to compute it anew")
+        return image
 
 
 def new_id(dataset, model):
@@ -87,5 +120,7 @@ def load_experiment(experiment_id, results_root, logs_root):
             "Give its --id, and --results if it lies elsewhere"
         )
     fields, run = read_conf(results / CONF)
+    if "dataset" not in run:
+        raise UsageError(f"{results / CONF} names no dataset in run: damaged? Restore it")
     config, logs = config_from_json(fields), pathlib.Path(logs_root) / experiment_id
     return Experiment(experiment_id, config, RunOptions(**run), results, logs)

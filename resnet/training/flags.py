@@ -7,18 +7,20 @@ import sys
 import tensorflow as tf
 from absl import flags
 
-from resnet.configs import config_from_json, get_config
+from resnet.configs import config_from_json, get_config, list_configs
 from resnet.errors import UsageError
 from resnet.models import DTYPES
+from resnet.models.model import family_defaults
 from resnet.reversible import BACKPROPS
 from resnet.training.experiment import RunOptions, read_conf
 
 FLAGS = flags.FLAGS
 
 OVERRIDES = ("batch_size", "seed", "save_every")  # fields of the config
-OPTIONS = ("dataset", "validation", "dtype", "backprop", "exact", "jit", "num_gpu")
-# What a restored run may change: it continues with the same numbers.
-FREE_ON_RESTORE = {"backprop", "num_gpu", "jit", "save_every"}
+OPTIONS = tuple(field.name for field in dataclasses.fields(RunOptions))
+# What a restored run may change: it is the same experiment, though only backprop in
+# exact mode leaves every bit as it was.
+FREE_ON_RESTORE = {"backprop", "num_gpu", "jit", "save_every", "max_num_steps"}
 
 
 def define_training_flags(default_model, datasets, results):
@@ -63,23 +65,34 @@ def resolve_config(default_model, num_classes):
 
     Args:
       default_model: name.
-      num_classes: function from a data set's name to its number of classes.
+      num_classes: {data set: number of classes}; the first is the default.
+
+    Raises:
+      UsageError: --model and the file name two models, or an unknown data set.
     """
     fields, run = read_conf(FLAGS.config) if FLAGS.config else ({}, {})
+    named = fields.get("name")
+    if FLAGS.model and named in list_configs() and named != FLAGS.model:
+        raise UsageError(
+            f"--model is {FLAGS.model}, but {FLAGS.config} is of {named}: leave one of them out"
+        )
     if FLAGS.model is None and fields:
         config = config_from_json(fields)
     else:
         config = config_from_json(fields, get_config(FLAGS.model or default_model))
     overrides = {name: FLAGS[name].value for name in OVERRIDES if FLAGS[name].present}
-    dataset = FLAGS.dataset or run.get("dataset") or FLAGS["dataset"].parser.enum_values[0]
-    overrides["num_classes"] = num_classes(dataset)
+    dataset = FLAGS.dataset or run.get("dataset") or next(iter(num_classes))
+    if dataset not in num_classes:
+        raise UsageError(
+            f"{FLAGS.config}: dataset is {dataset!r}, but must be one of {', '.join(num_classes)}"
+        )
+    overrides["num_classes"] = num_classes[dataset]
     return dataclasses.replace(config, **overrides), run | {"dataset": dataset}
 
 
 def resolve_options(config, run):
     """RunOptions from flags, a --config file's run options and the family's defaults."""
-    is_revnet = config.family == "revnet"
-    defaults = {"backprop": "reversible" if is_revnet else "stored", "exact": is_revnet}
+    defaults = dict(zip(("backprop", "exact"), family_defaults(config), strict=True))
     given = {name: FLAGS[name].value for name in OPTIONS if FLAGS[name].value is not None}
     return RunOptions(**(defaults | run | given))
 
@@ -135,7 +148,13 @@ def resolve_devices(num_gpu, batch_size):
 
 def resolve_jit(jit, devices):
     """Whether to compile with XLA: auto is on for GPUs, off on the CPU, where it is slower."""
-    return jit == "on" or (jit == "auto" and "gpu" in devices[0])
+    is_gpu = "gpu" in devices[0]
+    if jit == "on" and not is_gpu:
+        print(
+            "warning: XLA's scheduler for CPUs hoists recomputation, so that it frees no memory; "
+            "XLA_FLAGS=--xla_cpu_enable_concurrency_optimized_scheduler=false makes it wait"
+        )
+    return jit == "on" or (jit == "auto" and is_gpu)
 
 
 def command_line():
@@ -145,8 +164,9 @@ def command_line():
 
 def resume_command(experiment):
     """The command line that continues an experiment."""
-    parts = [sys.argv[0], "--restore", "--id", experiment.id]
-    for name in ("results", "logs", "data_folder", "max_num_steps"):
+    script = sys.argv[0] if "/" in sys.argv[0] else f"./{sys.argv[0]}"
+    parts = [script, "--restore", "--id", experiment.id]
+    for name in ("results", "logs", "data_folder"):
         if FLAGS[name].present:
             parts.append(f"--{name}={FLAGS[name].value}")
     return shlex.join(parts)

@@ -6,6 +6,7 @@ import pathlib
 
 import tensorflow as tf
 
+from resnet.errors import UserError
 from resnet.files import write_text, written_beside
 
 # file -> the column of values
@@ -35,8 +36,10 @@ class Logs:
         write_text(self.folder / "catalog", "\n".join(["filename,type,name", *rows, ""]))
         with open(self.folder / "cmd.txt", "a", encoding="utf-8") as file:
             file.write(command + "\n")
-        for name, column in COLUMNS.items():
-            self._keep_rows(self.folder / name, column, first_step)
+        self._last_step = {
+            name: self._keep_rows(self.folder / name, column, first_step)
+            for name, column in COLUMNS.items()
+        }
         self._writer = tf.summary.create_file_writer(str(self.folder))
 
     @staticmethod
@@ -55,12 +58,27 @@ class Logs:
             open(temporary, "w", newline="", encoding="utf-8") as file,
         ):
             csv.writer(file).writerows([["step", "time", column], *rows])
+        return int(rows[-1][0]) if rows else -1
 
     def write(self, name, step, value):
-        """Appends a row to NAME.csv and a TensorBoard scalar NAME."""
+        """Appends a row to NAME.csv and a TensorBoard scalar NAME, once a step.
+
+        Raises:
+          UserError: cannot be written.
+        """
+        path = self.folder / f"{name}.csv"
+        if step <= self._last_step[path.name]:
+            return
+        self._last_step[path.name] = step
         time = datetime.datetime.now().isoformat(timespec="seconds")
-        with open(self.folder / f"{name}.csv", "a", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerow([step, time, value])
+        try:
+            with open(path, "a", newline="", encoding="utf-8") as file:
+                csv.writer(file).writerow([step, time, value])
+        except OSError as error:
+            raise UserError(
+                f"cannot write {path}: {error.strerror}. Free some space and continue with "
+                "--restore; checkpoints are unchanged"
+            ) from None
         # What tf.summary.scalar does, without the tensorboard package.
         metadata = tf.compat.v1.SummaryMetadata(
             plugin_data=tf.compat.v1.SummaryMetadata.PluginData(plugin_name="scalars")

@@ -96,8 +96,11 @@ def keep_order_of_sums():
 
 
 def make_strategy(devices):
-    """(strategy, context to build the model in): mirrored where there are several devices."""
+    """(strategy, context to build the model in) for devices by name; mirrored if several."""
     if len(devices) > 1:
         strategy = tf.distribute.MirroredStrategy(devices)
-        return strategy, strategy.scope()
-    return tf.distribute.get_strategy(), contextlib.nullcontext()
+    elif tf.config.list_logical_devices("GPU"):
+        strategy = tf.distribute.OneDeviceStrategy(devices[0])  # also the CPU, if asked for
+    else:
+        return tf.distribute.get_strategy(), contextlib.nullcontext()
+    return strategy, strategy.scope()

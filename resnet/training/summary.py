@@ -4,11 +4,10 @@ from resnet.models import get_model
 from resnet.models.cost import activation_bytes, multiply_adds
 
 
-def summary(experiment, devices, max_num_steps=None):
+def summary(experiment, devices):
     """Text that describes a run: model, cost, predicted memory, steps and data."""
     config, options = experiment.config, experiment.options
     model = get_model(config, options.backprop, options.dtype, options.exact)
-    num_steps = min(config.num_steps, max_num_steps or config.num_steps)
     per_image = activation_bytes(model)
     rates = [f"{config.learning_rates[0]:g}"]
     rates += [
@@ -24,7 +23,8 @@ def summary(experiment, devices, max_num_steps=None):
         "arithmetic": f"{options.dtype}{exact}, backprop {options.backprop}",
         "activation memory": f"about {per_image / 1e6:.2f} MB an image, "
         f"{per_image * config.batch_size / 1e6:.0f} MB a batch (predicted)",
-        "steps": f"{num_steps:,} of {config.batch_size} images; learning rate {', '.join(rates)}",
+        "steps": f"{experiment.num_steps:,} of {config.batch_size} images; "
+        f"learning rate {', '.join(rates)}",
         "data": f"{options.dataset}, {config.num_classes} classes, "
         + ("a tenth held out for validation" if options.validation else "no validation split"),
         "devices": ", ".join(devices),

@@ -54,7 +54,7 @@ def build(experiment, devices, jit):
     return model, optimizer, Steps(model, optimizer, strategy, jit)
 
 
-def train_and_evaluate(experiment, dataset, devices, jit, command, resume, max_num_steps=None):
+def train_and_evaluate(experiment, dataset, devices, jit, command, resume):
     """Trains an experiment to its end and measures test accuracy.
 
     Args:
@@ -64,7 +64,6 @@ def train_and_evaluate(experiment, dataset, devices, jit, command, resume, max_n
       jit: whether to compile with XLA.
       command: this run's command line, for the logs.
       resume: command line that continues the run, named when it is interrupted.
-      max_num_steps: stop at this step, if it comes before config.num_steps.
 
     Returns:
       Test accuracy, percent.
@@ -74,7 +73,7 @@ def train_and_evaluate(experiment, dataset, devices, jit, command, resume, max_n
         a signal asked to stop; in every case the last checkpoint is complete.
     """
     config, options = experiment.config, experiment.options
-    num_steps = min(config.num_steps, max_num_steps or config.num_steps)
+    num_steps = experiment.num_steps
     train_split, evaluation_split = training_and_evaluation(dataset, options.validation)
     experiment.save()
     mean = experiment.mean_image(lambda: mean_image(train_split))
@@ -110,7 +109,7 @@ def train_and_evaluate(experiment, dataset, devices, jit, command, resume, max_n
             rate = config.learning_rate(step)
             metrics = _train_step(steps, images, labels, rate, options)
             step += 1
-            _require_finite(metrics["loss"], step, experiment, resume)
+            _require_finite(metrics["loss"], step, experiment)
             interval.add(metrics)
             progress.update()
             is_last = step == num_steps
@@ -123,10 +122,11 @@ def train_and_evaluate(experiment, dataset, devices, jit, command, resume, max_n
                 kind = "validation" if options.validation else "test"
                 _say(progress, step, f"{kind} accuracy {accuracy:.3f}")
                 interval.started += time.perf_counter() - paused  # images/s of training alone
-            if step % config.save_every == 0 or is_last or stop:
+            stopping = bool(stop)  # read once: a signal may come at any time
+            if step % config.save_every == 0 or is_last or stopping:
                 save(step)
                 saved_step = step
-            if stop and not is_last:
+            if stopping and not is_last:
                 raise InterruptedRunError(
                     f"stopped at step {step}, which is saved. Continue with: {resume}",
                     stop.signal_number,
@@ -151,7 +151,7 @@ def _train_step(steps, images, labels, rate, options):
         ) from None
 
 
-def _require_finite(loss, step, experiment, resume):
+def _require_finite(loss, step, experiment):
     if math.isfinite(loss):
         return
     checkpoints = list_checkpoints(experiment.results)
