@@ -135,6 +135,13 @@ def test_a_signal_saves_and_names_the_command_to_continue(tmp_path, number):
     assert f"model.ckpt-{step}" in after.stdout
 
 
+def test_help_lists_the_flags():
+    done = run(SCRIPT, "--help")
+    assert done.returncode == 0
+    for flag in ("--dataset", "--model", "--[no]restore", "--backprop", "--max_num_steps"):
+        assert flag in done.stdout
+
+
 def test_dry_run_prints_the_plan_and_leaves_nothing(tmp_path):
     done = run(SCRIPT, "--dry_run", "--model=revnet-110", "--dataset=cifar-100", *places(tmp_path))
     assert done.returncode == 0, done.stderr
@@ -176,11 +183,15 @@ def test_bad_flags_end_in_one_clear_line(tmp_path, arguments):
         ("{", "is not valid JSON: line 1, column 2"),
         ("[1]", "must hold a JSON object"),
         ('{"nmae": "revnet-38"}', "unknown config field 'nmae': did you mean 'name'?"),
-        ('{"batch_size": "ten"}', "batch_size is 'ten', but must be a int"),
+        ('{"batch_size": "ten"}', "batch_size is 'ten', but must be an integer"),
         ('{"units": [1, 2]}', "filters is (32, 64, 112), but must be as long as units (2)"),
         ('{"filters": [33, 64, 112]}', "must be even: a RevNet splits channels in halves"),
         ('{"boundaries": [5]}', "boundaries is (5,), but must be a rising list of 2 steps"),
+        ('{"filters": [32, 64, 48]}', "filters is (32, 64, 48), but must be rising"),
+        ('{"strides": [1, 3, 2]}', "strides is (1, 3, 2), but must be divisors"),
+        ('{"name": "revnet-110"}', "--model is revnet-38, but"),
         ('{"run": {"dtyp": "float32"}}', "unknown run option dtyp"),
+        ('{"run": {"jit": "maybe"}}', "run option jit is 'maybe', but must be one of auto"),
     ],
 )
 def test_bad_config_files_end_in_one_clear_line(tmp_path, content, message):
@@ -192,16 +203,20 @@ def test_bad_config_files_end_in_one_clear_line(tmp_path, content, message):
     assert message in error_of(done)
 
 
-def test_a_loss_that_is_not_finite_stops_before_it_is_saved(tmp_path):
+@pytest.mark.parametrize(
+    ("save_every", "message"), [(3, "the loss became"), (1, "is not finite at step")]
+)
+def test_a_loss_that_is_not_finite_stops_before_it_is_saved(tmp_path, save_every, message):
+    # The update of step 5 makes weights that are huge or not finite; its own loss is.
     done = train(
         tmp_path,
         "nan",
         "--max_num_steps=30",
         learning_rates=[0.1, 1e30],
         boundaries=[4],
-        save_every=2,
+        save_every=save_every,
     )
-    assert "the loss became" in error_of(done)
+    assert message in error_of(done)
     assert "Lower learning_rates" in done.stderr
     saved = sorted((tmp_path / "results" / "nan").glob("*.index"))
     assert saved

@@ -36,7 +36,7 @@ def test_json_fields_change_a_named_config():
         ("block", "wide", 'block is \'wide\', but must be "basic" or "bottleneck"'),
         ("units", (3, 0, 3), "units is .*, but must be a list of integers of 1 or more"),
         ("batch_size", 0, "batch_size is 0, but must be 1 or more"),
-        ("batch_size", True, "batch_size is True, but must be a int"),
+        ("batch_size", True, "batch_size is True, but must be an integer"),
         ("boundaries", (60_000, 40_000), "must be a rising list of 2 steps"),
     ],
 )
