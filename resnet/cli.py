@@ -66,7 +66,9 @@ def _parse_flags():
     if any(a in ("-h", "--help", "-help", "--helpshort", "-?") for a in sys.argv[1:]):
         module = sys.modules["__main__"]
         print((module.__doc__ or "").strip(), "\n\nflags:")
-        print(flags.FLAGS.get_help(include_special_flags=False))
+        for name in flags.FLAGS.flags_by_module_dict():
+            if not name.startswith("absl"):
+                print(flags.FLAGS.module_help(name))
         sys.exit(0)
     try:
         return flags.FLAGS(sys.argv)
