@@ -67,7 +67,7 @@ def _parse_flags():
         module = sys.modules["__main__"]
         print((module.__doc__ or "").strip(), "\n\nflags:")
         for name in flags.FLAGS.flags_by_module_dict():
-            if not name.startswith("absl"):
+            if name == sys.argv[0] or name.startswith("resnet."):
                 print(flags.FLAGS.module_help(name))
         sys.exit(0)
     try:
