@@ -20,4 +20,4 @@ from resnet.training.cifar import define_flags, main
 
 if __name__ == "__main__":
     define_flags()
-    cli.run(main)
+    cli.run(main, starts_devices=False)

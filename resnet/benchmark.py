@@ -28,8 +28,9 @@ from resnet.configs import get_config
 from resnet.errors import UsageError, UserError
 from resnet.models import DTYPES, get_model
 from resnet.reversible import BACKPROPS
-from resnet.training.flags import resolve_devices, resolve_jit
+from resnet.training.flags import resolve_jit
 from resnet.training.optimizer import Momentum
+from resnet.training.placement import place
 from resnet.training.steps import Steps
 
 FLAGS = flags.FLAGS
@@ -104,8 +105,8 @@ def _config():
 def _measure(config):
     import tensorflow as tf  # here, so that cli has loaded it quietly before
 
-    devices = resolve_devices(None, FLAGS.batch_size)
-    jit = resolve_jit(FLAGS.jit, devices)
+    placement = place()
+    jit = resolve_jit(FLAGS.jit, placement)
     model = get_model(config, FLAGS.backprop, FLAGS.dtype, FLAGS.exact)
     optimizer = Momentum(model.trainable_by_storage_name, config.momentum)
     steps = Steps(model, optimizer, jit=jit)
@@ -132,7 +133,7 @@ def _measure(config):
         "backprop": model.backprop,
         "exact": model.exact,
         "jit": jit,
-        "device": devices[0],
+        "device": placement.devices[0],
         "images_per_second": round(FLAGS.batch_size / median, 1),
         "seconds_per_step": round(median, 4),
         "seconds_min_max": [round(min(seconds), 4), round(max(seconds), 4)],
@@ -149,7 +150,7 @@ def _measure(config):
             "numpy": np.__version__,
         },
     }
-    if "gpu" in devices[0]:
+    if placement.uses_gpu:
         peak = tf.config.experimental.get_memory_info("GPU:0")["peak"]
         result["peak_device_mb"] = round(peak / 2**20, 1)
     return result
@@ -171,4 +172,4 @@ def _resident_mb(field):
 
 if __name__ == "__main__":
     define_flags()
-    cli.run(main)
+    cli.run(main, starts_devices=False)

@@ -15,7 +15,7 @@ from resnet.errors import UsageError, UserError, exit_with
 
 
 @contextlib.contextmanager
-def _stderr_kept_back():
+def quietly():
     """Keeps back what native libraries print on stderr, unless something fails."""
     sys.stderr.flush()
     kept = os.dup(2)
@@ -33,12 +33,17 @@ def _stderr_kept_back():
 
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-with _stderr_kept_back():
-    importlib.import_module("tensorflow").constant(0)  # makes it look for its devices too
+with quietly():
+    importlib.import_module("tensorflow")
 
 
-def run(main):
+def run(main, starts_devices=True):
     """Parses flags and runs `main()`; errors that a user can mend end in one line.
+
+    Args:
+      main: function without arguments; what it returns is the exit code.
+      starts_devices: whether TensorFlow looks for its devices first; not if `main`
+        chooses them.
 
     Exit codes: 0, 1 for bad data and the like, 2 for bad flags and configs.
     """
@@ -46,6 +51,9 @@ def run(main):
         extra = _parse_flags()[1:]
         if extra:
             raise UsageError(f"unexpected argument {extra[0]!r}: flags start with --; see --help")
+        if starts_devices:
+            with quietly():
+                sys.modules["tensorflow"].constant(0)
         code = main()
     except UserError as error:
         exit_with(error)

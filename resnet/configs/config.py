@@ -13,6 +13,14 @@ class ConfigError(UsageError):
     """A config that does not exist or does not make sense; says which, and what would."""
 
 
+# What happens to images before the network; resnet.data has the code.
+PREPROCESSORS = (
+    "cifar",  # mean image subtracted; in training padded, cropped, flipped
+    "inception",  # in training a box of random size and shape, colours distorted
+    "vgg",  # short side resized, cropped, mean colour subtracted
+)
+
+
 @dataclasses.dataclass(frozen=True)
 class Config:
     """A network and its training recipe.
@@ -31,6 +39,7 @@ class Config:
     filters: tuple  # channels of each stage; a bottleneck's output has 4 times as many
     units: tuple  # units of each stage; a reversible unit holds two residual functions
     strides: tuple  # stride of each stage's first unit
+    preprocessor: str = "cifar"  # how images are prepared, one of PREPROCESSORS
     stem_kernel: int = 3  # pixels a side
     stem_stride: int = 1
     stem_max_pool: bool = False  # 3x3, stride 2, after the stem
@@ -90,6 +99,9 @@ def _validate(config):
         )
 
     require(config.family in ("resnet", "revnet"), "family", '"resnet" or "revnet"')
+    require(
+        config.preprocessor in PREPROCESSORS, "preprocessor", f"one of {', '.join(PREPROCESSORS)}"
+    )
     require(config.block in ("basic", "bottleneck"), "block", '"basic" or "bottleneck"')
     for field in ("image_size", "num_classes", "stem_filters", "stem_kernel", "stem_stride",
                   "batch_size", "log_every", "evaluate_every", "save_every",

@@ -3,7 +3,9 @@
 Gomez et al. 2017, https://arxiv.org/abs/1707.04585: 600,000 steps of 256
 images. Bottleneck units throughout; `filters` are a stage's channels before the
 bottleneck's factor of 4. revnet-56 ~ resnet-50 and revnet-104 ~ resnet-101 in
-parameters.
+parameters. Each trains with
+
+    ./run_imagenet_train.py --model revnet-56
 """
 
 import dataclasses
@@ -15,6 +17,7 @@ RESNET_50 = register(
         name="resnet-50",
         family="resnet",
         image_size=224,
+        preprocessor="inception",
         num_classes=1000,
         block="bottleneck",
         stem_filters=64,

@@ -1,9 +1,12 @@
 """Data sets by name, wherever they are on disk."""
 
+import functools
 import pathlib
 
 from resnet.data import synthetic
 from resnet.data.archives import find_archive, read_archive
+from resnet.data.feed import Feed
+from resnet.data.pipeline import evaluation_batches, training_batches
 from resnet.data.records import has_records, read_records
 from resnet.errors import DataError, UsageError
 
@@ -54,3 +57,24 @@ def training_and_evaluation(dataset, validation):
     num_held_out = len(dataset.train) // ONE_HELD_OUT_IN
     cut = len(dataset.train) - num_held_out
     return dataset.train.take(slice(cut)), dataset.train.take(slice(cut, None))
+
+
+def cifar_feed(dataset, validation, mean, config):
+    """Feed of a data set in memory.
+
+    Args:
+      dataset: Dataset.
+      validation: whether a tenth of the training images is held out.
+      mean: (H, W, 3) float32, subtracted from every image.
+      config: Config, for batch sizes and seed.
+    """
+    train, held_out = training_and_evaluation(dataset, validation)
+    splits = {"validation": held_out} if validation else {}
+    splits["test"] = dataset.test
+    return Feed(
+        functools.partial(training_batches, train, mean, config.seed),
+        {
+            name: functools.partial(evaluation_batches, split, mean, config.evaluation_batch_size)
+            for name, split in splits.items()
+        },
+    )

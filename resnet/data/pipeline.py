@@ -42,42 +42,54 @@ def training_indices(step, batch_size, num_images, seed):
     )
 
 
-def augment(images, step, seed):
-    """Random crop after zero padding, and random horizontal flip, for a whole batch.
+def draw_augmentation(batch_size, step, seed):
+    """Random crops and flips of a step's images.
+
+    Returns:
+      (top, left, flip), each (batch_size,): where the crop begins, int32 in
+      [0, 2 PADDING]; bool.
+    """
+    step_seed = tf.stack([tf.cast(seed, tf.int64), step])
+    top, left = tf.unstack(
+        tf.random.stateless_uniform(
+            [2, batch_size], step_seed, maxval=2 * PADDING + 1, dtype=tf.int32
+        )
+    )
+    flip = tf.random.stateless_uniform([batch_size], step_seed + 1, maxval=2, dtype=tf.int32)
+    return top, left, flip == 1
+
+
+def augment(images, top, left, flip):
+    """Crops zero-padded images and flips some, for a whole batch.
 
     Args:
       images: (N, H, W, 3) float32, mean already subtracted, so that zero is the mean.
-      step: int64 scalar.
-      seed: int; with step it decides the result.
+      top, left, flip: as `draw_augmentation` returns them.
 
     Returns:
       A tensor like images.
     """
-    batch, height, width = tf.shape(images)[0], images.shape[1], images.shape[2]
-    step_seed = tf.stack([tf.cast(seed, tf.int64), step])
-    offsets = tf.random.stateless_uniform(
-        [2, batch, 1], step_seed, maxval=2 * PADDING + 1, dtype=tf.int32
-    )
-    flip = tf.random.stateless_uniform([batch, 1], step_seed + 1, maxval=2, dtype=tf.int32)
-    rows = offsets[0] + tf.range(height)  # (N, H)
+    height, width = images.shape[1], images.shape[2]
+    rows = top[:, None] + tf.range(height)  # (N, H)
     columns = tf.range(width)
-    columns = tf.where(flip == 1, columns[::-1], columns) + offsets[1]  # (N, W)
+    columns = tf.where(flip[:, None], columns[::-1], columns) + left[:, None]  # (N, W)
     padded = tf.pad(images, [[0, 0], [PADDING, PADDING], [PADDING, PADDING], [0, 0]])
     cropped = tf.gather(padded, rows, axis=1, batch_dims=1)
     # Columns second, on axis 2 of each image.
     return tf.gather(cropped, columns, axis=2, batch_dims=1)
 
 
-def training_batches(split, mean, batch_size, seed, first_step=0, num_steps=None):
-    """Endless or bounded stream of augmented training batches.
+def training_batches(split, mean, seed, first_step, share):
+    """Endless stream of augmented training batches.
+
+    A step's images are the same however many replicas and hosts share them.
 
     Args:
       split: Split.
       mean: (H, W, 3) float32.
-      batch_size: images a step.
       seed: int.
       first_step: step number of the first batch.
-      num_steps: how many batches, or None for no end.
+      share: data.feed.Share.
 
     Returns:
       tf.data.Dataset of (images (N, H, W, 3) float32, labels (N,) int32).
@@ -86,15 +98,20 @@ def training_batches(split, mean, batch_size, seed, first_step=0, num_steps=None
         images, labels = tf.constant(split.images), tf.constant(split.labels)
         mean = tf.constant(mean)
 
-    def batch(step):
-        indices = training_indices(step, batch_size, len(split), seed)
+    def batch(position):
+        step, replica = position // share.num_replicas, position % share.num_replicas
+        part = share.host * share.num_replicas + replica
+        indices = training_indices(step, share.step_size, len(split), seed)
+        drawn = draw_augmentation(share.step_size, step, seed)
+        start, end = part * share.batch_size, (part + 1) * share.batch_size
+        indices, *drawn = (values[start:end] for values in (indices, *drawn))
         x = tf.cast(tf.gather(images, indices), tf.float32) - mean
-        x = tf.ensure_shape(augment(x, step, seed), [batch_size, *split.images.shape[1:]])
-        return x, tf.gather(labels, indices)
+        shape = [share.batch_size, *split.images.shape[1:]]
+        return tf.ensure_shape(augment(x, *drawn), shape), tf.gather(labels, indices)
 
-    steps = tf.data.Dataset.counter(first_step, dtype=tf.int64)
-    steps = steps if num_steps is None else steps.take(num_steps)
-    return steps.map(batch, num_parallel_calls=2, deterministic=True).prefetch(4)
+    first = first_step * share.num_replicas
+    positions = tf.data.Dataset.counter(first, dtype=tf.int64)
+    return positions.map(batch, num_parallel_calls=2, deterministic=True).prefetch(4)
 
 
 def evaluation_batches(split, mean, batch_size):

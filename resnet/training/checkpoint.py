@@ -85,8 +85,21 @@ def save_checkpoint(folder, step, model, optimizer, seed):
     return str(prefix)
 
 
-def restore_checkpoint(prefix, model, optimizer):
+def remove_checkpoints(folder, num_kept):
+    """Removes all but the newest `num_kept` checkpoints of a folder."""
+    for prefix in list(list_checkpoints(folder).values())[:-num_kept]:
+        # The index first: without it, the checkpoint is none.
+        for suffix in (INDEX, DATA):
+            pathlib.Path(prefix + suffix).unlink(missing_ok=True)
+
+
+def restore_checkpoint(prefix, model, optimizer=None):
     """Sets weights, moving averages and momentum from a checkpoint of this model.
+
+    Args:
+      prefix: the checkpoint's path without .index.
+      model: Model.
+      optimizer: Momentum, or None to leave the momentum out.
 
     Returns:
       The step, int: number of updates done.
@@ -103,9 +116,11 @@ def restore_checkpoint(prefix, model, optimizer):
         for name, parameter in model.parameters_by_name().items():
             if not parameter.is_statistic:
                 slots[name] = tensors.pop(slot_name(name))
-        model.check_public(optimizer.slots, slots)
+        if optimizer:
+            model.check_public(optimizer.slots, slots)
         model.set_weights(tensors)
-        model.assign_public(optimizer.slots, slots)
+        if optimizer:
+            model.assign_public(optimizer.slots, slots)
     except (KeyError, ValueError) as error:
         detail = f"{error.args[0]} is missing" if isinstance(error, KeyError) else error
         raise CheckpointError(

@@ -1,15 +1,12 @@
-"""What run_cifar_train.py does: flags -> config -> data -> train_and_evaluate."""
-
-import pathlib
+"""What run_cifar_train.py trains: CIFAR-10, CIFAR-100 or the embedded data set."""
 
 from absl import flags
 
-from resnet.data.cifar import NUM_CLASSES, load_dataset
+from resnet.data.cifar import NUM_CLASSES, cifar_feed, load_dataset, training_and_evaluation
+from resnet.data.pipeline import mean_image
 from resnet.errors import UsageError
 from resnet.training import flags as training_flags
-from resnet.training.experiment import Experiment, load_experiment, new_id
-from resnet.training.summary import summary
-from resnet.training.train import train_and_evaluate
+from resnet.training.script import Task, run_training
 
 FLAGS = flags.FLAGS
 DEFAULT_MODEL = "revnet-38"
@@ -17,55 +14,38 @@ DEFAULT_MODEL = "revnet-38"
 
 def define_flags():
     """Defines the script's flags."""
-    training_flags.define_training_flags(DEFAULT_MODEL, list(NUM_CLASSES), "./results/cifar")
+    training_flags.define_training_flags(DEFAULT_MODEL, "./results/cifar")
+    datasets = list(NUM_CLASSES)
+    flags.DEFINE_enum("dataset", None, datasets, f"Data set (default {datasets[0]}).")
+    flags.DEFINE_string("data_folder", "./data", "Folder of the data sets.")
+    flags.DEFINE_boolean("validation", None, "Hold a tenth of the training images out.")
 
 
 def main():
-    """Trains, or with --dry_run says what would be trained."""
-    experiment = _restored() if FLAGS.restore else _new()
-    config, options = experiment.config, experiment.options
-    devices = training_flags.resolve_devices(options.num_gpu, config.batch_size)
-    jit = training_flags.resolve_jit(options.jit, devices)
-    print(f"experiment {experiment.id}", flush=True)
-    if FLAGS.dry_run:
-        print(summary(experiment, devices))
-        return
-    dataset = load_dataset(options.dataset, FLAGS.data_folder)
-    print(summary(experiment, devices), flush=True)
-    accuracy = train_and_evaluate(
-        experiment,
-        dataset,
-        devices,
-        jit,
-        training_flags.command_line(),
-        training_flags.resume_command(experiment),
+    """Trains, evaluates while training, and prints the test accuracy."""
+    run_training(
+        Task(DEFAULT_MODEL, NUM_CLASSES, ("cifar",), _load, _make_feed, _print_test_accuracy)
     )
-    print(f"Final test accuracy = {accuracy:.3f}")
 
 
-def _new():
-    config, run = training_flags.resolve_config(DEFAULT_MODEL, NUM_CLASSES)
-    if config.image_size != 32 and not FLAGS.dry_run:
+def _load(experiment):
+    config, name = experiment.config, experiment.options.dataset
+    dataset = load_dataset(name, FLAGS.data_folder)
+    height, width, _ = dataset.train.images.shape[1:]
+    if config.image_size != height:
         raise UsageError(
-            f"{config.name} takes {config.image_size}x{config.image_size} images, but "
-            f"{run['dataset']} has 32x32 ones: choose a CIFAR model, such as {DEFAULT_MODEL}"
+            f"{config.name} takes {config.image_size}x{config.image_size} images, but {name} has "
+            f"{height}x{width} ones: choose another model, such as {DEFAULT_MODEL}"
         )
-    options = training_flags.resolve_options(config, run)
-    experiment_id = FLAGS.id or new_id(options.dataset, config.name)
-    if pathlib.Path(experiment_id).name != experiment_id or experiment_id == "..":
-        raise UsageError(f"--id is {experiment_id!r}, but must be a plain name without slashes")
-    folders = [pathlib.Path(root) / experiment_id for root in (FLAGS.results, FLAGS.logs)]
-    for folder in folders:
-        if folder.exists() and not FLAGS.dry_run:
-            raise UsageError(
-                f"experiment {experiment_id!r} exists in {str(folder.parent)!r}: continue it "
-                "with --restore, or give another --id"
-            )
-    return Experiment(experiment_id, config, options, *folders)
+    return dataset
 
 
-def _restored():
-    if not FLAGS.id:
-        raise UsageError("--restore needs --id: the experiment to continue")
-    experiment = load_experiment(FLAGS.id, FLAGS.results, FLAGS.logs)
-    return training_flags.restored_options(experiment)
+def _make_feed(dataset, experiment):
+    validation = experiment.options.validation
+    train, _ = training_and_evaluation(dataset, validation)
+    mean = experiment.mean_image(lambda: mean_image(train))
+    return cifar_feed(dataset, validation, mean, experiment.config)
+
+
+def _print_test_accuracy(results, _):
+    print(f"Final test accuracy = {results['test'].top1:.3f}")

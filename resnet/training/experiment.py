@@ -30,8 +30,12 @@ class RunOptions:
     backprop: str = "stored"
     exact: bool = False
     jit: str = "auto"  # "auto", "on" or "off"
-    num_gpu: int | None = None  # None: one if there is one, else the CPU
+    num_gpu: int | None = None  # of every host; None: the script's default
+    logical_cpus: int | None = None  # replicas to split the CPU into instead
+    num_pass: int = 1  # forward and backward passes before an update
+    deterministic: bool = False  # whether ImageNet's images depend on (seed, step) alone
     max_num_steps: int | None = None  # stop here if it comes before config.num_steps
+    keep_checkpoints: int | None = None  # the newest; None: all
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
@@ -43,8 +47,11 @@ class RunOptions:
             elif field.type is str:
                 fits, wanted = isinstance(value, str), "a text"
             else:
-                fits = value is None or (type(value) is int and value >= 0)
-                wanted = "an integer of 0 or more, or null"
+                low = 0 if field.name == "num_gpu" else 1
+                fits = type(value) is int and value >= low
+                wanted = f"an integer of {low} or more"
+                if field.default is None:
+                    fits, wanted = fits or value is None, f"{wanted}, or null"
             if not fits:
                 raise UsageError(f"run option {field.name} is {value!r}, but must be {wanted}")
 

@@ -1,10 +1,9 @@
-"""Flags that training scripts share, and what follows from them."""
+"""Flags that training scripts share, and the config and options that they give."""
 
 import dataclasses
 import shlex
 import sys
 
-import tensorflow as tf
 from absl import flags
 
 from resnet.configs import config_from_json, get_config, list_configs
@@ -20,33 +19,57 @@ OVERRIDES = ("batch_size", "seed", "save_every")  # fields of the config
 OPTIONS = tuple(field.name for field in dataclasses.fields(RunOptions))
 # What a restored run may change: it is the same experiment, though only backprop in
 # exact mode leaves every bit as it was.
-FREE_ON_RESTORE = {"backprop", "num_gpu", "jit", "save_every", "max_num_steps"}
+FREE_ON_RESTORE = {
+    "backprop",
+    "num_gpu",
+    "logical_cpus",
+    "num_pass",
+    "jit",
+    "deterministic",
+    "save_every",
+    "max_num_steps",
+    "keep_checkpoints",
+}
+PLACES = ("results", "logs", "data_folder", "data_dir")  # what a command to continue repeats
 
 
-def define_training_flags(default_model, datasets, results):
+def define_experiment_flags(results):
+    """Defines the flags that name an experiment and its folders; `results` is the default."""
+    flags.DEFINE_string("id", None, "Experiment id (default: made of data set, model and time).")
+    flags.DEFINE_string("results", results, "Folder of conf.json and checkpoints.")
+    flags.DEFINE_string("logs", "./logs/public", "Folder of the logs.")
+
+
+def define_training_flags(default_model, results):
     """Defines the flags of a training script.
 
     Args:
       default_model: config trained if --model and --config say nothing.
-      datasets: names that --dataset takes.
       results: default results folder.
     """
+    define_experiment_flags(results)
     flags.DEFINE_string("model", None, f"Named config (default {default_model}).")
     flags.DEFINE_string(
         "config", None, "JSON file in the format of conf.json; fields it lacks come from --model."
     )
-    flags.DEFINE_enum("dataset", None, datasets, f"Data set (default {datasets[0]}).")
-    flags.DEFINE_string("data_folder", "./data", "Folder of the data sets.")
-    flags.DEFINE_boolean("validation", None, "Hold a tenth of the training images out.")
-    flags.DEFINE_string("id", None, "Experiment id (default: made of data set, model and time).")
     flags.DEFINE_boolean("restore", False, "Continue the experiment --id at its last checkpoint.")
-    flags.DEFINE_string("logs", "./logs/public", "Folder of the logs.")
-    flags.DEFINE_string("results", results, "Folder of conf.json and checkpoints.")
     flags.DEFINE_integer("max_num_steps", None, "Stop at this step.", lower_bound=1)
-    flags.DEFINE_integer("batch_size", None, "Images a step, over all GPUs.", lower_bound=1)
+    flags.DEFINE_integer("batch_size", None, "Images a step, over all replicas.", lower_bound=1)
     flags.DEFINE_integer("seed", None, "Of initial weights and data order.", lower_bound=0)
     flags.DEFINE_integer("num_gpu", None, "GPUs to train on; 0 is the CPU.", lower_bound=0)
+    flags.DEFINE_integer(
+        "logical_cpus", None, "Split the CPU into as many replicas, for trials.", lower_bound=1
+    )
+    flags.DEFINE_integer(
+        "num_pass",
+        None,
+        "Forward and backward passes over parts of a batch before an update (default 1).",
+        lower_bound=1,
+    )
     flags.DEFINE_integer("save_every", None, "Steps between checkpoints.", lower_bound=1)
+    flags.DEFINE_integer(
+        "keep_checkpoints", None, "Keep the newest only (default: all).", lower_bound=1
+    )
     flags.DEFINE_enum(
         "backprop", None, BACKPROPS, "What the backward pass finds in memory; same numbers."
     )
@@ -65,7 +88,8 @@ def resolve_config(default_model, num_classes):
 
     Args:
       default_model: name.
-      num_classes: {data set: number of classes}; the first is the default.
+      num_classes: {data set: number of classes, or None: the config's own}; the first
+        is the default.
 
     Raises:
       UsageError: --model and the file name two models, or an unknown data set.
@@ -81,20 +105,25 @@ def resolve_config(default_model, num_classes):
     else:
         config = config_from_json(fields, get_config(FLAGS.model or default_model))
     overrides = {name: FLAGS[name].value for name in OVERRIDES if FLAGS[name].present}
-    dataset = FLAGS.dataset or run.get("dataset") or next(iter(num_classes))
+    asked = FLAGS.dataset if "dataset" in FLAGS else None
+    dataset = asked or run.get("dataset") or next(iter(num_classes))
     if dataset not in num_classes:
         raise UsageError(
             f"{FLAGS.config}: dataset is {dataset!r}, but must be one of {', '.join(num_classes)}"
         )
-    overrides["num_classes"] = num_classes[dataset]
+    overrides["num_classes"] = num_classes[dataset] or config.num_classes
     return dataclasses.replace(config, **overrides), run | {"dataset": dataset}
+
+
+def _given(names):
+    """{name: value} of the flags among `names` that exist and have a value."""
+    return {n: FLAGS[n].value for n in names if n in FLAGS and FLAGS[n].value is not None}
 
 
 def resolve_options(config, run):
     """RunOptions from flags, a --config file's run options and the family's defaults."""
     defaults = dict(zip(("backprop", "exact"), family_defaults(config), strict=True))
-    given = {name: FLAGS[name].value for name in OPTIONS if FLAGS[name].value is not None}
-    return RunOptions(**(defaults | run | given))
+    return RunOptions(**(defaults | run | _given(OPTIONS)))
 
 
 def restored_options(experiment):
@@ -109,14 +138,13 @@ def restored_options(experiment):
         raise UsageError("--config does not go with --restore: conf.json of the experiment holds")
     if FLAGS.model not in (None, config.name):
         raise UsageError(f"--model is {FLAGS.model}, but {experiment.id} trains {config.name}")
-    for name, value in now.items():
-        flag = FLAGS[name]
-        if flag.present and flag.value != value and name not in FREE_ON_RESTORE:
+    for name, value in _given(now).items():
+        if FLAGS[name].present and value != now[name] and name not in FREE_ON_RESTORE:
             raise UsageError(
-                f"--{name} is {flag.value}, but {experiment.id} was started with {value}: "
+                f"--{name} is {value}, but {experiment.id} was started with {now[name]}: "
                 "leave it out to continue, or start a new experiment"
             )
-    changed = {n: FLAGS[n].value for n in FREE_ON_RESTORE if FLAGS[n].value is not None}
+    changed = _given(FREE_ON_RESTORE)
     save_every = changed.pop("save_every", config.save_every)
     return dataclasses.replace(
         experiment,
@@ -125,36 +153,34 @@ def restored_options(experiment):
     )
 
 
-def resolve_devices(num_gpu, batch_size):
-    """Names of the devices to train on.
-
-    Raises:
-      UsageError: more GPUs than there are, or a batch that does not divide.
-    """
-    visible = len(tf.config.list_logical_devices("GPU"))
-    wanted = min(visible, 1) if num_gpu is None else num_gpu
-    if wanted > visible:
-        raise UsageError(
-            f"--num_gpu is {wanted}, but TensorFlow sees {visible}: give at most {visible}"
-            + (" (0 trains on the CPU)" if not visible else "")
-        )
-    if wanted > 1 and batch_size % wanted:
-        raise UsageError(
-            f"a batch of {batch_size} does not divide over {wanted} GPUs: give a --batch_size "
-            f"that is a multiple of {wanted}"
-        )
-    return [f"/gpu:{i}" for i in range(wanted)] or ["/cpu:0"]
-
-
-def resolve_jit(jit, devices):
+def resolve_jit(jit, placement):
     """Whether to compile with XLA: auto is on for GPUs, off on the CPU, where it is slower."""
-    is_gpu = "gpu" in devices[0]
-    if jit == "on" and not is_gpu:
+    if jit == "on" and not placement.uses_gpu:
         print(
             "warning: XLA's scheduler for CPUs hoists recomputation, so that it frees no memory; "
             "XLA_FLAGS=--xla_cpu_enable_concurrency_optimized_scheduler=false makes it wait"
         )
-    return jit == "on" or (jit == "auto" and is_gpu)
+    return jit == "on" or (jit == "auto" and placement.uses_gpu)
+
+
+def require_division(config, options, placement):
+    """Checks that a batch divides over hosts, replicas and passes.
+
+    Raises:
+      UsageError: it does not.
+    """
+    shares = {
+        "hosts": len(placement.hosts),
+        "replicas" if placement.devices[0].startswith("/cpu") else "GPUs": len(placement.devices),
+        "passes": options.num_pass,
+    }
+    parts = placement.num_replicas * options.num_pass
+    if config.batch_size % parts:
+        named = " times ".join(f"{count} {name}" for name, count in shares.items() if count > 1)
+        raise UsageError(
+            f"a batch of {config.batch_size} does not divide over {named}: give a --batch_size "
+            f"that is a multiple of {parts}"
+        )
 
 
 def command_line():
@@ -166,7 +192,5 @@ def resume_command(experiment):
     """The command line that continues an experiment."""
     script = sys.argv[0] if "/" in sys.argv[0] else f"./{sys.argv[0]}"
     parts = [script, "--restore", "--id", experiment.id]
-    for name in ("results", "logs", "data_folder"):
-        if FLAGS[name].present:
-            parts.append(f"--{name}={FLAGS[name].value}")
+    parts += [f"--{n}={FLAGS[n].value}" for n in PLACES if n in FLAGS and FLAGS[n].present]
     return shlex.join(parts)

@@ -7,6 +7,8 @@ import signal
 class StopRequest:
     """Remembers the first signal that asked to stop; a second one stops at once."""
 
+    BY_ANOTHER_HOST = signal.SIGTERM  # the number that counts then
+
     signal_number = None
 
     def __bool__(self):

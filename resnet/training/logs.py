@@ -2,6 +2,7 @@
 
 import csv
 import datetime
+import math
 import pathlib
 
 import tensorflow as tf
@@ -9,38 +10,37 @@ import tensorflow as tf
 from resnet.errors import UserError
 from resnet.files import write_text, written_beside
 
-# file -> the column of values
-COLUMNS = {
-    "train_ce.csv": "ce",
-    "train_acc.csv": "acc",
-    "valid_acc.csv": "acc",
-    "learn_rate.csv": "lr",
-    "past_exact_range.csv": "count",
-}
-
 
 class Logs:
     """Appends `step,time,value` rows to CSV files, and scalars to TensorBoard."""
 
-    def __init__(self, folder, command, first_step=0):
+    def __init__(self, folder, command, columns, first_step=None):
         """Opens an experiment's logs.
 
         Args:
           folder: made if need be, with `catalog` and `cmd.txt`.
           command: the command line, appended to cmd.txt.
-          first_step: rows of later steps are dropped: a restored run writes them again.
+          columns: {name: column of values}; each name is a file NAME.csv and a scalar.
+          first_step: rows of later steps are dropped: a restored run writes them
+            again. None: all are kept.
         """
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
-        rows = [f"{name},csv,{name.removesuffix('.csv')}" for name in COLUMNS]
-        write_text(self.folder / "catalog", "\n".join(["filename,type,name", *rows, ""]))
+        self._add_to_catalog(columns)
         with open(self.folder / "cmd.txt", "a", encoding="utf-8") as file:
             file.write(command + "\n")
-        self._last_step = {
-            name: self._keep_rows(self.folder / name, column, first_step)
-            for name, column in COLUMNS.items()
+        last_step = math.inf if first_step is None else first_step
+        self._steps = {
+            name: self._keep_rows(self.folder / f"{name}.csv", column, last_step)
+            for name, column in columns.items()
         }
         self._writer = tf.summary.create_file_writer(str(self.folder))
+
+    def _add_to_catalog(self, columns):
+        path, header = self.folder / "catalog", "filename,type,name"
+        rows = path.read_text(encoding="utf-8").splitlines()[1:] if path.exists() else []
+        rows += [f"{name}.csv,csv,{name}" for name in columns]
+        write_text(path, "\n".join([header, *dict.fromkeys(rows), ""]))
 
     @staticmethod
     def _keep_rows(path, column, last_step):
@@ -58,7 +58,11 @@ class Logs:
             open(temporary, "w", newline="", encoding="utf-8") as file,
         ):
             csv.writer(file).writerows([["step", "time", column], *rows])
-        return int(rows[-1][0]) if rows else -1
+        return {int(row[0]) for row in rows}
+
+    def has(self, name, step):
+        """Whether NAME.csv has a row of this step."""
+        return step in self._steps[name]
 
     def write(self, name, step, value):
         """Appends a row to NAME.csv and a TensorBoard scalar NAME, once a step.
@@ -67,9 +71,9 @@ class Logs:
           UserError: cannot be written.
         """
         path = self.folder / f"{name}.csv"
-        if step <= self._last_step[path.name]:
+        if self.has(name, step):
             return
-        self._last_step[path.name] = step
+        self._steps[name].add(step)
         time = datetime.datetime.now().isoformat(timespec="seconds")
         try:
             with open(path, "a", newline="", encoding="utf-8") as file:

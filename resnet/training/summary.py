@@ -4,7 +4,7 @@ from resnet.models import get_model
 from resnet.models.cost import activation_bytes, multiply_adds
 
 
-def summary(experiment, devices):
+def summary(experiment, placement):
     """Text that describes a run: model, cost, predicted memory, steps and data."""
     config, options = experiment.config, experiment.options
     model = get_model(config, options.backprop, options.dtype, options.exact)
@@ -27,7 +27,7 @@ def summary(experiment, devices):
         f"learning rate {', '.join(rates)}",
         "data": f"{options.dataset}, {config.num_classes} classes, "
         + ("a tenth held out for validation" if options.validation else "no validation split"),
-        "devices": ", ".join(devices),
+        "devices": str(placement),
         "results": str(experiment.results),
         "logs": str(experiment.logs),
     }

@@ -1,22 +1,24 @@
 """The training loop: train, log, evaluate, save, and go on where a run stopped."""
 
-import dataclasses
 import math
-import sys
-import time
 
 import tensorflow as tf
-from tqdm import tqdm
 
-from resnet.data.cifar import training_and_evaluation
-from resnet.data.pipeline import evaluation_batches, mean_image, training_batches
+from resnet.data.feed import Share
 from resnet.errors import UserError
 from resnet.models import get_model
-from resnet.training.checkpoint import list_checkpoints, restore_checkpoint, save_checkpoint
+from resnet.training.checkpoint import (
+    list_checkpoints,
+    remove_checkpoints,
+    restore_checkpoint,
+    save_checkpoint,
+)
+from resnet.training.evaluation import Evaluation
+from resnet.training.hosts import LOST_HOST, HostLostError, any_host, require_agreement
 from resnet.training.interrupts import stop_requests
-from resnet.training.logs import Logs
 from resnet.training.optimizer import Momentum
-from resnet.training.steps import Steps, make_strategy
+from resnet.training.reporting import Reporter
+from resnet.training.steps import Steps
 
 
 class InterruptedRunError(UserError):
@@ -27,128 +29,119 @@ class InterruptedRunError(UserError):
         self.exit_code = 128 + signal_number  # the shell's convention
 
 
-@dataclasses.dataclass
-class _Interval:
-    """Sums since the last log row."""
-
-    steps: int = 0
-    loss: float = 0.0
-    accuracy: float = 0.0
-    past_exact_range: float = 0.0
-    started: float = dataclasses.field(default_factory=time.perf_counter)
-
-    def add(self, metrics):
-        self.steps += 1
-        self.loss += metrics["loss"]
-        self.accuracy += metrics["accuracy"]
-        self.past_exact_range += metrics["past_exact_range"]
-
-
-def build(experiment, devices, jit):
-    """(model, optimizer, steps) of an experiment on devices."""
+def build(experiment, placement, jit=False):
+    """(model, optimizer, steps) of an experiment."""
     config, options = experiment.config, experiment.options
-    strategy, scope = make_strategy(devices)
-    with scope:
+    with placement.strategy.scope():
         model = get_model(config, options.backprop, options.dtype, options.exact)
         optimizer = Momentum(model.trainable_by_storage_name, config.momentum)
-    return model, optimizer, Steps(model, optimizer, strategy, jit)
+    return model, optimizer, Steps(model, optimizer, placement.strategy, jit, options.num_pass)
 
 
-def train_and_evaluate(experiment, dataset, devices, jit, command, resume):
-    """Trains an experiment to its end and measures test accuracy.
+def share_of(experiment, placement):
+    """The Share of a step's images that this host's replicas take."""
+    return Share(
+        experiment.config.batch_size // placement.num_replicas,
+        len(placement.devices),
+        len(placement.hosts),
+        placement.hosts.index,
+    )
+
+
+def train_and_evaluate(experiment, feed, placement, jit, command, resume):
+    """Trains an experiment to its end and evaluates it.
 
     Args:
-      experiment: Experiment.
-      dataset: data.dataset.Dataset.
-      devices: names of the devices to train on, one replica each.
+      experiment: Experiment, saved.
+      feed: data.feed.Feed.
+      placement: Placement.
       jit: whether to compile with XLA.
       command: this run's command line, for the logs.
       resume: command line that continues the run, named when it is interrupted.
 
     Returns:
-      Test accuracy, percent.
+      {name: Accuracy} of the feed's evaluations.
 
     Raises:
-      UserError: the loss is not finite, a file cannot be written, or (InterruptedRunError)
-        a signal asked to stop; in every case the last checkpoint is complete.
+      UserError: the loss is not finite, a file cannot be written, another host was
+        lost (HostLostError), or (InterruptedRunError) a signal asked to stop; in every
+        case the last checkpoint is complete.
     """
     config, options = experiment.config, experiment.options
-    num_steps = experiment.num_steps
-    train_split, evaluation_split = training_and_evaluation(dataset, options.validation)
-    experiment.save()
-    mean = experiment.mean_image(lambda: mean_image(train_split))
-
-    model, optimizer, steps = build(experiment, devices, jit)
+    num_steps, is_chief = experiment.num_steps, placement.hosts.is_chief
+    model, optimizer, steps = build(experiment, placement, jit)
+    evaluation = Evaluation(model)
     checkpoints = list_checkpoints(experiment.results)
     step = 0
     if checkpoints:
         step = restore_checkpoint(checkpoints[max(checkpoints)], model, optimizer)
         print(f"restored {checkpoints[max(checkpoints)]}", flush=True)
-    logs = Logs(experiment.logs, command, first_step=step)
+    require_agreement(placement, experiment, step, model)
 
     def save(step):
-        return save_checkpoint(experiment.results, step, model, optimizer, config.seed)
+        if is_chief:
+            save_checkpoint(experiment.results, step, model, optimizer, config.seed)
+            if options.keep_checkpoints:
+                remove_checkpoints(experiment.results, options.keep_checkpoints)
 
-    def evaluate(split):
-        return steps.accuracy(evaluation_batches(split, mean, config.evaluation_batch_size))
+    def evaluate(name, reporter):
+        """Accuracy; the feed's first evaluation is logged."""
+        accuracy = evaluation(feed.evaluations[name]())
+        if name == watched:
+            reporter.write("valid_acc", step, accuracy.top1)
+        return accuracy
 
-    batches = training_batches(
-        train_split, mean, config.batch_size, config.seed, step, max(0, num_steps - step)
+    watched = next(iter(feed.evaluations), None)
+    share = share_of(experiment, placement)
+    batches = iter(
+        placement.strategy.distribute_datasets_from_function(lambda _: feed.training(step, share))
     )
-    interval, saved_step = _Interval(), step if checkpoints else None
-    progress = tqdm(
-        initial=step,
-        total=num_steps,
-        unit=" steps",
-        desc=config.name,
-        mininterval=0.5 if sys.stderr.isatty() else 10,
-        dynamic_ncols=True,
-    )
-    with stop_requests() as stop, progress:
-        for images, labels in steps.strategy.experimental_distribute_dataset(batches):
+    with stop_requests() as stop, Reporter(experiment, command, step, is_chief) as reporter:
+        while step < num_steps:
             rate = config.learning_rate(step)
-            metrics = _train_step(steps, images, labels, rate, options)
+            metrics = _train_step(steps, batches, rate, experiment, placement)
             step += 1
             _require_finite(metrics["loss"], step, experiment)
-            interval.add(metrics)
-            progress.update()
+            reporter.add(metrics)
             is_last = step == num_steps
             if step % config.log_every == 0 or is_last:
-                interval = _log(logs, step, rate, interval, config, progress)
-            if step % config.evaluate_every == 0 and not is_last:
-                paused = time.perf_counter()
-                accuracy = evaluate(evaluation_split)
-                logs.write("valid_acc", step, accuracy)
-                kind = "validation" if options.validation else "test"
-                _say(progress, step, f"{kind} accuracy {accuracy:.3f}")
-                interval.started += time.perf_counter() - paused  # images/s of training alone
-            stopping = bool(stop)  # read once: a signal may come at any time
+                reporter.log_interval(step, rate)
+            if watched and step % config.evaluate_every == 0 and not is_last:
+                with reporter.paused():
+                    accuracy = evaluate(watched, reporter).top1
+                reporter.say(step, f"{watched} accuracy {accuracy:.3f}")
+            # Read once: a signal may come at any time, and to one host alone.
+            stopping = any_host(placement, bool(stop))
             if step % config.save_every == 0 or is_last or stopping:
                 save(step)
-                saved_step = step
             if stopping and not is_last:
                 raise InterruptedRunError(
                     f"stopped at step {step}, which is saved. Continue with: {resume}",
-                    stop.signal_number,
+                    stop.signal_number or stop.BY_ANOTHER_HOST,
                 )
-    if saved_step is None:
-        save(step)
-    accuracy = evaluate(evaluation_split)
-    logs.write("valid_acc", step, accuracy)
-    logs.flush()
-    return evaluate(dataset.test) if options.validation else accuracy
+        if not list_checkpoints(experiment.results):
+            save(step)
+        results = {name: evaluate(name, reporter) for name in feed.evaluations}
+        reporter.flush()
+    return results
 
 
-def _train_step(steps, images, labels, rate, options):
+def _train_step(steps, batches, rate, experiment, placement):
     """One update; the metrics as Python floats."""
     try:
+        images, labels = next(batches)
         metrics = steps.train(images, labels, tf.constant(rate, tf.float32))
         return {name: float(value) for name, value in metrics.items()}
     except tf.errors.ResourceExhaustedError as error:
         raise UserError(
-            f"out of memory with --backprop {options.backprop}: {error.message.splitlines()[0]}. "
-            "Lower --batch_size, or choose a --backprop that keeps less"
+            f"out of memory with --backprop {experiment.options.backprop}: "
+            f"{error.message.splitlines()[0]}. Lower --batch_size, or choose a --backprop that "
+            "keeps less"
         ) from None
+    except LOST_HOST as error:
+        if len(placement.hosts) == 1:
+            raise
+        raise HostLostError(error, list_checkpoints(experiment.results)) from None
 
 
 def _require_finite(loss, step, experiment):
@@ -160,35 +153,3 @@ def _require_finite(loss, step, experiment):
         f"the loss became {loss} at step {step}; {kept}. Lower learning_rates (now "
         f"{experiment.config.learning_rate(step - 1):g}) in a --config file and start again"
     )
-
-
-def _log(logs, step, rate, interval, config, progress):
-    """Writes an interval's rows and returns the next one."""
-    seconds = time.perf_counter() - interval.started
-    loss, accuracy = interval.loss / interval.steps, interval.accuracy / interval.steps
-    speed = interval.steps * config.batch_size / seconds
-    logs.write("train_ce", step, loss)
-    logs.write("train_acc", step, 100 * accuracy)
-    logs.write("learn_rate", step, rate)
-    logs.write("past_exact_range", step, interval.past_exact_range)
-    logs.flush()
-    progress.set_postfix_str(f"loss {loss:.3f} acc {100 * accuracy:.1f}% {speed:.0f} images/s")
-    _say(
-        progress,
-        step,
-        f"loss {loss:.4f}, training accuracy {100 * accuracy:.2f}, learning rate {rate:g}, "
-        f"{speed:.1f} images/s",
-    )
-    if interval.past_exact_range:
-        _say(
-            progress,
-            step,
-            f"warning: {interval.past_exact_range:.0f} values of the residual stream were past "
-            "the exact range since the last log; gradients may differ from stored ones there",
-        )
-    return _Interval()
-
-
-def _say(progress, step, text):
-    progress.clear()
-    print(f"step {step}: {text}", flush=True)

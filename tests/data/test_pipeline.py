@@ -9,6 +9,7 @@ import tensorflow as tf
 from resnet.data import pipeline, synthetic
 from resnet.data.cifar import load_dataset, training_and_evaluation
 from resnet.data.dataset import Split
+from resnet.data.feed import Share
 
 
 @pytest.fixture(scope="module")
@@ -19,13 +20,25 @@ def split():
 
 def test_any_step_can_be_had_without_those_before_it(split):
     mean = pipeline.mean_image(split)
-    batches = list(pipeline.training_batches(split, mean, 16, seed=5, num_steps=9))
+    batches = list(pipeline.training_batches(split, mean, 5, 0, Share(16)).take(9))
     for step in (0, 4, 8):
-        images, labels = next(iter(pipeline.training_batches(split, mean, 16, 5, step)))
+        images, labels = next(iter(pipeline.training_batches(split, mean, 5, step, Share(16))))
         np.testing.assert_array_equal(images, batches[step][0])
         np.testing.assert_array_equal(labels, batches[step][1])
-    other = next(iter(pipeline.training_batches(split, mean, 16, seed=6)))[0]
+    other = next(iter(pipeline.training_batches(split, mean, 6, 0, Share(16))))[0]
     assert not np.array_equal(other, batches[0][0])
+
+
+def test_replicas_and_hosts_share_the_images_of_one(split):
+    mean = pipeline.mean_image(split)
+    whole = list(pipeline.training_batches(split, mean, 5, 3, Share(16)).take(2))
+    hosts = [
+        iter(pipeline.training_batches(split, mean, 5, 3, Share(4, 2, 2, host))) for host in (0, 1)
+    ]
+    for images, labels in whole:
+        parts = [next(host) for host in hosts for _ in range(2)]
+        np.testing.assert_array_equal(tf.concat([part for part, _ in parts], 0), images)
+        np.testing.assert_array_equal(tf.concat([part for _, part in parts], 0), labels)
 
 
 def test_every_epoch_shows_every_image_once_in_a_new_order():
@@ -40,7 +53,8 @@ def test_every_epoch_shows_every_image_once_in_a_new_order():
 
 def test_augmentation_is_a_crop_of_the_zero_padded_image_perhaps_flipped(split):
     images = tf.constant(split.images, tf.float32)
-    augmented = pipeline.augment(images, tf.constant(3, tf.int64), 1).numpy()
+    drawn = pipeline.draw_augmentation(len(images), tf.constant(3, tf.int64), 1)
+    augmented = pipeline.augment(images, *drawn).numpy()
     padded = np.pad(split.images.astype(np.float32), [(0, 0), (2, 2), (2, 2), (0, 0)])
     seen = set()
     for image, original in zip(augmented, padded, strict=True):
@@ -90,7 +104,7 @@ def test_input_is_much_faster_than_training():
     """RevNet-38 trains some 300 images/s on 2 cores: 20 times that is 6,000."""
     dataset = synthetic.load()
     mean = pipeline.mean_image(dataset.train)
-    batches = iter(pipeline.training_batches(dataset.train, mean, 100, 0))
+    batches = iter(pipeline.training_batches(dataset.train, mean, 0, 0, Share(100)))
     for _ in range(10):
         next(batches)
     start = time.perf_counter()

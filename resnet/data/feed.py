@@ -1,0 +1,34 @@
+"""What the training loop asks of a data set."""
+
+import dataclasses
+from collections.abc import Callable
+
+
+@dataclasses.dataclass(frozen=True)
+class Share:
+    """The part of every step's images that the replicas of one host take."""
+
+    batch_size: int  # images of one replica
+    num_replicas: int = 1  # of this host
+    num_hosts: int = 1
+    host: int = 0
+
+    @property
+    def step_size(self):
+        """Images of a step, over all hosts."""
+        return self.batch_size * self.num_replicas * self.num_hosts
+
+
+@dataclasses.dataclass(frozen=True)
+class Feed:
+    """Batches to train on and to evaluate on.
+
+    training: (first_step, Share) -> endless tf.data.Dataset of (images (N, H, W, 3)
+      float32, labels (N,) int32), N being a replica's batch; a step takes one batch
+      for each replica of the host.
+    evaluations: {name: () -> tf.data.Dataset of (images, labels)}; the first is
+      evaluated while training too, all of them at the end.
+    """
+
+    training: Callable
+    evaluations: dict

@@ -1,0 +1,52 @@
+"""Accuracy of a model over batches."""
+
+import dataclasses
+
+import tensorflow as tf
+
+TOP = 5  # best guesses that count for top-5
+
+
+@dataclasses.dataclass(frozen=True)
+class Accuracy:
+    """Percentages of images, and how many they are of."""
+
+    top1: float
+    top5: float
+    num_images: int
+
+
+class Evaluation:
+    """Counts right answers, on the replicas of a strategy if there is more than one."""
+
+    def __init__(self, model, strategy=None):
+        self.model = model
+        self.strategy = strategy or tf.distribute.get_strategy()
+        self._count = tf.function(self._count_all, autograph=False, reduce_retracing=True)
+
+    def _count_all(self, images, labels):
+        counts = self.strategy.run(self._count_replica, (images, labels))
+        return self.strategy.reduce("SUM", counts, axis=None)
+
+    def _count_replica(self, images, labels):
+        """(3,) int64: labels that are the best guess, among the five best, all images."""
+        logits = self.model(images)
+        is_image = labels >= 0
+        classes = tf.maximum(labels, 0)
+        own = tf.gather(logits, classes, axis=1, batch_dims=1)[:, None]
+        best = tf.equal(tf.argmax(logits, 1, tf.int32), labels)
+        # Ties count against the label; so does NaN.
+        rank = tf.math.count_nonzero(~(logits < own), axis=1)
+        hits = [best & is_image, (rank <= TOP) & is_image, is_image]
+        return tf.stack([tf.reduce_sum(tf.cast(hit, tf.int64)) for hit in hits])
+
+    def __call__(self, batches):
+        """Accuracy over batches of (images, labels); a label of -1 marks padding."""
+        total = sum(self._count(images, labels) for images, labels in self._dealt(batches)).numpy()
+        best, among_five, num_images = (int(count) for count in total)
+        return Accuracy(100 * best / num_images, 100 * among_five / num_images, num_images)
+
+    def _dealt(self, batches):
+        if self.strategy.num_replicas_in_sync == 1:
+            return batches
+        return self.strategy.experimental_distribute_dataset(batches)

@@ -1,0 +1,112 @@
+"""What a running training tells: log rows, lines and a progress bar."""
+
+import contextlib
+import dataclasses
+import sys
+import time
+
+from tqdm import tqdm
+
+from resnet.training.logs import Logs
+
+COLUMNS = {
+    "train_ce": "ce",
+    "train_acc": "acc",
+    "valid_acc": "acc",
+    "learn_rate": "lr",
+    "past_exact_range": "count",
+}
+
+
+@dataclasses.dataclass
+class _Interval:
+    """Sums since the last log row."""
+
+    steps: int = 0
+    loss: float = 0.0
+    accuracy: float = 0.0
+    past_exact_range: float = 0.0
+    started: float = dataclasses.field(default_factory=time.perf_counter)
+
+    def add(self, metrics):
+        self.steps += 1
+        self.loss += metrics["loss"]
+        self.accuracy += metrics["accuracy"]
+        self.past_exact_range += metrics["past_exact_range"]
+
+
+class Reporter:
+    """Logs, prints and shows the progress of a training; silent unless it is the chief's."""
+
+    def __init__(self, experiment, command, step, is_chief):
+        self._config = experiment.config
+        self._logs = Logs(experiment.logs, command, COLUMNS, step) if is_chief else None
+        self._interval = _Interval()
+        self._progress = tqdm(
+            initial=step,
+            total=experiment.num_steps,
+            unit=" steps",
+            desc=experiment.config.name,
+            mininterval=0.5 if sys.stderr.isatty() else 10,
+            dynamic_ncols=True,
+            disable=not is_chief,
+        )
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._progress.close()
+
+    def add(self, metrics):
+        """Takes the metrics of one step."""
+        self._interval.add(metrics)
+        self._progress.update()
+
+    def log_interval(self, step, rate):
+        """Writes the means since the last call."""
+        interval, self._interval = self._interval, _Interval()
+        seconds = time.perf_counter() - interval.started
+        loss, accuracy = interval.loss / interval.steps, 100 * interval.accuracy / interval.steps
+        speed = interval.steps * self._config.batch_size / seconds
+        self.write("train_ce", step, loss)
+        self.write("train_acc", step, accuracy)
+        self.write("learn_rate", step, rate)
+        self.write("past_exact_range", step, interval.past_exact_range)
+        self.flush()
+        self._progress.set_postfix_str(f"loss {loss:.3f} acc {accuracy:.1f}% {speed:.0f} images/s")
+        self.say(
+            step,
+            f"loss {loss:.4f}, training accuracy {accuracy:.2f}, learning rate {rate:g}, "
+            f"{speed:.1f} images/s",
+        )
+        if interval.past_exact_range:
+            self.say(
+                step,
+                f"warning: {interval.past_exact_range:.0f} values of the residual stream were "
+                "past the exact range since the last log; gradients may differ from stored ones "
+                "there",
+            )
+
+    def write(self, name, step, value):
+        """Logs one value."""
+        if self._logs:
+            self._logs.write(name, step, value)
+
+    def flush(self):
+        """Makes what was logged visible to readers."""
+        if self._logs:
+            self._logs.flush()
+
+    def say(self, step, text):
+        """Prints a line."""
+        if self._logs:
+            self._progress.clear()
+            print(f"step {step}: {text}", flush=True)
+
+    @contextlib.contextmanager
+    def paused(self):
+        """Within it, time does not count: images/s are those of training alone."""
+        start = time.perf_counter()
+        yield
+        self._interval.started += time.perf_counter() - start

@@ -1,0 +1,104 @@
+"""What a training script does: flags -> config -> data -> train_and_evaluate."""
+
+import dataclasses
+import pathlib
+from collections.abc import Callable
+
+from absl import flags
+
+from resnet.errors import UsageError
+from resnet.training import flags as training_flags
+from resnet.training.experiment import Experiment, load_experiment, new_id
+from resnet.training.placement import find_hosts, place
+from resnet.training.summary import summary
+from resnet.training.train import train_and_evaluate
+
+FLAGS = flags.FLAGS
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """What one training script differs in from another.
+
+    default_model: name of a config.
+    num_classes: {data set: number of classes, or None: the config's own}.
+    preprocessors: the config's choices that go with its data.
+    load: (experiment) -> the data; raises before training starts if it does not fit.
+    make_feed: (data, experiment, ...) -> data.feed.Feed, once the experiment is saved.
+    finish: ({name: Accuracy}, experiment), the script's last words.
+    all_gpus: whether --num_gpu defaults to all GPUs rather than one.
+    """
+
+    default_model: str
+    num_classes: dict
+    preprocessors: tuple
+    load: Callable
+    make_feed: Callable
+    finish: Callable
+    all_gpus: bool = False
+
+
+def run_training(task):
+    """Trains, or with --dry_run says what would be trained."""
+    hosts = find_hosts()
+    experiment = _restored(task) if FLAGS.restore else _new(task, hosts)
+    config, options = experiment.config, experiment.options
+    placement = place(
+        options.num_gpu, options.logical_cpus, task.all_gpus, None if FLAGS.dry_run else hosts
+    )
+    training_flags.require_division(config, options, placement)
+    jit = training_flags.resolve_jit(options.jit, placement)
+    print(f"experiment {experiment.id}", flush=True)
+    if FLAGS.dry_run:
+        print(summary(experiment, placement))
+        return
+    data = task.load(experiment)
+    print(summary(experiment, placement), flush=True)
+    if hosts.is_chief:
+        experiment.save()
+    results = train_and_evaluate(
+        experiment,
+        task.make_feed(data, experiment),
+        placement,
+        jit,
+        training_flags.command_line(),
+        training_flags.resume_command(experiment),
+    )
+    task.finish(results, experiment)
+
+
+def _new(task, hosts):
+    config, run = training_flags.resolve_config(task.default_model, task.num_classes)
+    if config.preprocessor not in task.preprocessors:
+        raise UsageError(
+            f"{config.name} takes {config.image_size}x{config.image_size} images prepared by "
+            f"{config.preprocessor!r}, but this script trains with "
+            f"{' or '.join(map(repr, task.preprocessors))}: choose a model such as "
+            f"{task.default_model}"
+        )
+    options = training_flags.resolve_options(config, run)
+    if len(hosts) > 1 and not FLAGS.id:
+        raise UsageError(f"--id is needed with {len(hosts)} hosts: the same one on each of them")
+    experiment_id = FLAGS.id or new_id(options.dataset, config.name)
+    if pathlib.Path(experiment_id).name != experiment_id or experiment_id == "..":
+        raise UsageError(f"--id is {experiment_id!r}, but must be a plain name without slashes")
+    folders = [pathlib.Path(root) / experiment_id for root in (FLAGS.results, FLAGS.logs)]
+    for folder in folders:
+        if folder.exists() and hosts.is_chief and not FLAGS.dry_run:
+            raise UsageError(
+                f"experiment {experiment_id!r} exists in {str(folder.parent)!r}: continue it "
+                "with --restore, or give another --id"
+            )
+    return Experiment(experiment_id, config, options, *folders)
+
+
+def _restored(task):
+    if not FLAGS.id:
+        raise UsageError("--restore needs --id: the experiment to continue")
+    experiment = load_experiment(FLAGS.id, FLAGS.results, FLAGS.logs)
+    if experiment.options.dataset not in task.num_classes:
+        raise UsageError(
+            f"experiment {experiment.id!r} trains on {experiment.options.dataset}, but this script "
+            f"on {', '.join(task.num_classes)}: continue it with the script that began it"
+        )
+    return training_flags.restored_options(experiment)
