@@ -11,7 +11,7 @@ import tempfile
 
 from absl import flags
 
-from resnet.errors import UsageError, UserError, exit_with
+from resnet.errors import UsageError, UserError, exit_with, message_of
 
 
 @contextlib.contextmanager
@@ -61,7 +61,7 @@ def run(main, starts_devices=True):
         where = f"{error.filename}: " if error.filename else ""
         exit_with(UserError(f"{where}{error.strerror or error}"))
     except sys.modules["tensorflow"].errors.OpError as error:
-        exit_with(UserError(error.message.split("\n")[0]))
+        exit_with(UserError(message_of(error)))
     except KeyboardInterrupt:
         error = UserError("interrupted; what was saved before is complete")
         error.exit_code = 130

@@ -23,3 +23,9 @@ def exit_with(error):
     """Prints "error: ..." as one line on stderr and exits with the error's code."""
     print("error: " + " ".join(str(error).split()), file=sys.stderr)
     sys.exit(getattr(error, "exit_code", 1))
+
+
+def message_of(op_error):
+    """The first line of a TensorFlow error, without the names of its nodes."""
+    text = op_error.message.split("\n")[0].split(" [Op:")[0]
+    return text.rpartition("}} ")[2]

@@ -7,7 +7,7 @@ import re
 import numpy as np
 import tensorflow as tf
 
-from resnet.errors import UserError
+from resnet.errors import UserError, message_of
 from resnet.files import written_beside
 from resnet.models.checkpoint_format import (
     LEARN_RATE,
@@ -76,7 +76,7 @@ def save_checkpoint(folder, step, model, optimizer, seed):
             os.replace(temporary + INDEX, index)
         except tf.errors.OpError as error:
             raise UserError(
-                f"cannot write checkpoint {prefix}: {error.message}. Free some space; "
+                f"cannot write checkpoint {prefix}: {message_of(error)}. Free some space; "
                 "earlier checkpoints are unchanged"
             ) from None
         finally:

@@ -188,9 +188,12 @@ def command_line():
     return shlex.join(sys.argv)
 
 
+def given_places():
+    """The flags of this command line that say where data, results and logs are."""
+    return [f"--{n}={FLAGS[n].value}" for n in PLACES if n in FLAGS and FLAGS[n].present]
+
+
 def resume_command(experiment):
     """The command line that continues an experiment."""
     script = sys.argv[0] if "/" in sys.argv[0] else f"./{sys.argv[0]}"
-    parts = [script, "--restore", "--id", experiment.id]
-    parts += [f"--{n}={FLAGS[n].value}" for n in PLACES if n in FLAGS and FLAGS[n].present]
-    return shlex.join(parts)
+    return shlex.join([script, "--restore", "--id", experiment.id, *given_places()])

@@ -5,7 +5,7 @@ import zlib
 
 import tensorflow as tf
 
-from resnet.errors import UserError
+from resnet.errors import UserError, message_of
 
 # What TensorFlow raises when a host of a collective operation is gone.
 LOST_HOST = (
@@ -23,9 +23,9 @@ class HostLostError(UserError):
 
     def __init__(self, error, checkpoints):
         kept = f"the last checkpoint is step {max(checkpoints)}" if checkpoints else "none is saved"
-        detail = " ".join(error.message.split())[:200]
         super().__init__(
-            f"another host was lost ({detail}); {kept}. Start all hosts again with --restore"
+            f"another host was lost ({message_of(error)}); {kept}. Start all hosts again with "
+            "--restore"
         )
 
 

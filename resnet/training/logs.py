@@ -22,14 +22,15 @@ class Logs:
           command: the command line, appended to cmd.txt.
           columns: {name: column of values}; each name is a file NAME.csv and a scalar.
           first_step: rows of later steps are dropped: a restored run writes them
-            again. None: all are kept.
+            again, each step once. None: all are kept, and steps may repeat.
         """
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self._add_to_catalog(columns)
         with open(self.folder / "cmd.txt", "a", encoding="utf-8") as file:
             file.write(command + "\n")
-        last_step = math.inf if first_step is None else first_step
+        self._repeats = first_step is None
+        last_step = math.inf if self._repeats else first_step
         self._steps = {
             name: self._keep_rows(self.folder / f"{name}.csv", column, last_step)
             for name, column in columns.items()
@@ -65,13 +66,13 @@ class Logs:
         return step in self._steps[name]
 
     def write(self, name, step, value):
-        """Appends a row to NAME.csv and a TensorBoard scalar NAME, once a step.
+        """Appends a row to NAME.csv and a TensorBoard scalar NAME.
 
         Raises:
           UserError: cannot be written.
         """
         path = self.folder / f"{name}.csv"
-        if self.has(name, step):
+        if self.has(name, step) and not self._repeats:
             return
         self._steps[name].add(step)
         time = datetime.datetime.now().isoformat(timespec="seconds")

@@ -12,10 +12,10 @@ from resnet.training.logs import Logs
 COLUMNS = {
     "train_ce": "ce",
     "train_acc": "acc",
-    "valid_acc": "acc",
     "learn_rate": "lr",
     "past_exact_range": "count",
 }
+EVALUATION_COLUMNS = {"valid_acc": "acc"}  # not there if another process evaluates
 
 
 @dataclasses.dataclass
@@ -38,9 +38,11 @@ class _Interval:
 class Reporter:
     """Logs, prints and shows the progress of a training; silent unless it is the chief's."""
 
-    def __init__(self, experiment, command, step, is_chief):
+    def __init__(self, experiment, command, step, is_chief, evaluates):
+        """`step` is where training starts; `evaluates`, whether it also evaluates."""
         self._config = experiment.config
-        self._logs = Logs(experiment.logs, command, COLUMNS, step) if is_chief else None
+        columns = COLUMNS | (EVALUATION_COLUMNS if evaluates else {})
+        self._logs = Logs(experiment.logs, command, columns, step) if is_chief else None
         self._interval = _Interval()
         self._progress = tqdm(
             initial=step,

@@ -47,6 +47,8 @@ def run_training(task):
         options.num_gpu, options.logical_cpus, task.all_gpus, None if FLAGS.dry_run else hosts
     )
     training_flags.require_division(config, options, placement)
+    if task.all_gpus and not placement.uses_gpu:
+        print("no GPU is visible or asked for: training on the CPU", flush=True)
     jit = training_flags.resolve_jit(options.jit, placement)
     print(f"experiment {experiment.id}", flush=True)
     if FLAGS.dry_run:

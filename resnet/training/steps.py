@@ -15,11 +15,14 @@ class Steps:
     statistics of all of them are averaged before the update.
     """
 
-    def __init__(self, model, optimizer, strategy=None, jit=False, num_passes=1):
+    def __init__(
+        self, model, optimizer, strategy=None, jit=False, num_passes=1, prepare=lambda x: x
+    ):
+        """`prepare` makes images of a batch's inputs (see data.feed.Feed)."""
         keep_order_of_sums()
         self.model, self.optimizer = model, optimizer
         self.strategy = strategy or tf.distribute.get_strategy()
-        self._jit, self._num_passes = jit, num_passes
+        self._jit, self._num_passes, self._prepare = jit, num_passes, prepare
         self.train = tf.function(self._train, autograph=False)
         self._replica_step = self._compiled(self._all_passes)
 
@@ -33,13 +36,13 @@ class Steps:
 
         return tf.function(traced, autograph=False, jit_compile=True)
 
-    def _all_passes(self, images, labels):
+    def _all_passes(self, inputs, labels):
         """`_one_pass` over every pass's part of a replica's batch; the mean of what they return."""
         count = self._num_passes
         if count == 1:
-            return self._one_pass(images, labels)
-        images, labels = (
-            tf.reshape(x, [count, x.shape[0] // count, *x.shape[1:]]) for x in (images, labels)
+            return self._one_pass(inputs, labels)
+        parts = tf.nest.map_structure(
+            lambda x: tf.reshape(x, [count, x.shape[0] // count, *x.shape[1:]]), (inputs, labels)
         )
         variables = self.model.trainable_by_storage_name, self.model.statistics_by_storage_name
         gradients, statistics = (
@@ -49,7 +52,7 @@ class Steps:
         zeros = {"gradients": gradients, "statistics": statistics, "metrics": metrics}
 
         def add_pass(i, total):
-            result = self._one_pass(images[i], labels[i])
+            result = self._one_pass(*tf.nest.map_structure(lambda x: x[i], parts))
             return i + 1, tf.nest.map_structure(tf.add, total, result)
 
         # A loop, so that no pass's memory is taken before the one before it is done.
@@ -62,8 +65,8 @@ class Steps:
         )
         return tf.nest.map_structure(lambda x: x / count, total)
 
-    def _one_pass(self, images, labels):
-        result = self.model.forward_and_backward(images, labels)
+    def _one_pass(self, inputs, labels):
+        result = self.model.forward_and_backward(self._prepare(inputs), labels)
         hits = tf.equal(tf.argmax(result["logits"], 1, tf.int32), labels)
         accuracy = tf.reduce_mean(tf.cast(hits, tf.float32))
         past = tf.cast(result["past_exact_range"], tf.float32)
@@ -73,16 +76,16 @@ class Steps:
             "metrics": dict(zip(METRICS, (result["loss"], accuracy, past), strict=True)),
         }
 
-    def _train(self, images, labels, learning_rate):
+    def _train(self, inputs, labels, learning_rate):
         """Updates the model by one batch; returns METRICS."""
-        metrics = self.strategy.run(self._train_replica, (images, labels, learning_rate))
+        metrics = self.strategy.run(self._train_replica, (inputs, labels, learning_rate))
         reduced = {n: self.strategy.reduce("MEAN", m, axis=None) for n, m in metrics.items()}
         # Means so far, but this one is a count.
         reduced["past_exact_range"] *= self.strategy.num_replicas_in_sync * self._num_passes
         return reduced
 
-    def _train_replica(self, images, labels, learning_rate):
-        result = self._replica_step(images, labels)
+    def _train_replica(self, inputs, labels, learning_rate):
+        result = self._replica_step(inputs, labels)
         gradients, statistics = result["gradients"], result["statistics"]
         if self.strategy.num_replicas_in_sync > 1:
             replica = tf.distribute.get_replica_context()

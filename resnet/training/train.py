@@ -5,7 +5,7 @@ import math
 import tensorflow as tf
 
 from resnet.data.feed import Share
-from resnet.errors import UserError
+from resnet.errors import DataError, UserError, message_of
 from resnet.models import get_model
 from resnet.training.checkpoint import (
     list_checkpoints,
@@ -29,13 +29,14 @@ class InterruptedRunError(UserError):
         self.exit_code = 128 + signal_number  # the shell's convention
 
 
-def build(experiment, placement, jit=False):
+def build(experiment, feed, placement, jit=False):
     """(model, optimizer, steps) of an experiment."""
     config, options = experiment.config, experiment.options
     with placement.strategy.scope():
         model = get_model(config, options.backprop, options.dtype, options.exact)
         optimizer = Momentum(model.trainable_by_storage_name, config.momentum)
-    return model, optimizer, Steps(model, optimizer, placement.strategy, jit, options.num_pass)
+    steps = Steps(model, optimizer, placement.strategy, jit, options.num_pass, feed.prepare)
+    return model, optimizer, steps
 
 
 def share_of(experiment, placement):
@@ -69,7 +70,7 @@ def train_and_evaluate(experiment, feed, placement, jit, command, resume):
     """
     config, options = experiment.config, experiment.options
     num_steps, is_chief = experiment.num_steps, placement.hosts.is_chief
-    model, optimizer, steps = build(experiment, placement, jit)
+    model, optimizer, steps = build(experiment, feed, placement, jit)
     evaluation = Evaluation(model)
     checkpoints = list_checkpoints(experiment.results)
     step = 0
@@ -96,7 +97,8 @@ def train_and_evaluate(experiment, feed, placement, jit, command, resume):
     batches = iter(
         placement.strategy.distribute_datasets_from_function(lambda _: feed.training(step, share))
     )
-    with stop_requests() as stop, Reporter(experiment, command, step, is_chief) as reporter:
+    reporter = Reporter(experiment, command, step, is_chief, watched is not None)
+    with stop_requests() as stop, reporter:
         while step < num_steps:
             rate = config.learning_rate(step)
             metrics = _train_step(steps, batches, rate, experiment, placement)
@@ -129,13 +131,18 @@ def train_and_evaluate(experiment, feed, placement, jit, command, resume):
 def _train_step(steps, batches, rate, experiment, placement):
     """One update; the metrics as Python floats."""
     try:
-        images, labels = next(batches)
-        metrics = steps.train(images, labels, tf.constant(rate, tf.float32))
+        inputs, labels = next(batches)
+    except tf.errors.OpError as error:
+        raise DataError(
+            f"cannot read the training images: {message_of(error)}. Build their shards again"
+        ) from None
+    try:
+        metrics = steps.train(inputs, labels, tf.constant(rate, tf.float32))
         return {name: float(value) for name, value in metrics.items()}
     except tf.errors.ResourceExhaustedError as error:
         raise UserError(
             f"out of memory with --backprop {experiment.options.backprop}: "
-            f"{error.message.splitlines()[0]}. Lower --batch_size, or choose a --backprop that "
+            f"{message_of(error)}. Lower --batch_size, or choose a --backprop that "
             "keeps less"
         ) from None
     except LOST_HOST as error:

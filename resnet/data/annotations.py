@@ -1,0 +1,147 @@
+"""What is known of images beside their pixels: boxes, validation labels, class names."""
+
+import csv
+import math
+import pathlib
+import tarfile
+import xml.etree.ElementTree
+
+from resnet.errors import DataError
+
+
+def _stem(name):
+    return pathlib.PurePosixPath(name).stem
+
+
+def _lines(path):
+    """(line number, text) of the lines of a text file that are not empty."""
+    try:
+        text = pathlib.Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise DataError(f"{path} does not exist") from None
+    except UnicodeDecodeError:
+        raise DataError(f"{path} is not UTF-8 text") from None
+    return [(i, line.strip()) for i, line in enumerate(text.splitlines(), 1) if line.strip()]
+
+
+def read_boxes(path):
+    """Bounding boxes of images.
+
+    Args:
+      path: a CSV file of `file name,xmin,ymin,xmax,ymax` in fractions of the image's
+        width and height; or a folder or archive of annotations as published (XML).
+
+    Returns:
+      {file name without suffix: [(xmin, ymin, xmax, ymax)]}, within [0, 1].
+
+    Raises:
+      DataError: missing, unreadable or malformed; names the line.
+    """
+    path = pathlib.Path(path)
+    found = {}
+    if path.suffix == ".csv":
+        for number, line in _lines(path):
+            row = next(csv.reader([line]))
+            try:
+                name, *corners = row
+                box = tuple(map(float, corners))
+                if len(box) != 4 or not all(map(math.isfinite, box)):
+                    raise ValueError
+            except ValueError:
+                raise DataError(
+                    f"{path}, line {number}: {line!r} is not file name,xmin,ymin,xmax,ymax"
+                ) from None
+            _add_box(found, name, box)
+    else:
+        for name, root in _annotations(path):
+            for box in _boxes_of(root):
+                _add_box(found, name, box)
+    return found
+
+
+def _add_box(found, name, box):
+    xmin, ymin, xmax, ymax = (min(max(corner, 0.0), 1.0) for corner in box)
+    if xmin < xmax and ymin < ymax:  # some published ones have no area
+        found.setdefault(_stem(name), []).append((xmin, ymin, xmax, ymax))
+
+
+def _annotations(path):
+    """(name, XML root) of the annotations in a folder or archive."""
+    name = path
+    try:
+        if path.is_dir():
+            for name in sorted(path.rglob("*.xml")):
+                yield name.name, xml.etree.ElementTree.parse(name).getroot()
+        elif path.is_file():
+            with tarfile.open(path, "r:*") as archive:
+                for member in archive:
+                    if member.isfile() and member.name.endswith(".xml"):
+                        name = f"{path}: {member.name}"
+                        content = archive.extractfile(member).read()
+                        yield member.name, xml.etree.ElementTree.fromstring(content)
+        else:
+            raise DataError(f"{path} does not exist")
+    except (tarfile.TarError, EOFError, xml.etree.ElementTree.ParseError) as error:
+        raise DataError(f"{name} cannot be read ({error}): truncated? Fetch it again") from None
+
+
+def _boxes_of(root):
+    """Boxes of one annotation, relative to the size that the annotator saw."""
+    try:
+        width, height = (float(root.find(f"size/{side}").text) for side in ("width", "height"))
+        for box in root.iterfind("object/bndbox"):
+            xmin, ymin, xmax, ymax = (
+                float(box.find(corner).text) for corner in ("xmin", "ymin", "xmax", "ymax")
+            )
+            yield xmin / width, ymin / height, xmax / width, ymax / height
+    except (AttributeError, TypeError, ValueError, ZeroDivisionError):
+        return
+
+
+def read_validation_labels(path, names, synsets):
+    """Classes of validation images that lie in one folder.
+
+    Args:
+      path: a text file of lines `SYNSET`, in the order of the sorted file names, or
+        `FILE_NAME SYNSET` (separated by blanks, a tab or a comma; more may follow);
+        or the published archive of the validation images' bounding boxes.
+      names: file names.
+      synsets: the known classes.
+
+    Returns:
+      {file name: synset} of all `names`.
+
+    Raises:
+      DataError: missing, malformed, or not one label for every image.
+    """
+    path, names = pathlib.Path(path), sorted(names)
+    if path.is_dir() or path.suffix in (".tgz", ".gz", ".tar"):
+        found = {_stem(name): root.findtext("object/name") for name, root in _annotations(path)}
+    else:
+        rows = [(number, line.replace(",", " ").split()) for number, line in _lines(path)]
+        if all(len(row) == 1 for _, row in rows):
+            if len(rows) != len(names):
+                raise DataError(f"{path} has {len(rows)} labels for {len(names)} images")
+            rows = [(n, [name, *row]) for (n, row), name in zip(rows, names, strict=True)]
+        elif _stem(rows[0][1][0]) not in map(_stem, names):
+            rows = rows[1:]  # a header
+        for number, row in rows:
+            if len(row) < 2 or row[1] not in synsets:
+                raise DataError(
+                    f"{path}, line {number}: {row[-1]!r} is none of the {len(synsets)} classes, "
+                    f"which are named like {min(synsets)}. Give one of those for each image"
+                )
+        found = {_stem(row[0]): row[1] for _, row in rows}
+    missing = [name for name in names if found.get(_stem(name)) not in synsets]
+    if missing:
+        raise DataError(
+            f"{path} has no known class for {len(missing)} of {len(names)} images, such as "
+            f"{missing[0]}"
+        )
+    return {name: found[_stem(name)] for name in names}
+
+
+def read_synset_names(path):
+    """{synset: words for it} of a text file with lines `SYNSET words`."""
+    rows = (line.split(maxsplit=1) for _, line in _lines(path))
+    return {row[0]: row[1] if len(row) > 1 else "" for row in rows}
