@@ -1,5 +1,6 @@
 """Errors that a user can mend: one line that names the thing, the value and the remedy."""
 
+import re
 import sys
 
 
@@ -26,6 +27,9 @@ def exit_with(error):
 
 
 def message_of(op_error):
-    """The first line of a TensorFlow error, without the names of its nodes."""
-    text = op_error.message.split("\n")[0].split(" [Op:")[0]
-    return text.rpartition("}} ")[2]
+    """What a TensorFlow error says, in one line, without the names of its nodes."""
+    text = op_error.message
+    if text.startswith("Graph execution error:"):
+        text = text.rpartition("\n\n")[2]  # what stands before says where in the code
+    text = text.split("\n")[0].split(" [Op:")[0].rpartition("}} ")[2]
+    return re.sub(r"Error in user-defined function .* with iterator: [\w:]+: ", "", text)

@@ -29,40 +29,52 @@ class HostLostError(UserError):
         )
 
 
-def _from_every_host(placement, value):
-    """The values that each host gave for `value`, a list of integers; (hosts, len(value))."""
-    strategy = placement.strategy
-    per_host = strategy.run(lambda: tf.constant([value], tf.int64))
-    return strategy.gather(per_host, axis=0).numpy()[:: len(placement.devices)]
+class Agreement:
+    """Questions that every host of a placement answers at the same point."""
 
+    def __init__(self, placement):
+        self._placement = placement
+        self._gather = tf.function(self._gather_all, autograph=False)
 
-def any_host(placement, flag):
-    """Whether `flag` is true on any host; all of them must ask in the same step."""
-    if len(placement.hosts) == 1:
-        return flag
-    return bool(_from_every_host(placement, [int(flag)]).any())
+    def _gather_all(self, value):
+        def gather(value):
+            return tf.distribute.get_replica_context().all_gather(value[None], axis=0)
 
+        (rows, *_) = self._placement.strategy.experimental_local_results(
+            self._placement.strategy.run(gather, (value,))
+        )
+        return rows
 
-def require_agreement(placement, experiment, step, model):
-    """Checks that all hosts start from the same point.
+    def _from_every_host(self, values):
+        """What each host gave for `values`, a list of integers: (hosts, len(values))."""
+        rows = self._gather(tf.constant(values, tf.int64)).numpy()
+        return rows[:: len(self._placement.devices)]
 
-    Raises:
-      UserError: configs, steps or weights differ.
-    """
-    if len(placement.hosts) == 1:
-        return
-    weights = model.get_weights()
-    config = json.dumps(experiment.config.to_json(), sort_keys=True)
-    mine = {
-        "config": zlib.crc32(config.encode()),
-        "step": step,
-        "weights": zlib.crc32(b"".join(weights[name].tobytes() for name in sorted(weights))),
-    }
-    values = _from_every_host(placement, list(mine.values()))
-    for i, name in enumerate(mine):
-        if len(set(values[:, i])) > 1:
-            steps = ", ".join(str(value) for value in values[:, list(mine).index("step")])
-            raise UserError(
-                f"the hosts differ in {name} (they are at steps {steps}): --results must lie on "
-                "storage that all of them share, and all must be given the same flags"
-            )
+    def any_host(self, flag):
+        """Whether `flag` is true on any host."""
+        if len(self._placement.hosts) == 1:
+            return flag
+        return bool(self._from_every_host([int(flag)]).any())
+
+    def require_same_start(self, config, step, model):
+        """Checks that all hosts start from the same point.
+
+        Raises:
+          UserError: configs, steps or weights differ.
+        """
+        if len(self._placement.hosts) == 1:
+            return
+        weights = model.get_weights()
+        mine = {
+            "config": zlib.crc32(json.dumps(config.to_json(), sort_keys=True).encode()),
+            "step": step,
+            "weights": zlib.crc32(b"".join(weights[name].tobytes() for name in sorted(weights))),
+        }
+        everyones = dict(zip(mine, self._from_every_host(list(mine.values())).T, strict=True))
+        for name, values in everyones.items():
+            if len(set(values)) > 1:
+                raise UserError(
+                    f"the hosts differ in {name} (they are at steps "
+                    f"{', '.join(map(str, everyones['step']))}): --results must lie on storage "
+                    "that all of them share, and all must be given the same flags"
+                )

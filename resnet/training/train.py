@@ -14,7 +14,7 @@ from resnet.training.checkpoint import (
     save_checkpoint,
 )
 from resnet.training.evaluation import Evaluation
-from resnet.training.hosts import LOST_HOST, HostLostError, any_host, require_agreement
+from resnet.training.hosts import LOST_HOST, Agreement, HostLostError
 from resnet.training.interrupts import stop_requests
 from resnet.training.optimizer import Momentum
 from resnet.training.reporting import Reporter
@@ -77,7 +77,8 @@ def train_and_evaluate(experiment, feed, placement, jit, command, resume):
     if checkpoints:
         step = restore_checkpoint(checkpoints[max(checkpoints)], model, optimizer)
         print(f"restored {checkpoints[max(checkpoints)]}", flush=True)
-    require_agreement(placement, experiment, step, model)
+    agreement = Agreement(placement)
+    agreement.require_same_start(config, step, model)
 
     def save(step):
         if is_chief:
@@ -113,7 +114,7 @@ def train_and_evaluate(experiment, feed, placement, jit, command, resume):
                     accuracy = evaluate(watched, reporter).top1
                 reporter.say(step, f"{watched} accuracy {accuracy:.3f}")
             # Read once: a signal may come at any time, and to one host alone.
-            stopping = any_host(placement, bool(stop))
+            stopping = agreement.any_host(bool(stop))
             if step % config.save_every == 0 or is_last or stopping:
                 save(step)
             if stopping and not is_last:
@@ -130,25 +131,25 @@ def train_and_evaluate(experiment, feed, placement, jit, command, resume):
 
 def _train_step(steps, batches, rate, experiment, placement):
     """One update; the metrics as Python floats."""
+    is_reading = True
     try:
         inputs, labels = next(batches)
-    except tf.errors.OpError as error:
-        raise DataError(
-            f"cannot read the training images: {message_of(error)}. Build their shards again"
-        ) from None
-    try:
+        is_reading = False
         metrics = steps.train(inputs, labels, tf.constant(rate, tf.float32))
         return {name: float(value) for name, value in metrics.items()}
     except tf.errors.ResourceExhaustedError as error:
         raise UserError(
-            f"out of memory with --backprop {experiment.options.backprop}: "
-            f"{message_of(error)}. Lower --batch_size, or choose a --backprop that "
-            "keeps less"
+            f"out of memory with --backprop {experiment.options.backprop}: {message_of(error)}. "
+            "Lower --batch_size, raise --num_pass, or choose a --backprop that keeps less"
         ) from None
-    except LOST_HOST as error:
-        if len(placement.hosts) == 1:
-            raise
-        raise HostLostError(error, list_checkpoints(experiment.results)) from None
+    except tf.errors.OpError as error:
+        if len(placement.hosts) > 1 and isinstance(error, LOST_HOST):
+            raise HostLostError(error, list_checkpoints(experiment.results)) from None
+        if is_reading:
+            raise DataError(
+                f"cannot read the training images: {message_of(error)}. Build their shards again"
+            ) from None
+        raise
 
 
 def _require_finite(loss, step, experiment):
