@@ -101,22 +101,29 @@ def imagenet_feed(imagenet, config, deterministic):
 def training_batches(imagenet, config, deterministic, first_step, share):
     """Endless stream of decoded training images; see `imagenet_feed`.
 
-    Every host reads shards of its own (if there are enough), in a new order every
-    epoch; a run that is restored within an epoch reads past what it has seen.
+    Every host reads shards of its own, in a new order every epoch; a run that is
+    restored within an epoch reads past what it has seen.
 
     Returns:
       tf.data.Dataset of ({"images": (N, H, W, 3) uint8, "draws": (N, NUM_DRAWS)
       float32}, labels (N,) int32).
+
+    Raises:
+      DataError: more hosts than shards.
     """
     preprocessing = preprocessing_of(config)
-    shards, part = imagenet.shards["train"], (1, 0)
-    if len(shards) >= share.num_hosts:
-        shards = shards[share.host :: share.num_hosts]
-    else:
-        part = share.num_hosts, share.host
+    shards = imagenet.shards["train"][share.host :: share.num_hosts]
+    if not shards:
+        raise DataError(
+            f"{share.num_hosts} hosts read shards of their own, but there are "
+            f"{len(imagenet.shards['train'])}: build again with more --train_shards"
+        )
     paths = [shard.path for shard in shards]
-    num_images = sum(shard.num_records for shard in shards) // part[0]
-    seed = tf.constant([config.seed, share.host], tf.int64)
+    num_images = sum(shard.num_records for shard in shards)
+    # A seed for the order and the boxes, and one for what batches draw.
+    seed = tf.random.stateless_uniform(
+        [2], [config.seed, share.host], minval=None, maxval=None, dtype=tf.int64
+    )
     start = first_step * share.batch_size * share.num_replicas
 
     def epoch(number):
@@ -128,27 +135,32 @@ def training_batches(imagenet, config, deterministic, first_step, share):
             num_parallel_calls=tf.data.AUTOTUNE,
             deterministic=deterministic,
         )
-        records = records.shard(*part).take(num_images)
         buffer = min(SHUFFLE_BUFFER, num_images)
         return records.shuffle(buffer, epoch_seed[0], reshuffle_each_iteration=False)
 
-    def prepare(position, record):
+    def decode(position, record):
         encoded, label, boxes = parse_example(record)
-        image_seed = tf.random.experimental.stateless_fold_in(seed, position)
-        draws = imagenet_preprocessing.draw(image_seed)
+        image_seed = tf.stack([seed[0], position])
         image = imagenet_preprocessing.decode_box(
             encoded,
-            lambda shape: preprocessing.training_box(shape, boxes, image_seed, draws),
+            lambda shape: preprocessing.training_box(shape, boxes, image_seed),
             preprocessing.size,
         )
-        inputs = {"images": tf.cast(tf.round(image), tf.uint8), "draws": draws}
-        return inputs, _class_of(label, config.num_classes)
+        image = tf.cast(image + 0.5, tf.uint8)
+        return image, _class_of(label, config.num_classes)
+
+    def add_draws(number, batch):
+        images, labels = batch
+        draws = imagenet_preprocessing.draw(share.batch_size, tf.stack([seed[1], number]))
+        return {"images": images, "draws": draws}, labels
 
     epochs = tf.data.Dataset.counter(start // num_images, dtype=tf.int64)
     stream = epochs.flat_map(epoch).enumerate(start // num_images * num_images)
     stream = stream.skip(start % num_images)
-    stream = stream.map(prepare, tf.data.AUTOTUNE, deterministic=deterministic)
-    return stream.batch(share.batch_size, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
+    stream = stream.map(decode, tf.data.AUTOTUNE, deterministic=deterministic)
+    batches = stream.batch(share.batch_size, drop_remainder=True)
+    batches = batches.enumerate(first_step * share.num_replicas).map(add_draws)
+    return batches.prefetch(tf.data.AUTOTUNE)
 
 
 def evaluation_batches(imagenet, config, split, batch_size, num_images):

@@ -6,7 +6,7 @@ on the device that trains: there it costs next to nothing, on the host it would 
 four times as long as decoding. In between, images are 8-bit.
 
 The crop is chosen before decoding, so that a JPEG's pixels outside of it are never
-computed. Random numbers are drawn statelessly, a row of NUM_DRAWS an image.
+computed.
 """
 
 import dataclasses
@@ -15,14 +15,14 @@ import tensorflow as tf
 
 CHANNELS = 3
 
-# Columns of an image's random numbers, uniform in [0, 1).
-FLIP, ORDER, BRIGHTNESS, SATURATION, HUE, CONTRAST, SIDE, TOP, LEFT = range(9)
-NUM_DRAWS = 9
+# Columns of what `draw` returns.
+FLIP, ORDER, BRIGHTNESS, SATURATION, HUE, CONTRAST = range(6)
+NUM_DRAWS = 6
 
 
-def draw(seed):
-    """(NUM_DRAWS,) float32 uniform in [0, 1) of a (2,) integer seed."""
-    return tf.random.stateless_uniform([NUM_DRAWS], seed)
+def draw(batch_size, seed):
+    """Random numbers of a batch's augmentation: (N, NUM_DRAWS) float32 in [0, 1)."""
+    return tf.random.stateless_uniform([batch_size, NUM_DRAWS], seed)
 
 
 def decode_box(encoded, choose_box, size):
@@ -84,16 +84,14 @@ class Inception:
     MAX_HUE = 0.2
     CONTRASTS = (0.5, 1.5)
 
-    def training_box(self, shape, boxes, seed, draws):
+    def training_box(self, shape, boxes, seed):
         """(4,) int32: a part of an image that shows enough of one of its objects.
 
         Args:
           shape: (3,) int32, the image's.
           boxes: (1, N, 4) float32, objects' ymin, xmin, ymax, xmax; none is the whole.
           seed: (2,) integers.
-          draws: unused.
         """
-        del draws
         begin, size, _ = tf.image.stateless_sample_distorted_bounding_box(
             shape,
             boxes,
@@ -164,13 +162,14 @@ class Vgg:
     SIDES = (256 / 224, 512 / 224)
     MEAN = (123.68, 116.78, 103.94)  # red, green, blue
 
-    def training_box(self, shape, boxes, seed, draws):
+    def training_box(self, shape, boxes, seed):
         """(4,) int32: a random square of the image; see `Inception.training_box`."""
-        del boxes, seed
+        del boxes
+        drawn = tf.random.stateless_uniform([3], seed)
         low, high = self.SIDES
-        side = self._side(shape, low + (high - low) * draws[SIDE])
+        side = self._side(shape, low + (high - low) * drawn[0])
         room = tf.cast(shape[:2] - side + 1, tf.float32)
-        start = tf.cast(room * tf.stack([draws[TOP], draws[LEFT]]), tf.int32)
+        start = tf.cast(room * drawn[1:], tf.int32)
         return tf.concat([start, [side, side]], axis=0)
 
     def evaluation_box(self, shape):

@@ -1,12 +1,4 @@
-"""Measures training: speed and memory, each configuration in a fresh process.
-
-    python -m resnet.benchmark --model revnet-110 --batch_size 128 --dtype float32 --steps 5
-
-Trains on random images and prints one JSON line. Nothing else should run
-meanwhile. `peak_rss_mb` is the process's peak resident size over its size before
-the first step; `--memory_slope 64,256` adds `mb_per_image`, the slope of that
-peak between two batch sizes, each in a process of its own.
-"""
+"""Speed and memory of a training step, each configuration in a fresh process."""
 
 import dataclasses
 import json
@@ -21,13 +13,12 @@ import sys
 import time
 
 import numpy as np
+import tensorflow as tf
 from absl import flags
 
-from resnet import cli
 from resnet.configs import get_config
 from resnet.errors import UsageError, UserError
-from resnet.models import DTYPES, get_model
-from resnet.reversible import BACKPROPS
+from resnet.models import get_model
 from resnet.training.flags import resolve_jit
 from resnet.training.optimizer import Momentum
 from resnet.training.placement import place
@@ -37,26 +28,11 @@ FLAGS = flags.FLAGS
 LEARNING_RATE = 0.01
 
 
-def define_flags():
-    """Defines the command's flags."""
-    flags.DEFINE_string("model", "revnet-38", "Named config.")
-    flags.DEFINE_list("units", None, "Units of each stage instead of the config's, such as 3,3,3.")
-    flags.DEFINE_integer("batch_size", 128, "Images a step.", lower_bound=1)
-    flags.DEFINE_enum("dtype", "float32", list(DTYPES), "Type of the arithmetic.")
-    flags.DEFINE_enum("backprop", None, BACKPROPS, "Default: the family's.")
-    flags.DEFINE_boolean("exact", None, "Exact residual stream (default for RevNets).")
-    flags.DEFINE_enum("jit", "auto", ["auto", "on", "off"], "XLA; auto: on GPUs only.")
-    flags.DEFINE_integer("steps", 5, "Steps that are timed, after the first.", lower_bound=1)
-    flags.DEFINE_list("memory_slope", None, "Two batch sizes, such as 64,256.")
-    flags.DEFINE_boolean("in_process", False, "Measure in this process; used internally.")
-
-
-def main():
-    """Prints one JSON line."""
+def measure_training():
+    """The benchmark's result for the flags, a dict."""
     config = _config()
     if FLAGS.in_process:
-        print(json.dumps(_measure(config)))
-        return
+        return _measure(config)
     sizes = _integers("memory_slope") if FLAGS.memory_slope else None
     if sizes and (len(sizes) != 2 or not 0 < sizes[0] < sizes[1]):
         raise UsageError(
@@ -68,7 +44,7 @@ def main():
         peaks = [_in_fresh_process(size)[_memory_field(result)] for size in sizes]
         result["mb_per_image"] = round((peaks[1] - peaks[0]) / (sizes[1] - sizes[0]), 3)
         result["memory_slope"] = dict(zip(map(str, sizes), peaks, strict=True))
-    print(json.dumps(result))
+    return result
 
 
 def _memory_field(result):
@@ -103,8 +79,6 @@ def _config():
 
 
 def _measure(config):
-    import tensorflow as tf  # here, so that cli has loaded it quietly before
-
     placement = place()
     jit = resolve_jit(FLAGS.jit, placement)
     model = get_model(config, FLAGS.backprop, FLAGS.dtype, FLAGS.exact)
@@ -168,8 +142,3 @@ def _resident_mb(field):
     except OSError:
         bytes_per_unit = 1 if sys.platform == "darwin" else 1024
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * bytes_per_unit / 2**20
-
-
-if __name__ == "__main__":
-    define_flags()
-    cli.run(main, starts_devices=False)

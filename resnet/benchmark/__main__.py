@@ -1,0 +1,52 @@
+"""Measures training: speed and memory; or the speed of a data set's input.
+
+    python -m resnet.benchmark --model revnet-110 --batch_size 128 --dtype float32 --steps 5
+    python -m resnet.benchmark --data imagenet --data_dir data/imagenet
+
+Prints one JSON line. Nothing else should run meanwhile.
+
+Training is measured on random images. `peak_rss_mb` is the process's peak resident
+size over its size before the first step; `--memory_slope 64,256` adds `mb_per_image`,
+the slope of that peak between two batch sizes, each in a process of its own.
+
+Input is measured against the bare rate of decoding the same images in full.
+"""
+
+import json
+
+from absl import flags
+
+from resnet import cli
+from resnet.benchmark.data import measure_input
+from resnet.benchmark.training import measure_training
+from resnet.models import DTYPES
+from resnet.reversible import BACKPROPS
+from resnet.training.imagenet import DATA_DIR
+
+FLAGS = flags.FLAGS
+
+
+def define_flags():
+    """Defines the command's flags."""
+    flags.DEFINE_string("model", "revnet-38", "Named config.")
+    flags.DEFINE_list("units", None, "Units of each stage instead of the config's, such as 3,3,3.")
+    flags.DEFINE_integer("batch_size", 128, "Images a step.", lower_bound=1)
+    flags.DEFINE_enum("dtype", "float32", list(DTYPES), "Type of the arithmetic.")
+    flags.DEFINE_enum("backprop", None, BACKPROPS, "Default: the family's.")
+    flags.DEFINE_boolean("exact", None, "Exact residual stream (default for RevNets).")
+    flags.DEFINE_enum("jit", "auto", ["auto", "on", "off"], "XLA; auto: on GPUs only.")
+    flags.DEFINE_integer("steps", 5, "Steps that are timed, after the first.", lower_bound=1)
+    flags.DEFINE_list("memory_slope", None, "Two batch sizes, such as 64,256.")
+    flags.DEFINE_enum("data", None, ["imagenet"], "Measure the input of this data set instead.")
+    flags.DEFINE_string("data_dir", DATA_DIR, "Folder of its shards.")
+    flags.DEFINE_boolean("in_process", False, "Measure in this process; used internally.")
+
+
+def main():
+    """Prints one JSON line."""
+    print(json.dumps(measure_input() if FLAGS.data else measure_training()))
+
+
+if __name__ == "__main__":
+    define_flags()
+    cli.run(main, starts_devices=False)
