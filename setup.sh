@@ -17,10 +17,13 @@ Usage: ./setup.sh [options]
 
 Makes $VENV, installs TensorFlow and the rest, makes the data, logs and results
 folders, fetches CIFAR-10 and CIFAR-100, verifies them and writes TFRecords.
+ImageNet must be there already: its terms of access allow no script to fetch it.
 
   --datasets LIST        cifar-10,cifar-100 (the default) or none
   --source PLACE         take them from this base URL, local folder or local archive
                          instead of the authors' site
+  --imagenet RAW_DIR     make ImageNet's TFRecords, of RAW_DIR's archives as published
+                         (ILSVRC2012_img_train.tar and so on) or its folders train/, val/
   --no-verify-checksum   take archives whose SHA-256 is not the published one
   --data_root DIR        folder of the data sets (default $DATA_ROOT)
   --logs_dir DIR         folder of the logs (default $LOGS_DIR)
@@ -47,16 +50,17 @@ absolute() {
 }
 
 dev=false
+imagenet=
 build_flags=(--if_reachable)
 while (($#)); do
   flag="$1"
   case "$flag" in
-    --datasets=*|--source=*|--data_root=*|--logs_dir=*|--save_dir=*)
+    --datasets=*|--source=*|--imagenet=*|--data_root=*|--logs_dir=*|--save_dir=*)
       value="${flag#*=}"
       flag="${flag%%=*}"
       [[ -n "$value" ]] || fail "$flag needs a value: see ./setup.sh --help"
       ;;
-    --datasets|--source|--data_root|--logs_dir|--save_dir)
+    --datasets|--source|--imagenet|--data_root|--logs_dir|--save_dir)
       [[ -n "${2:-}" && "${2:-}" != --* ]] || fail "$flag needs a value: see ./setup.sh --help"
       value="$2"
       shift
@@ -76,6 +80,7 @@ while (($#)); do
       [[ "$value" == *://* ]] || value="$(absolute "$value")"
       build_flags+=(--source "$value")
       ;;
+    --imagenet) imagenet="$(absolute "$value")" ;;
     --no-verify-checksum) build_flags+=(--noverify_checksum) ;;
     --data_root) DATA_ROOT="$(absolute "$value")" ;;
     --logs_dir) LOGS_DIR="$(absolute "$value")" ;;
@@ -120,5 +125,10 @@ mkdir -p "$DATA_ROOT" "$LOGS_DIR" "$SAVE_DIR"
 
 "$VENV/bin/python" -m resnet.data.build_cifar \
   --data_root "$DATA_ROOT" "${build_flags[@]}"
+
+if [[ -n "$imagenet" ]]; then
+  "$VENV/bin/python" -m resnet.data.build_imagenet \
+    --raw_dir "$imagenet" --output_dir "$DATA_ROOT/imagenet"
+fi
 
 echo "Set up. Train with: ./run_cifar_train.py --dataset synthetic --model revnet-38"

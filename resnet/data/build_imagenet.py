@@ -28,7 +28,8 @@ from resnet.errors import DataError, UsageError
 from resnet.files import remove, write_json
 
 INDEX, UNREADABLE = "dataset.json", "unreadable.txt"
-SPLITS = ("train", "validation")
+NUM_SHARDS = {"train": 1024, "validation": 128}  # as everyone's
+SPLITS = tuple(NUM_SHARDS)
 SHUFFLE_SEED = 0
 # What --raw_dir looks for, first match first.
 PUBLISHED = {
@@ -64,8 +65,13 @@ def define_flags():
     )
     flags.DEFINE_string("synset_names", None, "Lines of SYNSET words, for image/class/text.")
     flags.DEFINE_string("output_dir", "./data/imagenet", "Folder of the shards.")
-    flags.DEFINE_integer("train_shards", 1024, "Files of training images.", lower_bound=1)
-    flags.DEFINE_integer("validation_shards", 128, "Files of validation images.", lower_bound=1)
+    for split, num_shards in NUM_SHARDS.items():
+        flags.DEFINE_integer(
+            f"{split}_shards",
+            None,
+            f"Files of {split} images (default {num_shards}, or one for each image).",
+            lower_bound=1,
+        )
     flags.DEFINE_integer(
         "num_workers", os.cpu_count(), "Processes that check and write images.", lower_bound=1
     )
@@ -168,7 +174,7 @@ def _labels(split, images, places, synsets):
 
 def _build(split, records, synsets, output, index):
     """Writes the shards of a split that are not there yet; returns the new index."""
-    num_shards = FLAGS[f"{split}_shards"].value
+    num_shards = FLAGS[f"{split}_shards"].value or min(NUM_SHARDS[split], len(records))
     if num_shards > len(records):
         raise UsageError(
             f"--{split}_shards is {num_shards}, but there are {len(records)} images: "

@@ -112,12 +112,13 @@ def training_batches(imagenet, config, deterministic, first_step, share):
       DataError: more hosts than shards.
     """
     preprocessing = preprocessing_of(config)
-    shards = imagenet.shards["train"][share.host :: share.num_hosts]
-    if not shards:
+    shards = imagenet.shards["train"]
+    if len(shards) < share.num_hosts:
         raise DataError(
-            f"{share.num_hosts} hosts read shards of their own, but there are "
-            f"{len(imagenet.shards['train'])}: build again with more --train_shards"
+            f"{share.num_hosts} hosts read shards of their own, but there are {len(shards)}: "
+            "build again with more --train_shards"
         )
+    shards = shards[share.host :: share.num_hosts]
     paths = [shard.path for shard in shards]
     num_images = sum(shard.num_records for shard in shards)
     # A seed for the order and the boxes, and one for what batches draw.

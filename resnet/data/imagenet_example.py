@@ -82,7 +82,8 @@ def make_example(content, name, label, synset, text, boxes):
         "image/colorspace": text_of("RGB" if channels == 3 else "Grayscale"),
         "image/channels": integers(channels),
     }
-    return tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString()
+    example = tf.train.Example(features=tf.train.Features(feature=feature))
+    return example.SerializeToString(deterministic=True)  # two builds give the same bytes
 
 
 def parse_example(record):

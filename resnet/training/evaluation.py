@@ -35,8 +35,8 @@ class Evaluation:
         classes = tf.maximum(labels, 0)
         own = tf.gather(logits, classes, axis=1, batch_dims=1)[:, None]
         best = tf.equal(tf.argmax(logits, 1, tf.int32), labels)
-        # Ties count against the label; so does NaN.
-        rank = tf.math.count_nonzero(~(logits < own), axis=1)
+        # Ties count against the label; so does NaN, which is less than nothing.
+        rank = logits.shape[-1] - tf.math.count_nonzero(logits < own, axis=1)
         hits = [best & is_image, (rank <= TOP) & is_image, is_image]
         return tf.stack([tf.reduce_sum(tf.cast(hit, tf.int64)) for hit in hits])
 

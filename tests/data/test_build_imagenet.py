@@ -1,0 +1,218 @@
+"""The builder of ImageNet's shards: what is in them, and what stops it."""
+
+import pytest
+import tensorflow as tf
+
+from images import SYNSETS, build, encoded, make_tree, picture, write_tar
+from processes import error_of
+from resnet.data.annotations import read_boxes, read_synset_names, read_validation_labels
+from resnet.data.imagenet_example import parse_example
+from resnet.data.raw_images import list_images
+from resnet.data.shards import count_records, find_shards, first_record
+from resnet.errors import DataError
+
+
+def examples(folder, split):
+    """{file name: features} of all records of a split."""
+    found = {}
+    for shard in find_shards(folder, split):
+        for record in tf.data.TFRecordDataset(shard.path).as_numpy_iterator():
+            feature = tf.train.Example.FromString(record).features.feature
+            found[feature["image/filename"].bytes_list.value[0].decode()] = feature
+    return found
+
+
+def test_every_kind_of_image_and_what_is_written(tmp_path):
+    make_tree(tmp_path / "train")
+    folder = tmp_path / "train" / SYNSETS[1]
+    original = picture(7)
+    (folder / "cmyk.JPEG").write_bytes(encoded(original.convert("CMYK")))
+    (folder / "png.JPEG").write_bytes(encoded(original, "PNG"))
+    (folder / "gray.JPEG").write_bytes(encoded(original.convert("L")))
+    (folder / "cut.JPEG").write_bytes(encoded(original)[:600])
+    (folder / "notes.txt").write_text("no image")
+    (tmp_path / "boxes.csv").write_text("png.JPEG,0.1,0.2,0.7,0.9\npng.JPEG,0,0,0.5,0.5\n")
+    (tmp_path / "names.txt").write_text(f"{SYNSETS[1]} water snake, colubrid\n")
+    arguments = [
+        f"--train_dir={tmp_path}/train",
+        f"--bounding_boxes={tmp_path}/boxes.csv",
+        f"--synset_names={tmp_path}/names.txt",
+        "--train_shards=3",
+        "--num_workers=2",
+    ]
+    done = build(tmp_path / "out", *arguments)
+    assert done.returncode == 0, done.stderr
+    assert f"unreadable, left out: {folder}/cut.JPEG: " in done.stdout
+    assert "23 images of 4 classes in 3 shards; 1 unreadable left out" in done.stdout
+    assert "images/s" in done.stderr
+
+    found = examples(tmp_path / "out", "train")
+    assert len(found) == 23
+    feature = found["png.JPEG"]
+    assert feature["image/class/label"].int64_list.value == [2]  # rank 1, from 1
+    assert feature["image/class/synset"].bytes_list.value == [SYNSETS[1].encode()]
+    assert feature["image/class/text"].bytes_list.value == [b"water snake, colubrid"]
+    assert feature["image/object/bbox/ymax"].float_list.value == pytest.approx([0.9, 0.5])
+    assert feature["image/object/bbox/xmin"].float_list.value == pytest.approx([0.1, 0.0])
+    for name in ("image/height", "image/width", "image/channels"):
+        assert len(feature[name].int64_list.value) == 1
+    for name in ("cmyk.JPEG", "png.JPEG", "gray.JPEG"):
+        content = found[name]["image/encoded"].bytes_list.value[0]
+        decoded = tf.io.decode_jpeg(content, channels=3)
+        assert tf.io.is_jpeg(content) and decoded.shape == (40, 50, 3)
+        assert tf.io.extract_jpeg_shape(content)[2] == (1 if "gray" in name else 3)
+        if "gray" not in name:
+            error = tf.abs(tf.cast(decoded, tf.float32) - tf.cast(original, tf.float32))
+            assert tf.reduce_mean(error) < 4  # of 255
+    encoded_, label, boxes = parse_example(
+        first_record(find_shards(tmp_path / "out", "train")[0].path)
+    )
+    assert tf.io.is_jpeg(encoded_) and 1 <= label <= 4 and boxes.shape[::2] == (1, 4)
+
+    # Run again: what is there is kept, what is missing is made anew, the same.
+    shards = [tmp_path / "out" / f"train-0000{i}-of-00003" for i in range(3)]
+    contents, kept = [path.read_bytes() for path in shards], shards[0].stat().st_mtime_ns
+    shards[1].unlink()
+    (tmp_path / "out" / "train-00001-of-00003.99.part").write_text("half")
+    again = build(tmp_path / "out", *arguments)
+    assert "2 of 3 shards are there already" in again.stdout
+    assert [path.read_bytes() for path in shards] == contents
+    assert shards[0].stat().st_mtime_ns == kept
+    assert not list((tmp_path / "out").glob("*.part"))
+
+    other = build(tmp_path / "out", f"--train_dir={tmp_path}/train", "--train_shards=4")
+    assert "holds train shards of other images or flags" in error_of(other)
+    strict = build(tmp_path / "strict", *arguments[:1], "--train_shards=3", "--strict")
+    assert f"{folder}/cut.JPEG cannot be read: " in error_of(strict)
+
+
+ANNOTATION = """<annotation><size><width>50</width><height>40</height></size><object>
+<name>{}</name><bndbox><xmin>5</xmin><ymin>4</ymin><xmax>25</xmax><ymax>30</ymax></bndbox>
+</object></annotation>"""
+
+
+def test_archives_as_published(tmp_path):
+    train = make_tree(tmp_path / "trees" / "train", per_class=3)
+    per_class = {}
+    for synset in SYNSETS:
+        members = {p.name: p.read_bytes() for p in (tmp_path / "trees/train" / synset).iterdir()}
+        inner = write_tar(tmp_path / f"{synset}.tar", members)
+        per_class[inner.name] = inner.read_bytes()
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    write_tar(raw / "ILSVRC2012_img_train.tar", per_class)
+    labels = {f"ILSVRC2012_val_0000000{i}": SYNSETS[-i] for i in range(1, 5)}
+    pictures = {f"{name}.JPEG": encoded(picture(i)) for i, name in enumerate(labels)}
+    write_tar(raw / "ILSVRC2012_img_val.tar", pictures)
+    written = {f"val/{n}.xml": ANNOTATION.format(s).encode() for n, s in labels.items()}
+    write_tar(raw / "ILSVRC2012_bbox_val_v3.tgz", written, "w:gz")
+    boxed = {f"{s}/{n[:-5]}.xml": ANNOTATION.format(s).encode() for n, s in train.items()}
+    write_tar(raw / "ILSVRC2012_bbox_train_v2.tar.gz", boxed, "w:gz")
+    done = build(tmp_path / "out", f"--raw_dir={raw}", "--num_workers=1")
+    assert done.returncode == 0, done.stderr
+    found = examples(tmp_path / "out", "train")
+    assert {
+        n: f["image/class/synset"].bytes_list.value[0].decode() for n, f in found.items()
+    } == train
+    for name, feature in found.items():
+        path = tmp_path / "trees/train" / train[name] / name
+        assert feature["image/encoded"].bytes_list.value == [path.read_bytes()]
+        assert feature["image/object/bbox/xmax"].float_list.value == [0.5]
+    validation = examples(tmp_path / "out", "validation")
+    got = {n[:-5]: f["image/class/label"].int64_list.value[0] for n, f in validation.items()}
+    assert got == {name: SYNSETS.index(synset) + 1 for name, synset in labels.items()}
+
+
+def test_validation_labels_in_every_form(tmp_path):
+    names, path = ["b.JPEG", "a.JPEG"], tmp_path / "labels.txt"
+    wanted = {"a.JPEG": SYNSETS[0], "b.JPEG": SYNSETS[2]}
+    for text in (
+        f"{SYNSETS[0]}\n{SYNSETS[2]}\n",
+        f"b.JPEG {SYNSETS[2]}\na.JPEG\t{SYNSETS[0]}\n",
+        f"ImageId,PredictionString\nb,{SYNSETS[2]} 1 2 3 4\na,{SYNSETS[0]} 5 6 7 8\n",
+    ):
+        path.write_text(text)
+        assert read_validation_labels(path, names, set(SYNSETS)) == wanted
+    for text, message in {
+        f"{SYNSETS[0]}\n": "has 1 labels for 2 images",
+        "490\n361\n": "line 1: '490' is none of the 4 classes, which are named like n00000003",
+        f"a {SYNSETS[0]}\nc {SYNSETS[1]}\n": "no known class for 1 of 2 images, such as b.JPEG",
+    }.items():
+        path.write_text(text)
+        with pytest.raises(DataError, match=message):
+            read_validation_labels(path, names, set(SYNSETS))
+
+
+def test_boxes_and_names(tmp_path):
+    path = tmp_path / "boxes.csv"
+    path.write_text("a.JPEG,-0.1,0.2,0.5,1.5\na.JPEG,0.5,0.5,0.5,0.9\nb.JPEG,0,0,1,1\n")
+    assert read_boxes(path) == {"a": [(0.0, 0.2, 0.5, 1.0)], "b": [(0.0, 0.0, 1.0, 1.0)]}
+    path.write_text("a.JPEG,0,0,1,1\nb.JPEG,0,zero,1,1\n")
+    with pytest.raises(DataError, match=r"line 2: .* is not file name,xmin"):
+        read_boxes(path)
+    (tmp_path / "cut.tgz").write_bytes(b"no archive")
+    with pytest.raises(DataError, match="truncated"):
+        read_boxes(tmp_path / "cut.tgz")
+    (tmp_path / "names.txt").write_text("n1 tench, Tinca tinca\nn2\tgoldfish\n")
+    names = {"n1": "tench, Tinca tinca", "n2": "goldfish"}
+    assert read_synset_names(tmp_path / "names.txt") == names
+
+
+def test_places_without_images(tmp_path):
+    with pytest.raises(DataError, match="does not exist"):
+        list_images(tmp_path / "nowhere")
+    (tmp_path / "a.txt").write_text("")
+    with pytest.raises(DataError, match="holds no images: none of its 1 files"):
+        list_images(tmp_path)
+    with pytest.raises(DataError, match="truncated, compressed or no archive"):
+        list_images(write_tar(tmp_path / "x.tar", {"a.JPEG": b"x"}, "w:gz"))
+    assert "holds no ImageNet: it should have train, " in error_of(
+        build(tmp_path / "out", f"--raw_dir={tmp_path}")
+    )
+
+
+def test_damaged_shards(tmp_path):
+    def write(name, num_records):
+        with tf.io.TFRecordWriter(str(tmp_path / name)) as writer:
+            for _ in range(num_records):
+                writer.write(b"record" * 100)
+        return tmp_path / name
+
+    with pytest.raises(DataError, match="no train shards"):
+        find_shards(tmp_path, "train")
+    path = write("train-00000-of-00002", 3)
+    assert count_records(path) == 3
+    with pytest.raises(DataError, match="lacks 1 of 2 train shards, such as train-00001-of-00002"):
+        find_shards(tmp_path, "train")
+    write("train-00001-of-00002", 0)
+    with pytest.raises(DataError, match="train-00001-of-00002 holds no records"):
+        find_shards(tmp_path, "train")
+    write("train-00001-of-00002", 1)
+    path.write_bytes(path.read_bytes()[:-50])
+    with pytest.raises(DataError, match="damaged: record 2 does not end within its"):
+        find_shards(tmp_path, "train")
+    write("train-00000-of-00003", 1)
+    with pytest.raises(DataError, match="several builds"):
+        find_shards(tmp_path, "train")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("", "nothing to build"),
+        ("--train_dir={}/train --train_shards=21", "is 21, but there are 20 images"),
+        ("--train_dir={}/train/n00000003", "lie in no class folder"),
+        ("--validation_dir={}/train/n00000003", "need --train_dir, for the classes"),
+        ("--train_dir={0}/train --validation_dir={0}/train/n00000003", "with --validation_labels"),
+        ("--train_dir={0}/train --validation_dir={0}/other", "which is no class of the training"),
+    ],
+)
+def test_bad_arguments(tmp_path, arguments, message):
+    make_tree(tmp_path / "train")
+    (tmp_path / "other").mkdir()
+    for folder in (SYNSETS[0], "n99"):
+        (tmp_path / "other" / folder).mkdir()
+        (tmp_path / "other" / folder / "a.JPEG").write_bytes(b"x")
+    done = build(tmp_path / "out", *arguments.format(tmp_path).split())
+    assert message in error_of(done)
+    assert not (tmp_path / "out").exists()

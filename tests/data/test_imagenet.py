@@ -1,0 +1,177 @@
+"""ImageNet's input: what happens to pixels, and which image comes when."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import resnet
+from images import encoded, make_shards, picture
+from resnet.data import imagenet_preprocessing as preprocessing
+from resnet.data.feed import Share
+from resnet.data.imagenet import (
+    ImageNet,
+    evaluation_batches,
+    imagenet_feed,
+    open_imagenet,
+    training_batches,
+)
+from resnet.data.shards import find_shards
+from resnet.errors import DataError
+
+CONFIG = dataclasses.replace(resnet.get_config("revnet-56"), image_size=32, num_classes=4)
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory):
+    return make_shards(tmp_path_factory.mktemp("tree"))
+
+
+@pytest.fixture(scope="module")
+def imagenet(shards):
+    return open_imagenet(shards, 4, ("train", "validation"))
+
+
+@pytest.mark.parametrize("order", [0.0, 0.9])
+def test_colours_are_tensorflows_own_image_by_image(order):
+    inception = preprocessing.Inception(24)
+    rng = np.random.default_rng(3)
+    images = rng.integers(0, 256, [5, 24, 24, 3]).astype(np.float32)
+    draws = rng.random([5, preprocessing.NUM_DRAWS]).astype(np.float32)
+    draws[:, preprocessing.ORDER] = order
+    got = inception.augment(tf.constant(images), tf.constant(draws))
+    for image, drawn, result in zip(images, draws, got, strict=True):
+        flip, _, brightness, saturation, hue, contrast = map(float, drawn)
+        x = tf.constant(image) / 255
+        x = tf.image.flip_left_right(x) if flip < 0.5 else x
+        x = tf.image.adjust_brightness(x, (2 * brightness - 1) * 32 / 255)
+        if order < 0.5:
+            x = tf.image.adjust_contrast(x, 0.5 + contrast)
+        x = tf.image.adjust_saturation(x, 0.5 + saturation)
+        x = tf.image.adjust_hue(x, (2 * hue - 1) * 0.2)
+        if order >= 0.5:
+            x = tf.image.adjust_contrast(x, 0.5 + contrast)
+        np.testing.assert_allclose(result, tf.clip_by_value(x, 0, 1) * 2 - 1, atol=2e-5)
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG"])
+@pytest.mark.parametrize("size", [(50, 40), (41, 67)])
+def test_evaluation_takes_the_central_part(form, size):
+    content = tf.constant(encoded(picture(1, size), form))
+    image = tf.io.decode_image(content, channels=3, expand_animations=False)
+    inception = preprocessing.Inception(32)
+    got = preprocessing.decode_box(content, inception.evaluation_box, 32)
+    wanted = tf.image.resize(tf.image.central_crop(image, 0.875), [32, 32])
+    # A JPEG's chroma is interpolated across the edge of what is decoded.
+    np.testing.assert_allclose(got, wanted, atol=0 if form == "PNG" else 12)
+    assert np.abs(got - wanted).mean() < 0.2
+
+    vgg = preprocessing.Vgg(32)
+    side = round(min(size) * 224 / 256)
+    top, left, height, width = vgg.evaluation_box(tf.shape(image)).numpy()
+    assert (height, width) == (side, side)
+    assert (top, left) == ((size[1] - side) // 2, (size[0] - side) // 2)
+    mean = vgg.scale(tf.zeros([1, 1, 1, 3])).numpy().ravel()
+    np.testing.assert_allclose(mean, [-123.68, -116.78, -103.94])
+
+
+def test_training_boxes_lie_in_the_image_and_show_the_object():
+    inception, vgg = preprocessing.Inception(32), preprocessing.Vgg(32)
+    shape, whole = tf.constant([40, 50, 3]), tf.zeros([1, 0, 4])
+    object_box = tf.constant([[[0.0, 0.0, 0.3, 0.3]]])  # 12 by 15 pixels, top left
+    seen = set()
+    for i in range(200):
+        for chosen in (
+            inception.training_box(shape, whole, [1, i]),
+            inception.training_box(shape, object_box, [1, i]),
+            vgg.training_box(shape, whole, [1, i]),
+        ):
+            top, left, height, width = chosen.numpy()
+            assert top >= 0 and left >= 0 and height > 0 and width > 0
+            assert top + height <= 40 and left + width <= 50
+        seen.add((top, left, height))
+        assert height == width and 40 * 224 / 512 - 1 <= height <= 40 * 224 / 256 + 1
+        top, left, height, width = inception.training_box(shape, object_box, [1, i]).numpy()
+        covered = max(0, min(12, top + height) - top) * max(0, min(15, left + width) - left)
+        assert covered >= 0.1 * 12 * 15 - 8  # whole pixels
+        assert 0.04 <= height * width / 2000 <= 1
+    assert len(seen) > 150
+
+
+def batches(imagenet, first_step, share, count, config=CONFIG):
+    stream = training_batches(imagenet, config, True, first_step, share).take(count)
+    return [(inputs["images"], inputs["draws"], labels) for inputs, labels in stream]
+
+
+def assert_same(one, other):
+    for a, b in zip(one, other, strict=True):
+        for x, y in zip(a, b, strict=True):
+            np.testing.assert_array_equal(x, y)
+
+
+def test_any_step_can_be_had_without_training_those_before_it(imagenet):
+    # 20 images, 6 a step: within, at and past the ends of epochs.
+    whole = batches(imagenet, 0, Share(6), 8)
+    for step in (1, 3, 7):
+        assert_same(batches(imagenet, step, Share(6), 1), whole[step : step + 1])
+    other = batches(imagenet, 0, Share(6), 1, dataclasses.replace(CONFIG, seed=1))
+    assert not np.array_equal(other[0][0], whole[0][0])
+
+
+def test_every_epoch_shows_every_image_once_in_a_new_order(imagenet):
+    # A batch is an epoch. Labels tell classes apart, and the decoded images themselves.
+    epochs = [labels.numpy() for *_, labels in batches(imagenet, 0, Share(20), 4)]
+    for labels in epochs:
+        np.testing.assert_array_equal(np.bincount(labels), [5, 5, 5, 5])
+    assert len({tuple(labels) for labels in epochs}) == 4
+
+
+def test_hosts_read_shards_of_their_own(imagenet):
+    hosts = [batches(imagenet, 0, Share(5, 1, 2, host), 2) for host in (0, 1)]
+    counts = sum(np.bincount(labels, minlength=4) for host in hosts for *_, labels in host)
+    np.testing.assert_array_equal(counts, [5, 5, 5, 5])
+    with pytest.raises(DataError, match="5 hosts read shards of their own, but there are 4"):
+        batches(imagenet, 0, Share(5, 1, 5, 0), 1)
+
+
+def test_evaluation_shows_every_image_once_and_fills_up(imagenet):
+    found = list(evaluation_batches(imagenet, CONFIG, "validation", 3, 100))
+    assert [images.shape for images, _ in found] == [(3, 32, 32, 3)] * 3
+    labels = np.concatenate([labels for _, labels in found])
+    np.testing.assert_array_equal(np.bincount(labels[:8]), [2, 2, 2, 2])
+    assert labels[8] == -1
+    assert np.concatenate([images for images, _ in found])[:8].min() >= -1
+    few = list(evaluation_batches(imagenet, CONFIG, "validation", 3, 4))
+    assert [list(labels.numpy() >= 0).count(True) for _, labels in few] == [3, 1]
+
+
+def test_prepared_images(imagenet):
+    feed = imagenet_feed(imagenet, CONFIG, deterministic=True)
+    inputs, labels = next(iter(feed.training(0, Share(10))))
+    images = feed.prepare(inputs)
+    assert images.shape == (10, 32, 32, 3) and images.dtype == tf.float32
+    assert -1 <= tf.reduce_min(images) < -0.5 < 0.5 < tf.reduce_max(images) <= 1
+    assert inputs["images"].dtype == tf.uint8 and labels.dtype == tf.int32
+
+
+def test_labels_outside_of_the_classes(shards):
+    with pytest.raises(DataError, match='has 4 classes, but the model 3: give "num_classes": 4'):
+        open_imagenet(shards, 3)
+    (shards / "dataset.json").rename(shards / "kept")  # as if by another converter
+    try:
+        with pytest.raises(DataError, match=r"label \d is outside of 1 to 1, the model's classes"):
+            open_imagenet(shards, 1)
+    finally:
+        (shards / "kept").rename(shards / "dataset.json")
+    unchecked = ImageNet({"train": find_shards(shards, "train")})
+    config = dataclasses.replace(CONFIG, num_classes=2)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="label outside of 1 to 2"):
+        batches(unchecked, 0, Share(20), 1, config)
+
+
+def test_records_of_another_format(tmp_path):
+    with tf.io.TFRecordWriter(str(tmp_path / "train-00000-of-00001")) as writer:
+        writer.write(tf.train.Example().SerializeToString())
+    with pytest.raises(DataError, match=r"holds no ImageNet records \(it lacks image/encoded"):
+        open_imagenet(tmp_path, 4)

@@ -1,0 +1,24 @@
+"""Top-1 and top-5 accuracy."""
+
+import numpy as np
+import tensorflow as tf
+
+from resnet.training.evaluation import Evaluation
+
+
+def test_best_and_five_best_guesses_are_counted_without_padding():
+    rng = np.random.default_rng(0)
+    logits = rng.standard_normal([40, 12]).astype(np.float32)
+    labels = rng.integers(0, 12, 40).astype(np.int32)
+    labels[::7] = -1
+    logits[3] = np.nan  # never right
+    order = np.argsort(-logits, axis=1)
+    is_image = labels >= 0
+    best = (order[:, 0] == labels) & is_image
+    five = (order[:, :5] == labels[:, None]).any(axis=1) & is_image
+    best[3] = five[3] = False
+    batches = tf.data.Dataset.from_tensor_slices((logits, labels)).batch(9)
+    accuracy = Evaluation(lambda x: x)(batches)
+    assert accuracy.num_images == is_image.sum()
+    np.testing.assert_allclose(accuracy.top1, 100 * best.sum() / is_image.sum())
+    np.testing.assert_allclose(accuracy.top5, 100 * five.sum() / is_image.sum())
