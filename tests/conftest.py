@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import socket
 import sys
 
 import pytest
@@ -19,3 +20,15 @@ def shared():
     if not folder.is_dir():
         pytest.skip(f"{folder} with goldens and real data is not here; set RESNET_SHARED")
     return folder
+
+
+@pytest.fixture
+def free_ports():
+    """Two ports of the loopback interface that nothing listens on."""
+    sockets = [socket.socket() for _ in range(2)]
+    for one in sockets:
+        one.bind(("127.0.0.1", 0))
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports

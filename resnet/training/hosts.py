@@ -1,11 +1,13 @@
 """What several hosts that train in step must know of each other."""
 
+import contextlib
 import json
 import zlib
 
 import tensorflow as tf
 
 from resnet.errors import UserError, message_of
+from resnet.training.checkpoint import list_checkpoints
 
 # What TensorFlow raises when a host of a collective operation is gone.
 LOST_HOST = (
@@ -21,12 +23,26 @@ LOST_HOST = (
 class HostLostError(UserError):
     """Another host has ended, or cannot be reached any more."""
 
-    def __init__(self, error, checkpoints):
+
+@contextlib.contextmanager
+def naming_lost_hosts(hosts, results):
+    """Within it, what a lost host leads to is raised as HostLostError.
+
+    Args:
+      hosts: Hosts; if there is one alone, nothing changes.
+      results: the experiment's folder of checkpoints.
+    """
+    try:
+        yield
+    except LOST_HOST as error:
+        if len(hosts) == 1:
+            raise
+        checkpoints = list_checkpoints(results)
         kept = f"the last checkpoint is step {max(checkpoints)}" if checkpoints else "none is saved"
-        super().__init__(
+        raise HostLostError(
             f"another host was lost ({message_of(error)}); {kept}. Start all hosts again with "
             "--restore"
-        )
+        ) from None
 
 
 class Agreement:

@@ -14,7 +14,7 @@ from resnet.training.checkpoint import (
     save_checkpoint,
 )
 from resnet.training.evaluation import Evaluation
-from resnet.training.hosts import LOST_HOST, Agreement, HostLostError
+from resnet.training.hosts import LOST_HOST, Agreement, naming_lost_hosts
 from resnet.training.interrupts import stop_requests
 from resnet.training.optimizer import Momentum
 from resnet.training.reporting import Reporter
@@ -99,10 +99,11 @@ def train_and_evaluate(experiment, feed, placement, jit, command, resume):
         placement.strategy.distribute_datasets_from_function(lambda _: feed.training(step, share))
     )
     reporter = Reporter(experiment, command, step, is_chief, watched is not None)
-    with stop_requests() as stop, reporter:
+    watching = naming_lost_hosts(placement.hosts, experiment.results)
+    with stop_requests() as stop, reporter, watching:
         while step < num_steps:
             rate = config.learning_rate(step)
-            metrics = _train_step(steps, batches, rate, experiment, placement)
+            metrics = _train_step(steps, batches, rate, options)
             step += 1
             _require_finite(metrics["loss"], step, experiment)
             reporter.add(metrics)
@@ -129,7 +130,7 @@ def train_and_evaluate(experiment, feed, placement, jit, command, resume):
     return results
 
 
-def _train_step(steps, batches, rate, experiment, placement):
+def _train_step(steps, batches, rate, options):
     """One update; the metrics as Python floats."""
     is_reading = True
     try:
@@ -139,17 +140,15 @@ def _train_step(steps, batches, rate, experiment, placement):
         return {name: float(value) for name, value in metrics.items()}
     except tf.errors.ResourceExhaustedError as error:
         raise UserError(
-            f"out of memory with --backprop {experiment.options.backprop}: {message_of(error)}. "
+            f"out of memory with --backprop {options.backprop}: {message_of(error)}. "
             "Lower --batch_size, raise --num_pass, or choose a --backprop that keeps less"
         ) from None
     except tf.errors.OpError as error:
-        if len(placement.hosts) > 1 and isinstance(error, LOST_HOST):
-            raise HostLostError(error, list_checkpoints(experiment.results)) from None
-        if is_reading:
-            raise DataError(
-                f"cannot read the training images: {message_of(error)}. Build their shards again"
-            ) from None
-        raise
+        if not is_reading or isinstance(error, LOST_HOST):
+            raise
+        raise DataError(
+            f"cannot read the training images: {message_of(error)}. Build their shards again"
+        ) from None
 
 
 def _require_finite(loss, step, experiment):

@@ -1,5 +1,6 @@
 """Steps on several replicas, and the optimizer's arithmetic."""
 
+import json
 import pathlib
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from images import make_shards
 from processes import REPOSITORY
 from resnet.training.optimizer import Momentum
 
@@ -26,6 +28,31 @@ def test_gradients_are_the_mean_over_replicas_and_passes(replicas, passes):
     )
     assert done.returncode == 0, done.stderr
     assert "largest relative error" in done.stdout
+
+
+def test_two_hosts_keep_the_same_weights(tmp_path, free_ports):
+    shards = make_shards(tmp_path)
+    cluster = {"worker": [f"127.0.0.1:{port}" for port in free_ports]}
+    script, outputs = pathlib.Path(__file__).with_name("hosts.py"), []
+    hosts = []
+    for i in (0, 1):
+        outputs.append(tmp_path / f"{i}.npz")
+        task = json.dumps({"cluster": cluster, "task": {"type": "worker", "index": i}})
+        hosts.append(
+            subprocess.Popen(
+                [sys.executable, str(script), str(shards), str(outputs[i])],
+                stderr=subprocess.PIPE,
+                text=True,
+                env={"PYTHONPATH": str(REPOSITORY), "PATH": "/usr/bin:/bin", "TF_CONFIG": task},
+            )
+        )
+    errors = [host.communicate(timeout=120)[1] for host in hosts]
+    assert [host.returncode for host in hosts] == [0, 0], errors
+    one, other = (dict(np.load(output)) for output in outputs)
+    # Images of their own, hence gradients of their own.
+    assert not np.array_equal(one.pop("labels"), other.pop("labels"))
+    for name in one:
+        np.testing.assert_array_equal(one[name], other[name], err_msg=name)
 
 
 def test_momentum_is_the_papers():

@@ -1,0 +1,277 @@
+"""run_imagenet_train.py and run_imagenet_eval.py as processes, on trees of small images."""
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+
+import numpy as np
+import pytest
+
+from images import build, encoded, make_shards, write_config
+from processes import REPOSITORY, command, error_of, run
+from resnet.models.checkpoint_format import read_checkpoint
+
+TRAIN, EVAL = "run_imagenet_train.py", "run_imagenet_eval.py"
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory):
+    return make_shards(tmp_path_factory.mktemp("tree"))
+
+
+def places(tmp_path, shards):
+    return [f"--results={tmp_path}/results", f"--logs={tmp_path}/logs", f"--data_dir={shards}"]
+
+
+def train_arguments(tmp_path, shards, experiment, *arguments, **changes):
+    config = write_config(tmp_path, **changes)
+    return [f"--config={config}", f"--id={experiment}", *places(tmp_path, shards), *arguments]
+
+
+def train(tmp_path, shards, experiment, *arguments, **changes):
+    return run(TRAIN, *train_arguments(tmp_path, shards, experiment, *arguments, **changes))
+
+
+def evaluate(tmp_path, shards, experiment, *arguments):
+    return run(EVAL, f"--id={experiment}", *places(tmp_path, shards), *arguments)
+
+
+def column(path):
+    """[(step, value)] of a CSV log."""
+    with open(path, newline="") as file:
+        return [(int(row["step"]), float(list(row.values())[2])) for row in csv.DictReader(file)]
+
+
+def assert_same_checkpoint(one, other):
+    one, other = read_checkpoint(one), read_checkpoint(other)
+    assert one.keys() == other.keys()
+    for name in one:
+        np.testing.assert_array_equal(one[name], other[name], err_msg=name)
+
+
+def test_train_restore_and_evaluate(tmp_path, shards):
+    steps = ["--deterministic", "--logical_cpus=2", "--num_pass=2"]
+    whole = train(tmp_path, shards, "whole", *steps, "--max_num_steps=5")
+    assert whole.returncode == 0, whole.stderr
+    assert "no GPU is visible or asked for: training on the CPU" in whole.stdout
+    assert "/cpu:0, /cpu:1" in whole.stdout
+    folder = tmp_path / "results" / "whole"
+    saved = sorted(path.name for path in folder.glob("*.index"))
+    assert saved == [f"model.ckpt-{step}.index" for step in (2, 4, 5)]  # all are kept
+
+    # In the middle of the second epoch; the model and the rest come from conf.json.
+    assert train(tmp_path, shards, "half", *steps, "--max_num_steps=3").returncode == 0
+    again = ["--restore", "--id=half", *places(tmp_path, shards), "--max_num_steps=5"]
+    restored = run(TRAIN, *again, "--keep_checkpoints=1")
+    assert restored.returncode == 0, restored.stderr
+    assert "model.ckpt-3" in restored.stdout and "units 1-2-1-1" in restored.stdout
+    half = tmp_path / "results" / "half"
+    assert_same_checkpoint(folder / "model.ckpt-5", half / "model.ckpt-5")
+    assert [path.name for path in half.glob("*.index")] == ["model.ckpt-5.index"]
+    assert "--model is resnet-50, but half trains revnet-56" in error_of(
+        run(TRAIN, *again, "--model=resnet-50")
+    )
+
+    one = evaluate(tmp_path, shards, "whole")
+    assert one.returncode == 0, one.stderr
+    train_line, validation_line = one.stdout.splitlines()[-2:]
+    assert train_line.startswith("step 5: train, 20 images: top-1 accuracy ")
+    assert validation_line.startswith("step 5: validation, 8 images: top-1 accuracy ")
+    # Four classes: the five best guesses hold every label.
+    assert "top-5 accuracy 100.000 (error 0.000)" in validation_line
+    two = evaluate(tmp_path, shards, "whole", "--logical_cpus=2", "--ckpt_num=4")
+    assert two.returncode == 0, two.stderr
+    logs = tmp_path / "logs" / "whole"
+    for name in ("valid_acc", "valid_top5", "eval_train_acc", "eval_train_top5"):
+        assert [step for step, _ in column(logs / f"{name}.csv")] == [5, 4]
+        assert f"{name}.csv,csv,{name}" in (logs / "catalog").read_text()
+    assert column(logs / "train_ce.csv")[-1][0] == 5
+
+    assert "it has steps 2, 4, 5" in error_of(evaluate(tmp_path, shards, "whole", "--ckpt_num=3"))
+    # Another model's checkpoint: one of another width.
+    conf = json.loads((folder / "conf.json").read_text())
+    (folder / "conf.json").write_text(json.dumps(conf | {"filters": [8, 8, 8, 8]}))
+    assert "is not one of revnet-56" in error_of(evaluate(tmp_path, shards, "whole"))
+    shutil.rmtree(folder)
+    folder.mkdir()
+    assert "no experiment 'whole'" in error_of(evaluate(tmp_path, shards, "whole"))
+
+
+def test_follow_evaluates_every_checkpoint_of_a_running_training(tmp_path, shards):
+    training = subprocess.Popen(
+        command(TRAIN, *train_arguments(tmp_path, shards, "run", "--max_num_steps=9")),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=REPOSITORY,
+    )
+    for line in training.stdout:
+        if line.startswith("step 1:"):
+            break
+    followed = evaluate(tmp_path, shards, "run", "--follow")
+    _, stderr = training.communicate(timeout=60)
+    assert training.returncode == 0, stderr
+    assert followed.returncode == 0, followed.stderr
+    steps = [2, 4, 6, 8, 9]
+    assert [step for step, _ in column(tmp_path / "logs/run/valid_acc.csv")] == steps
+    # Again: all is done, and nothing is evaluated twice.
+    again = evaluate(tmp_path, shards, "run", "--follow")
+    assert again.returncode == 0, again.stderr
+    assert "validation" not in again.stdout
+
+
+def test_an_experiment_without_checkpoints(tmp_path, shards):
+    assert train(tmp_path, shards, "bare", "--max_num_steps=1").returncode == 0
+    for path in (tmp_path / "results" / "bare").glob("model.ckpt*"):
+        path.unlink()
+    assert "it has none yet. Train first, or wait" in error_of(evaluate(tmp_path, shards, "bare"))
+
+
+BAD_TRAINING = {
+    "--num_gpu=3": "--num_gpu is 3, but TensorFlow sees 0",
+    "--logical_cpus=3": "a batch of 8 does not divide over 3 replicas: give a --batch_size that",
+    "--logical_cpus=2 --num_pass=3": "does not divide over 2 replicas times 3 passes",
+    "--model=revnet-38": "--model is revnet-38, but",
+    "--data_dir=nowhere": "no train shards",
+    "--restore --id=gone": "no experiment 'gone'",
+}
+
+
+@pytest.mark.parametrize("arguments", BAD_TRAINING)
+def test_bad_training_flags_end_in_one_clear_line(tmp_path, shards, arguments):
+    done = train(tmp_path, shards, "bad", *arguments.split())
+    assert BAD_TRAINING[arguments] in error_of(done)
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_cifar_model_is_refused(tmp_path, shards):
+    done = run(TRAIN, "--model=revnet-38", *places(tmp_path, shards))
+    assert "takes 32x32 images prepared by 'cifar', but this script trains with" in error_of(done)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("", "--id is needed"),
+        ("--id=x --follow --ckpt_num=3", "--follow and --ckpt_num 3 exclude each other"),
+        ("--id=x", "no experiment 'x'"),
+    ],
+)
+def test_bad_evaluation_flags(tmp_path, arguments, message):
+    done = run(EVAL, *arguments.split(), f"--results={tmp_path}")
+    assert message in error_of(done)
+
+
+@pytest.mark.slow
+def test_real_images_at_full_size(tmp_path, shared):
+    """ImageNet's own images: build, train revnet-56 at 224x224 on 2 replicas, evaluate."""
+    from PIL import Image
+
+    sources = sorted((shared / "data" / "imagenet-sample").glob("*.JPEG"))
+    for i, source in enumerate(sources):
+        synset = source.name.partition("_")[0]
+        for split in ("train", "val"):
+            (tmp_path / split / synset).mkdir(parents=True)
+            content = source.read_bytes()
+            if split == "train" and i == 1:
+                content = encoded(Image.open(source).convert("CMYK"))
+            if split == "train" and i == 2:
+                content = encoded(Image.open(source), "PNG")
+            if split == "train" and i == 3:
+                content = content[: len(content) // 2]
+            (tmp_path / split / synset / source.name).write_bytes(content)
+    shards = tmp_path / "shards"
+    done = build(shards, f"--raw_dir={tmp_path}", "--train_shards=4", "--validation_shards=2")
+    assert done.returncode == 0, done.stderr
+    num_images = len(sources)
+    assert f"{num_images - 1} images of {num_images} classes in 4 shards; 1 unrea" in done.stdout
+    arguments = ["--model=revnet-56", "--logical_cpus=2", "--batch_size=4", "--max_num_steps=3"]
+    trained = run(TRAIN, "--id=real", *arguments, *places(tmp_path, shards))
+    assert trained.returncode == 0, trained.stderr
+    evaluated = evaluate(tmp_path, shards, "real")
+    assert evaluated.returncode == 0, evaluated.stderr
+    assert f"step 3: validation, {num_images} images: top-1 accuracy" in evaluated.stdout
+
+
+# ------------------------------------------------------------------- several hosts
+
+
+def start_host(index, ports, *arguments):
+    cluster = {"worker": [f"127.0.0.1:{port}" for port in ports]}
+    config = json.dumps({"cluster": cluster, "task": {"type": "worker", "index": index}})
+    return subprocess.Popen(
+        command(TRAIN, *arguments),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=REPOSITORY,
+        env=os.environ | {"TF_CONFIG": config},
+    )
+
+
+def read_to(process, start):
+    for line in process.stdout:
+        if line.startswith(start):
+            return
+    raise AssertionError(process.stderr.read())
+
+
+def test_a_lost_host_ends_the_others_and_all_continue(tmp_path, shards, free_ports):
+    arguments = train_arguments(tmp_path, shards, "hosts")
+    hosts = [start_host(i, free_ports, *arguments, "--max_num_steps=100000") for i in (0, 1)]
+    read_to(hosts[0], "step 5:")
+    hosts[1].send_signal(signal.SIGKILL)
+    _, stderr = hosts[0].communicate(timeout=60)
+    hosts[1].communicate()
+    assert hosts[0].returncode == 1
+    assert "Traceback" not in stderr
+    assert "error: another host was lost" in stderr
+    message = stderr[stderr.index("error: another host was lost") :]
+    assert "Start all hosts again with --restore" in message
+    saved = int(message.partition("the last checkpoint is step ")[2].split(".")[0])
+    assert saved >= 4
+
+    again = ["--restore", "--id=hosts", *places(tmp_path, shards), f"--max_num_steps={saved + 3}"]
+    hosts = [start_host(i, free_ports, *again) for i in (0, 1)]
+    outputs = [host.communicate(timeout=120) for host in hosts]
+    for host, (stdout, stderr) in zip(hosts, outputs, strict=True):
+        assert host.returncode == 0, stderr
+        assert f"model.ckpt-{saved}" in stdout
+    steps = [step for step, _ in column(tmp_path / "logs/hosts/train_ce.csv")]
+    assert steps == list(range(1, saved + 4))
+
+
+def test_hosts_that_start_from_different_points_say_so(tmp_path, shards, free_ports):
+    hosts = []
+    for i in (0, 1):
+        folder = tmp_path / str(i)
+        folder.mkdir()
+        arguments = train_arguments(folder, shards, "h", "--max_num_steps=2", momentum=0.9 - i / 10)
+        hosts.append(start_host(i, free_ports, *arguments))
+    errors = [host.communicate(timeout=120)[1] for host in hosts]
+    assert all(host.returncode == 1 for host in hosts)
+    assert any("the hosts differ in config (they are at steps 0, 0)" in error for error in errors)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "describes no cluster"),
+        ('{"cluster": {"worker": ["a:1", "b:1"]}}', "'task' is missing"),
+        (
+            '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}',
+            "its task, worker 1, is not in its cluster",
+        ),
+        ('{"cluster": {"ps": ["a:1"]}, "task": {"type": "ps", "index": 0}}', "tasks of type 'ps'"),
+    ],
+)
+def test_bad_clusters(monkeypatch, text, message):
+    from resnet.errors import UsageError
+    from resnet.training.placement import find_hosts
+
+    monkeypatch.setenv("TF_CONFIG", text)
+    with pytest.raises(UsageError, match=message):
+        find_hosts()
