@@ -8,7 +8,7 @@ import tarfile
 import numpy as np
 from PIL import Image
 
-from processes import run
+from processes import run_quickly
 
 SYNSETS = tuple(f"n{i:08d}" for i in (3, 5, 8, 13))
 # A bottleneck RevNet of four stages that trains in no time.
@@ -64,7 +64,7 @@ def write_tar(path, contents, mode="w"):
 
 def build(output, *arguments):
     """Runs the builder; returns the completed process."""
-    return run("resnet.data.build_imagenet", f"--output_dir={output}", *arguments)
+    return run_quickly("resnet.data.build_imagenet", f"--output_dir={output}", *arguments)
 
 
 def make_shards(folder, num_train=20, num_validation=8):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from processes import error_of, run, start, write_config
+from processes import error_of, run, run_quickly, start, write_config
 from resnet.models.checkpoint_format import read_checkpoint
 
 SCRIPT = "run_cifar_train.py"
@@ -136,14 +136,16 @@ def test_a_signal_saves_and_names_the_command_to_continue(tmp_path, number):
 
 
 def test_help_lists_the_flags():
-    done = run(SCRIPT, "--help")
+    done = run_quickly(SCRIPT, "--help")
     assert done.returncode == 0
     for flag in ("--dataset", "--model", "--[no]restore", "--backprop", "--max_num_steps"):
         assert flag in done.stdout
 
 
 def test_dry_run_prints_the_plan_and_leaves_nothing(tmp_path):
-    done = run(SCRIPT, "--dry_run", "--model=revnet-110", "--dataset=cifar-100", *places(tmp_path))
+    done = run_quickly(
+        SCRIPT, "--dry_run", "--model=revnet-110", "--dataset=cifar-100", *places(tmp_path)
+    )
     assert done.returncode == 0, done.stderr
     for part in ("1,740,804", "MB an image", "80,000 of 100 images", "cifar-100, 100 classes"):
         assert part in done.stdout, done.stdout
@@ -172,7 +174,7 @@ BAD_FLAGS = {
 
 @pytest.mark.parametrize("arguments", BAD_FLAGS)
 def test_bad_flags_end_in_one_clear_line(tmp_path, arguments):
-    done = run(SCRIPT, "--dataset=synthetic", *places(tmp_path), *arguments.split())
+    done = run_quickly(SCRIPT, "--dataset=synthetic", *places(tmp_path), *arguments.split())
     assert BAD_FLAGS[arguments] in error_of(done)
     assert list(tmp_path.rglob("*")) == []
 
@@ -197,7 +199,7 @@ def test_bad_flags_end_in_one_clear_line(tmp_path, arguments):
 def test_bad_config_files_end_in_one_clear_line(tmp_path, content, message):
     path = tmp_path / "bad.json"
     path.write_text(content)
-    done = run(
+    done = run_quickly(
         SCRIPT, "--model=revnet-38", f"--config={path}", "--dataset=synthetic", *places(tmp_path)
     )
     assert message in error_of(done)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from images import build, encoded, make_shards, write_config
-from processes import REPOSITORY, command, error_of, run
+from processes import REPOSITORY, command, error_of, run, run_quickly
 from resnet.models.checkpoint_format import read_checkpoint
 
 TRAIN, EVAL = "run_imagenet_train.py", "run_imagenet_eval.py"
@@ -32,11 +32,11 @@ def train_arguments(tmp_path, shards, experiment, *arguments, **changes):
 
 
 def train(tmp_path, shards, experiment, *arguments, **changes):
-    return run(TRAIN, *train_arguments(tmp_path, shards, experiment, *arguments, **changes))
+    return run_quickly(TRAIN, *train_arguments(tmp_path, shards, experiment, *arguments, **changes))
 
 
 def evaluate(tmp_path, shards, experiment, *arguments):
-    return run(EVAL, f"--id={experiment}", *places(tmp_path, shards), *arguments)
+    return run_quickly(EVAL, f"--id={experiment}", *places(tmp_path, shards), *arguments)
 
 
 def column(path):
@@ -53,11 +53,10 @@ def assert_same_checkpoint(one, other):
 
 
 def test_train_restore_and_evaluate(tmp_path, shards):
-    steps = ["--deterministic", "--logical_cpus=2", "--num_pass=2"]
+    steps = ["--deterministic", "--num_pass=2"]
     whole = train(tmp_path, shards, "whole", *steps, "--max_num_steps=5")
     assert whole.returncode == 0, whole.stderr
     assert "no GPU is visible or asked for: training on the CPU" in whole.stdout
-    assert "/cpu:0, /cpu:1" in whole.stdout
     folder = tmp_path / "results" / "whole"
     saved = sorted(path.name for path in folder.glob("*.index"))
     assert saved == [f"model.ckpt-{step}.index" for step in (2, 4, 5)]  # all are kept
@@ -65,14 +64,14 @@ def test_train_restore_and_evaluate(tmp_path, shards):
     # In the middle of the second epoch; the model and the rest come from conf.json.
     assert train(tmp_path, shards, "half", *steps, "--max_num_steps=3").returncode == 0
     again = ["--restore", "--id=half", *places(tmp_path, shards), "--max_num_steps=5"]
-    restored = run(TRAIN, *again, "--keep_checkpoints=1")
+    restored = run_quickly(TRAIN, *again, "--keep_checkpoints=1")
     assert restored.returncode == 0, restored.stderr
     assert "model.ckpt-3" in restored.stdout and "units 1-2-1-1" in restored.stdout
     half = tmp_path / "results" / "half"
     assert_same_checkpoint(folder / "model.ckpt-5", half / "model.ckpt-5")
     assert [path.name for path in half.glob("*.index")] == ["model.ckpt-5.index"]
     assert "--model is resnet-50, but half trains revnet-56" in error_of(
-        run(TRAIN, *again, "--model=resnet-50")
+        run_quickly(TRAIN, *again, "--model=resnet-50")
     )
 
     one = evaluate(tmp_path, shards, "whole")
@@ -142,13 +141,14 @@ BAD_TRAINING = {
 
 @pytest.mark.parametrize("arguments", BAD_TRAINING)
 def test_bad_training_flags_end_in_one_clear_line(tmp_path, shards, arguments):
-    done = train(tmp_path, shards, "bad", *arguments.split())
+    flags = train_arguments(tmp_path, shards, "bad", *arguments.split())
+    done = run_quickly(TRAIN, *flags)
     assert BAD_TRAINING[arguments] in error_of(done)
     assert not (tmp_path / "results").exists()
 
 
 def test_a_cifar_model_is_refused(tmp_path, shards):
-    done = run(TRAIN, "--model=revnet-38", *places(tmp_path, shards))
+    done = run_quickly(TRAIN, "--model=revnet-38", *places(tmp_path, shards))
     assert "takes 32x32 images prepared by 'cifar', but this script trains with" in error_of(done)
 
 
@@ -161,7 +161,7 @@ def test_a_cifar_model_is_refused(tmp_path, shards):
     ],
 )
 def test_bad_evaluation_flags(tmp_path, arguments, message):
-    done = run(EVAL, *arguments.split(), f"--results={tmp_path}")
+    done = run_quickly(EVAL, *arguments.split(), f"--results={tmp_path}")
     assert message in error_of(done)
 
 

@@ -41,7 +41,10 @@ def measure_training():
         )
     result = _in_fresh_process(FLAGS.batch_size)
     if sizes:
-        peaks = [_in_fresh_process(size)[_memory_field(result)] for size in sizes]
+        peaks = [
+            (result if size == FLAGS.batch_size else _in_fresh_process(size))[_memory_field(result)]
+            for size in sizes
+        ]
         result["mb_per_image"] = round((peaks[1] - peaks[0]) / (sizes[1] - sizes[0]), 3)
         result["memory_slope"] = dict(zip(map(str, sizes), peaks, strict=True))
     return result
