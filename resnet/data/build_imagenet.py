@@ -29,6 +29,7 @@ from resnet.files import remove, write_json
 
 INDEX, UNREADABLE = "dataset.json", "unreadable.txt"
 NUM_SHARDS = {"train": 1024, "validation": 128}  # as everyone's
+MIN_IMAGES_PER_SHARD = 16  # unless the number of shards is given
 SPLITS = tuple(NUM_SHARDS)
 SHUFFLE_SEED = 0
 # What --raw_dir looks for, first match first.
@@ -69,7 +70,7 @@ def define_flags():
         flags.DEFINE_integer(
             f"{split}_shards",
             None,
-            f"Files of {split} images (default {num_shards}, or one for each image).",
+            f"Files of {split} images (default {num_shards}, fewer for few images).",
             lower_bound=1,
         )
     flags.DEFINE_integer(
@@ -174,7 +175,8 @@ def _labels(split, images, places, synsets):
 
 def _build(split, records, synsets, output, index):
     """Writes the shards of a split that are not there yet; returns the new index."""
-    num_shards = FLAGS[f"{split}_shards"].value or min(NUM_SHARDS[split], len(records))
+    few = max(1, len(records) // MIN_IMAGES_PER_SHARD)
+    num_shards = FLAGS[f"{split}_shards"].value or min(NUM_SHARDS[split], few)
     if num_shards > len(records):
         raise UsageError(
             f"--{split}_shards is {num_shards}, but there are {len(records)} images: "
@@ -216,7 +218,10 @@ def _build(split, records, synsets, output, index):
                 unreadable.write(problem + "\n")
             if len(problems) == len(part):
                 remove(path)
-                raise DataError(f"none of the {len(part)} images of {path.name} can be read")
+                raise DataError(
+                    f"none of the {len(part)} images of {path.name} can be read: remove them, or "
+                    f"give fewer --{split}_shards"
+                )
             progress.update(len(part))
     num_images = sum(shard.num_records for shard in find_shards(output, split))
     index["splits"][split] |= {"images": num_images, "unreadable": len(records) - num_images}
