@@ -9,6 +9,7 @@ def summary(experiment, placement):
     config, options = experiment.config, experiment.options
     model = get_model(config, options.backprop, options.dtype, options.exact)
     per_image = activation_bytes(model)
+    at_once = config.batch_size // (placement.num_replicas * options.num_pass)
     rates = [f"{config.learning_rates[0]:g}"]
     rates += [
         f"{rate:g} from step {boundary:,}"
@@ -22,7 +23,7 @@ def summary(experiment, placement):
         "multiply-adds": f"{multiply_adds(model):,} an image, forward",
         "arithmetic": f"{options.dtype}{exact}, backprop {options.backprop}",
         "activation memory": f"about {per_image / 1e6:.2f} MB an image, "
-        f"{per_image * config.batch_size / 1e6:.0f} MB a batch (predicted)",
+        f"{per_image * at_once / 1e6:.0f} MB for the {at_once} at once on a device (predicted)",
         "steps": f"{experiment.num_steps:,} of {config.batch_size} images; "
         f"learning rate {', '.join(rates)}",
         "data": f"{options.dataset}, {config.num_classes} classes, "
