@@ -5,7 +5,7 @@ Examples:
 
     ./run_imagenet_eval.py --id EXP
     ./run_imagenet_eval.py --id EXP --ckpt_num 5000
-    CUDA_VISIBLE_DEVICES=3 ./run_imagenet_eval.py --id EXP --follow
+    CUDA_VISIBLE_DEVICES=4 ./run_imagenet_eval.py --id EXP --follow
 
 Prints top-1 and top-5 accuracy on 100 batches of training images and on every
 validation image, and appends them to the experiment's logs.

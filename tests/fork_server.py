@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import runpy
+import signal
 import sys
 import tempfile
 import traceback
@@ -16,6 +17,8 @@ import traceback
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
 from resnet import cli  # noqa: F401  (it loads TensorFlow)
+
+LIMIT_SECONDS = 120  # of one script
 
 
 def run(target, arguments, stdout, stderr):
@@ -25,6 +28,7 @@ def run(target, arguments, stdout, stderr):
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(stdout.fileno(), 1)
         os.dup2(stderr.fileno(), 2)
+        signal.alarm(LIMIT_SECONDS)
         sys.argv = [target, *arguments]
         if target.endswith(".py"):
             runpy.run_path(target, run_name="__main__")

@@ -49,6 +49,7 @@ def test_memory_is_freed():
     ("arguments", "message"),
     [
         ("--memory_slope=64", "must be two rising batch sizes"),
+        ("--data=imagenet", "whose images are prepared by 'cifar': give one for ImageNet"),
         ("--units=3,x,3", "must be integers"),
         ("--units=3,3", "must be as long as units (2)"),
         ("--model=revnet-39", "unknown model 'revnet-39'"),

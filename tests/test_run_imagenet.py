@@ -230,7 +230,7 @@ def test_a_lost_host_ends_the_others_and_all_continue(tmp_path, shards, free_por
     assert "Traceback" not in stderr
     assert "error: another host was lost" in stderr
     message = stderr[stderr.index("error: another host was lost") :]
-    assert "Start all hosts again with --restore" in message
+    assert "--restore --id hosts" in message
     saved = int(message.partition("the last checkpoint is step ")[2].split(".")[0])
     assert saved >= 4
 
@@ -244,16 +244,27 @@ def test_a_lost_host_ends_the_others_and_all_continue(tmp_path, shards, free_por
     assert steps == list(range(1, saved + 4))
 
 
-def test_hosts_that_start_from_different_points_say_so(tmp_path, shards, free_ports):
+@pytest.mark.parametrize("differs", ["config", "options", "data"])
+def test_hosts_that_do_not_fit_together_say_so(tmp_path, shards, free_ports, differs):
     hosts = []
     for i in (0, 1):
         folder = tmp_path / str(i)
         folder.mkdir()
-        arguments = train_arguments(folder, shards, "h", "--max_num_steps=2", momentum=0.9 - i / 10)
-        hosts.append(start_host(i, free_ports, *arguments))
+        arguments = train_arguments(
+            folder, shards, "h", momentum=0.9 - i / 10 if differs == "config" else 0.9
+        )
+        steps = 2 + i if differs == "options" else 2
+        data = ["--data_dir=nowhere"] if differs == "data" and i else []
+        hosts.append(start_host(i, free_ports, *arguments, f"--max_num_steps={steps}", *data))
     errors = [host.communicate(timeout=120)[1] for host in hosts]
     assert all(host.returncode == 1 for host in hosts)
-    assert any("the hosts differ in config (they are at steps 0, 0)" in error for error in errors)
+    if differs == "data":
+        assert "error: another host was lost" in errors[0]
+        assert "See what that host said, then start all of them again" in errors[0]
+        assert "no train shards" in errors[1]
+    else:
+        message = f"the hosts differ in {differs} (they are at steps 0, 0)"
+        assert any(message in error for error in errors)
 
 
 @pytest.mark.parametrize(

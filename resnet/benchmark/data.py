@@ -10,6 +10,8 @@ from resnet.configs import get_config
 from resnet.data.feed import Share
 from resnet.data.imagenet import imagenet_feed, open_imagenet
 from resnet.data.imagenet_example import parse_example
+from resnet.data.imagenet_preprocessing import PREPROCESSORS
+from resnet.errors import UsageError
 from resnet.training.placement import place
 
 FLAGS = flags.FLAGS
@@ -29,6 +31,11 @@ def measure_input():
     placement = place()
     name = FLAGS.model if FLAGS["model"].present else DEFAULT_MODEL
     config = get_config(name)
+    if config.preprocessor not in PREPROCESSORS:
+        raise UsageError(
+            f"--model is {name}, whose images are prepared by {config.preprocessor!r}: give one "
+            f"for ImageNet, such as {DEFAULT_MODEL}"
+        )
     imagenet = open_imagenet(FLAGS.data_dir, config.num_classes)
     feed = imagenet_feed(imagenet, config, deterministic=False)
     num_batches = -(-MIN_IMAGES // FLAGS.batch_size)

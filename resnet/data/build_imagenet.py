@@ -21,13 +21,13 @@ from tqdm import tqdm
 
 from resnet import cli
 from resnet.data.annotations import read_boxes, read_synset_names, read_validation_labels
-from resnet.data.imagenet_writer import start_worker, write_shard
+from resnet.data.imagenet_writer import problems_path, start_worker, write_shard
 from resnet.data.raw_images import list_images
 from resnet.data.shards import find_shards, shard_name
 from resnet.errors import DataError, UsageError
-from resnet.files import remove, write_json
+from resnet.files import remove, write_json, write_text
 
-INDEX, UNREADABLE = "dataset.json", "unreadable.txt"
+INDEX = "dataset.json"
 NUM_SHARDS = {"train": 1024, "validation": 128}  # as everyone's
 MIN_IMAGES_PER_SHARD = 16  # unless the number of shards is given
 SPLITS = tuple(NUM_SHARDS)
@@ -98,7 +98,7 @@ def main():
             for image, synset in zip(images[split], labels[split], strict=True)
         ]
         random.Random(SHUFFLE_SEED).shuffle(records)
-        index = _build(split, records, synsets, output, index)
+        _build(split, records, synsets, output)
 
 
 def _stem(image):
@@ -127,11 +127,15 @@ def _places():
 def _read_index(output):
     """What earlier builds left on record."""
     try:
-        return json.loads((output / INDEX).read_text(encoding="utf-8"))
+        index = json.loads((output / INDEX).read_text(encoding="utf-8"))
+        return {"synsets": list(index["synsets"]), "splits": dict(index["splits"])}
     except FileNotFoundError:
         return {"synsets": [], "splits": {}}
-    except (ValueError, OSError) as error:
-        raise DataError(f"{output / INDEX} is damaged ({error}): remove it") from None
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise DataError(
+            f"{output / INDEX} is damaged, or another data set's ({error}): choose another "
+            "--output_dir, or remove all of this one"
+        ) from None
 
 
 def _synsets(images, index):
@@ -173,8 +177,8 @@ def _labels(split, images, places, synsets):
     return [found[name] for name in names]
 
 
-def _build(split, records, synsets, output, index):
-    """Writes the shards of a split that are not there yet; returns the new index."""
+def _build(split, records, synsets, output):
+    """Writes the shards of a split that are not there yet."""
     few = max(1, len(records) // MIN_IMAGES_PER_SHARD)
     num_shards = FLAGS[f"{split}_shards"].value or min(NUM_SHARDS[split], few)
     if num_shards > len(records):
@@ -184,8 +188,9 @@ def _build(split, records, synsets, output, index):
         )
     described = json.dumps([(i.folder, i.name, *rest) for i, *rest in records] + [num_shards])
     plan = f"{zlib.crc32(described.encode()):08x}"
-    before = index["splits"].get(split, {}).get("plan", plan)
-    if before != plan and list(output.glob(f"{split}-*-of-*")):
+    index = _read_index(output)
+    before = index["splits"].get(split, {}).get("plan")
+    if before != plan and list(output.glob(f"{split}-?????-of-?????")):
         raise UsageError(
             f"{output} holds {split} shards of other images or flags: choose another "
             f"--output_dir, or remove {output / split}-* to build anew"
@@ -193,11 +198,8 @@ def _build(split, records, synsets, output, index):
     output.mkdir(parents=True, exist_ok=True)
     for leftover in output.glob(f"{split}-*.part"):
         remove(leftover)
-    index = {
-        "synsets": synsets,
-        "splits": index["splits"] | {split: {"plan": plan, "shards": num_shards}},
-    }
-    write_json(output / INDEX, index)
+    entry = {"plan": plan, "shards": num_shards}
+    _write_index(output, synsets, split, entry)
     parts = [
         (output / shard_name(split, i, num_shards), records[i::num_shards], FLAGS.strict)
         for i in range(num_shards)
@@ -207,15 +209,11 @@ def _build(split, records, synsets, output, index):
     if kept:
         print(f"{split}: {kept} of {num_shards} shards are there already", flush=True)
     num_done = sum(len(records) for path, records, _ in parts if path.exists())
-    with (
-        tqdm(total=len(records), initial=num_done, desc=split, unit=" images") as progress,
-        open(output / UNREADABLE, "a", encoding="utf-8") as unreadable,
-    ):
+    with tqdm(total=len(records), initial=num_done, desc=split, unit=" images") as progress:
         for path, part, problems in _written(missing):
             for problem in problems:
                 progress.clear()
                 print(f"unreadable, left out: {problem}", flush=True)
-                unreadable.write(problem + "\n")
             if len(problems) == len(part):
                 remove(path)
                 raise DataError(
@@ -224,17 +222,38 @@ def _build(split, records, synsets, output, index):
                 )
             progress.update(len(part))
     num_images = sum(shard.num_records for shard in find_shards(output, split))
-    index["splits"][split] |= {"images": num_images, "unreadable": len(records) - num_images}
-    write_json(output / INDEX, index)
-    if not (output / UNREADABLE).stat().st_size:
-        remove(output / UNREADABLE)
     left_out = len(records) - num_images
+    listing = output / f"{split}-unreadable.txt"
+    _list_unreadable(listing, [path for path, *_ in parts])
+    _write_index(output, synsets, split, entry | {"images": num_images, "unreadable": left_out})
     print(
         f"{split}: {num_images} images of {len(synsets)} classes in {num_shards} shards"
-        + (f"; {left_out} unreadable left out, see {output / UNREADABLE}" if left_out else ""),
+        + (f"; {left_out} unreadable left out, see {listing}" if left_out else ""),
         flush=True,
     )
-    return index
+    if left_out and FLAGS.strict:
+        raise DataError(
+            f"{left_out} {split} images were left out when an earlier build was not --strict: "
+            f"mend those in {listing}, remove {output / split}-* and build again"
+        )
+
+
+def _write_index(output, synsets, split, entry):
+    """Puts a split's entry on record; another builder may have written the others."""
+    splits = _read_index(output)["splits"] | {split: entry}
+    write_json(output / INDEX, {"synsets": synsets, "splits": splits})
+
+
+def _list_unreadable(listing, shards):
+    """Joins what was written beside shards to one list, which may be there from before."""
+    notes = [problems_path(path) for path in shards if problems_path(path).exists()]
+    if not notes:
+        return
+    lines = listing.read_text(encoding="utf-8").splitlines() if listing.exists() else []
+    lines += [line for note in notes for line in note.read_text(encoding="utf-8").splitlines()]
+    write_text(listing, "\n".join([*dict.fromkeys(lines), ""]))
+    for note in notes:
+        remove(note)
 
 
 def _written(parts):

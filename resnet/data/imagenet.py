@@ -101,8 +101,9 @@ def imagenet_feed(imagenet, config, deterministic):
 def training_batches(imagenet, config, deterministic, first_step, share):
     """Endless stream of decoded training images; see `imagenet_feed`.
 
-    Every host reads shards of its own, in a new order every epoch; a run that is
-    restored within an epoch reads past what it has seen.
+    Every host reads shards of its own, in a new order every epoch. A run that is
+    restored within an epoch reads past what it has seen, if it is to be deterministic;
+    else it takes a new order.
 
     Returns:
       tf.data.Dataset of ({"images": (N, H, W, 3) uint8, "draws": (N, NUM_DRAWS)
@@ -125,6 +126,8 @@ def training_batches(imagenet, config, deterministic, first_step, share):
     seed = tf.random.stateless_uniform(
         [2], [config.seed, share.host], minval=None, maxval=None, dtype=tf.int64
     )
+    if not deterministic:
+        seed = tf.random.experimental.stateless_fold_in(seed, tf.constant(first_step, tf.int64))
     start = first_step * share.batch_size * share.num_replicas
 
     def epoch(number):
@@ -157,7 +160,8 @@ def training_batches(imagenet, config, deterministic, first_step, share):
 
     epochs = tf.data.Dataset.counter(start // num_images, dtype=tf.int64)
     stream = epochs.flat_map(epoch).enumerate(start // num_images * num_images)
-    stream = stream.skip(start % num_images)
+    if deterministic:
+        stream = stream.skip(start % num_images)
     stream = stream.map(decode, tf.data.AUTOTUNE, deterministic=deterministic)
     batches = stream.batch(share.batch_size, drop_remainder=True)
     batches = batches.enumerate(first_step * share.num_replicas).map(add_draws)

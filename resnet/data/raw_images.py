@@ -69,7 +69,8 @@ def _of_folder(place):
             continue
         if entry.is_dir():
             for inner in os.scandir(entry.path):
-                if inner.is_file() and not inner.name.startswith("."):
+                # A link to nothing is an image that cannot be read.
+                if not inner.is_dir() and not inner.name.startswith("."):
                     yield RawImage(inner.name, entry.name, inner.path)
         else:
             yield RawImage(entry.name, "", entry.path)

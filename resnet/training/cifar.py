@@ -40,10 +40,10 @@ def _load(experiment):
     return dataset
 
 
-def _make_feed(dataset, experiment):
+def _make_feed(dataset, experiment, is_chief):
     validation = experiment.options.validation
     train, _ = training_and_evaluation(dataset, validation)
-    mean = experiment.mean_image(lambda: mean_image(train))
+    mean = experiment.mean_image(lambda: mean_image(train), is_chief)
     return cifar_feed(dataset, validation, mean, experiment.config)
 
 

@@ -1,6 +1,7 @@
 """What several hosts that train in step must know of each other."""
 
 import contextlib
+import dataclasses
 import json
 import zlib
 
@@ -25,12 +26,13 @@ class HostLostError(UserError):
 
 
 @contextlib.contextmanager
-def naming_lost_hosts(hosts, results):
+def naming_lost_hosts(hosts, results, resume):
     """Within it, what a lost host leads to is raised as HostLostError.
 
     Args:
       hosts: Hosts; if there is one alone, nothing changes.
       results: the experiment's folder of checkpoints.
+      resume: command line that continues the run.
     """
     try:
         yield
@@ -40,8 +42,8 @@ def naming_lost_hosts(hosts, results):
         checkpoints = list_checkpoints(results)
         kept = f"the last checkpoint is step {max(checkpoints)}" if checkpoints else "none is saved"
         raise HostLostError(
-            f"another host was lost ({message_of(error)}); {kept}. Start all hosts again with "
-            "--restore"
+            f"another host was lost ({message_of(error)}); {kept}. See what that host said, then "
+            f"start all of them again, each with its TF_CONFIG: {resume}"
         ) from None
 
 
@@ -72,17 +74,18 @@ class Agreement:
             return flag
         return bool(self._from_every_host([int(flag)]).any())
 
-    def require_same_start(self, config, step, model):
+    def require_same_start(self, experiment, step, model):
         """Checks that all hosts start from the same point.
 
         Raises:
-          UserError: configs, steps or weights differ.
+          UserError: configs, options, steps or weights differ.
         """
         if len(self._placement.hosts) == 1:
             return
         weights = model.get_weights()
         mine = {
-            "config": zlib.crc32(json.dumps(config.to_json(), sort_keys=True).encode()),
+            "config": _digest(experiment.config),
+            "options": _digest(experiment.options),
             "step": step,
             "weights": zlib.crc32(b"".join(weights[name].tobytes() for name in sorted(weights))),
         }
@@ -94,3 +97,7 @@ class Agreement:
                     f"{', '.join(map(str, everyones['step']))}): --results must lie on storage "
                     "that all of them share, and all must be given the same flags"
                 )
+
+
+def _digest(fields):
+    return zlib.crc32(json.dumps(dataclasses.asdict(fields), sort_keys=True).encode())

@@ -54,7 +54,7 @@ def _load(experiment):
     return imagenet
 
 
-def _make_feed(imagenet, experiment):
+def _make_feed(imagenet, experiment, _):
     return imagenet_feed(imagenet, experiment.config, experiment.options.deterministic)
 
 

@@ -2,10 +2,11 @@
 
 import time
 
+import tensorflow as tf
 from absl import flags
 
 from resnet.data.imagenet import evaluation_batches, open_imagenet
-from resnet.errors import UsageError
+from resnet.errors import UsageError, UserError, message_of
 from resnet.models import get_model
 from resnet.models.checkpoint_format import CheckpointError
 from resnet.training import flags as training_flags
@@ -110,7 +111,7 @@ class _Evaluator:
         self._evaluation = Evaluation(self._model, placement.strategy)
         self._batch_size = config.evaluation_batch_size * placement.num_replicas
         columns = dict.fromkeys((name for names in LOGGED.values() for name in names), "acc")
-        self._logs = Logs(experiment.logs, training_flags.command_line(), columns)
+        self._logs = Logs(experiment.logs, training_flags.command_line(), columns, events="eval")
         print(f"evaluating {config.name} on {placement}", flush=True)
 
     def is_done(self, step):
@@ -129,7 +130,13 @@ class _Evaluator:
             batches = evaluation_batches(
                 self._imagenet, config, split, self._batch_size, num_images[split]
             )
-            accuracy = self._evaluation(batches)
+            try:
+                accuracy = self._evaluation(batches)
+            except tf.errors.ResourceExhaustedError as error:
+                raise UserError(
+                    f"out of memory: {message_of(error)}. Choose a GPU that no training holds, "
+                    "CUDA_VISIBLE_DEVICES=N, or the CPU, --num_gpu 0"
+                ) from None
             for name, value in zip(names, (accuracy.top1, accuracy.top5), strict=True):
                 self._logs.write(name, step, value)
             print(

@@ -14,7 +14,7 @@ from resnet.files import write_text, written_beside
 class Logs:
     """Appends `step,time,value` rows to CSV files, and scalars to TensorBoard."""
 
-    def __init__(self, folder, command, columns, first_step=None):
+    def __init__(self, folder, command, columns, first_step=None, events="."):
         """Opens an experiment's logs.
 
         Args:
@@ -23,6 +23,8 @@ class Logs:
           columns: {name: column of values}; each name is a file NAME.csv and a scalar.
           first_step: rows of later steps are dropped: a restored run writes them
             again, each step once. None: all are kept, and steps may repeat.
+          events: folder below of TensorBoard's files. Of two processes that write at
+            the same time, each needs its own.
         """
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -35,7 +37,7 @@ class Logs:
             name: self._keep_rows(self.folder / f"{name}.csv", column, last_step)
             for name, column in columns.items()
         }
-        self._writer = tf.summary.create_file_writer(str(self.folder))
+        self._writer = tf.summary.create_file_writer(str(self.folder / events))
 
     def _add_to_catalog(self, columns):
         path, header = self.folder / "catalog", "filename,type,name"

@@ -9,7 +9,8 @@ from absl import flags
 from resnet.errors import UsageError
 from resnet.training import flags as training_flags
 from resnet.training.experiment import Experiment, load_experiment, new_id
-from resnet.training.placement import find_hosts, place
+from resnet.training.hosts import naming_lost_hosts
+from resnet.training.placement import Hosts, find_hosts, place
 from resnet.training.summary import summary
 from resnet.training.train import train_and_evaluate
 
@@ -24,7 +25,7 @@ class Task:
     num_classes: {data set: number of classes, or None: the config's own}.
     preprocessors: the config's choices that go with its data.
     load: (experiment) -> the data; raises before training starts if it does not fit.
-    make_feed: (data, experiment, ...) -> data.feed.Feed, once the experiment is saved.
+    make_feed: (data, experiment, is_chief) -> data.feed.Feed, once the experiment is saved.
     finish: ({name: Accuracy}, experiment), the script's last words.
     all_gpus: whether --num_gpu defaults to all GPUs rather than one.
     """
@@ -42,10 +43,14 @@ def run_training(task):
     """Trains, or with --dry_run says what would be trained."""
     hosts = find_hosts()
     experiment = _restored(task) if FLAGS.restore else _new(task, hosts)
+    resume = training_flags.resume_command(experiment)
+    with naming_lost_hosts(hosts, experiment.results, resume):
+        _run(task, experiment, Hosts() if FLAGS.dry_run else hosts, resume)
+
+
+def _run(task, experiment, hosts, resume):
     config, options = experiment.config, experiment.options
-    placement = place(
-        options.num_gpu, options.logical_cpus, task.all_gpus, None if FLAGS.dry_run else hosts
-    )
+    placement = place(options.num_gpu, options.logical_cpus, task.all_gpus, hosts)
     training_flags.require_division(config, options, placement)
     if task.all_gpus and not placement.uses_gpu:
         print("no GPU is visible or asked for: training on the CPU", flush=True)
@@ -60,11 +65,11 @@ def run_training(task):
         experiment.save()
     results = train_and_evaluate(
         experiment,
-        task.make_feed(data, experiment),
+        task.make_feed(data, experiment, hosts.is_chief),
         placement,
         jit,
         training_flags.command_line(),
-        training_flags.resume_command(experiment),
+        resume,
     )
     task.finish(results, experiment)
 

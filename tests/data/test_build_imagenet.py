@@ -30,6 +30,7 @@ def test_every_kind_of_image_and_what_is_written(tmp_path):
     (folder / "png.JPEG").write_bytes(encoded(original, "PNG"))
     (folder / "gray.JPEG").write_bytes(encoded(original.convert("L")))
     (folder / "cut.JPEG").write_bytes(encoded(original)[:600])
+    (folder / "gone.JPEG").symlink_to(tmp_path / "nowhere")
     (folder / "notes.txt").write_text("no image")
     (tmp_path / "boxes.csv").write_text("png.JPEG,0.1,0.2,0.7,0.9\npng.JPEG,0,0,0.5,0.5\n")
     (tmp_path / "names.txt").write_text(f"{SYNSETS[1]} water snake, colubrid\n")
@@ -43,7 +44,11 @@ def test_every_kind_of_image_and_what_is_written(tmp_path):
     done = build(tmp_path / "out", *arguments)
     assert done.returncode == 0, done.stderr
     assert f"unreadable, left out: {folder}/cut.JPEG: " in done.stdout
-    assert "23 images of 4 classes in 3 shards; 1 unreadable left out" in done.stdout
+    assert f"unreadable, left out: {folder}/gone.JPEG: No such file" in done.stdout
+    assert "23 images of 4 classes in 3 shards; 2 unreadable left out" in done.stdout
+    listing = (tmp_path / "out" / "train-unreadable.txt").read_text()
+    assert len(listing.splitlines()) == 2 and f"{folder}/cut.JPEG: " in listing
+    assert not list((tmp_path / "out").glob("*.unreadable"))
     assert "images/s" in done.stderr
 
     found = examples(tmp_path / "out", "train")
@@ -82,8 +87,15 @@ def test_every_kind_of_image_and_what_is_written(tmp_path):
 
     other = build(tmp_path / "out", f"--train_dir={tmp_path}/train", "--train_shards=4")
     assert "holds train shards of other images or flags" in error_of(other)
+    late = build(tmp_path / "out", *arguments, "--strict")
+    assert "2 train images were left out when an earlier build was not --strict" in error_of(late)
+    (folder / "gone.JPEG").unlink()
     strict = build(tmp_path / "strict", *arguments[:1], "--train_shards=3", "--strict")
     assert f"{folder}/cut.JPEG cannot be read: " in error_of(strict)
+    (tmp_path / "out" / "dataset.json").unlink()  # as if they were another converter's
+    unknown = build(tmp_path / "out", *arguments)
+    assert "holds train shards of other images or flags" in error_of(unknown)
+    assert [path.read_bytes() for path in shards] == contents
 
 
 ANNOTATION = """<annotation><size><width>50</width><height>40</height></size><object>

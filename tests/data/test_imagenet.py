@@ -119,6 +119,17 @@ def test_any_step_can_be_had_without_training_those_before_it(imagenet):
     assert not np.array_equal(other[0][0], whole[0][0])
 
 
+def test_without_determinism_a_restored_run_takes_a_new_order(imagenet):
+    first, again = (
+        np.concatenate(
+            [x for _, x in training_batches(imagenet, CONFIG, False, s, Share(20)).take(1)]
+        )
+        for s in (0, 5)
+    )
+    np.testing.assert_array_equal(np.bincount(again), [5, 5, 5, 5])
+    assert not np.array_equal(first, again)
+
+
 def test_every_epoch_shows_every_image_once_in_a_new_order(imagenet):
     # A batch is an epoch. Labels tell classes apart, and the decoded images themselves.
     epochs = [labels.numpy() for *_, labels in batches(imagenet, 0, Share(20), 4)]
