@@ -19,7 +19,7 @@ from absl import flags
 from resnet import cli
 from resnet.benchmark.data import measure_input
 from resnet.benchmark.training import measure_training
-from resnet.models import DTYPES
+from resnet.models import DTYPES, LOOPS
 from resnet.reversible import BACKPROPS
 from resnet.training.imagenet import DATA_DIR
 
@@ -34,6 +34,7 @@ def define_flags():
     flags.DEFINE_enum("dtype", "float32", list(DTYPES), "Type of the arithmetic.")
     flags.DEFINE_enum("backprop", None, BACKPROPS, "Default: the family's.")
     flags.DEFINE_boolean("exact", None, "Exact residual stream (default for RevNets).")
+    flags.DEFINE_enum("loop", "auto", LOOPS, "Run equal units in a loop.")
     flags.DEFINE_enum("jit", "auto", ["auto", "on", "off"], "XLA; auto: on GPUs only.")
     flags.DEFINE_integer("steps", 5, "Steps that are timed, after the first.", lower_bound=1)
     flags.DEFINE_list("memory_slope", None, "Two batch sizes, such as 64,256.")

@@ -65,7 +65,7 @@ def _in_fresh_process(batch_size):
     """The measurement of these flags with another batch size, as a dict."""
     passed = [
         flag.serialize()
-        for name in ("model", "units", "dtype", "backprop", "exact", "jit", "steps")
+        for name in ("model", "units", "dtype", "backprop", "exact", "loop", "jit", "steps")
         if (flag := FLAGS[name]).present
     ]
     command = [sys.executable, "-m", "resnet.benchmark", "--in_process", *passed]
@@ -84,7 +84,7 @@ def _config():
 def _measure(config):
     placement = place()
     jit = resolve_jit(FLAGS.jit, placement)
-    model = get_model(config, FLAGS.backprop, FLAGS.dtype, FLAGS.exact)
+    model = get_model(config, FLAGS.backprop, FLAGS.dtype, FLAGS.exact, loop=FLAGS.loop)
     optimizer = Momentum(model.trainable_by_storage_name, config.momentum)
     steps = Steps(model, optimizer, jit=jit)
     rng = np.random.default_rng(1)
@@ -109,6 +109,7 @@ def _measure(config):
         "dtype": model.dtype,
         "backprop": model.backprop,
         "exact": model.exact,
+        "loop": model.loop,
         "jit": jit,
         "device": placement.devices[0],
         "images_per_second": round(FLAGS.batch_size / median, 1),

@@ -1,16 +1,16 @@
 """ResNets and RevNets: `get_model(config, ...)`."""
 
-from resnet.models.model import DTYPES, Model
+from resnet.models.model import DTYPES, LOOPS, Model
 from resnet.models.pretrained import import_weights
 
 
-def get_model(config, backprop=None, dtype="float32", exact=None, seed=None):
+def get_model(config, backprop=None, dtype="float32", exact=None, seed=None, loop="auto"):
     """Builds a `Model` from a config or a config's name; see `Model` for the arguments."""
     if isinstance(config, str):
         from resnet.configs import get_config
 
         config = get_config(config)
-    return Model(config, backprop, dtype, exact, seed)
+    return Model(config, backprop, dtype, exact, seed, loop)
 
 
-__all__ = ["DTYPES", "Model", "get_model", "import_weights"]
+__all__ = ["DTYPES", "LOOPS", "Model", "get_model", "import_weights"]

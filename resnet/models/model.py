@@ -15,6 +15,8 @@ from resnet.reversible import BACKPROPS, count_past_exact_range, recompute, roun
 
 DTYPES = {"float32": tf.float32, "bfloat16": tf.bfloat16}
 SCOPE = "Model"  # revnet-public's name of the whole model
+LOOPS = ("auto", "on", "off")
+LOOP_FROM = 16  # units of equal shape in a stage from which "auto" loops over them
 IMAGE_CHANNELS = 3
 
 
@@ -36,11 +38,12 @@ class Model(tf.Module):
       backprop: "reversible", "stored" or "checkpoint".
       dtype: "float32" or "bfloat16".
       exact: whether the residual stream of a RevNet is kept on a fixed grid.
+      loop: "auto", "on" or "off".
       stem, stages, head: the network's blocks, input to output.
       variables_by_storage_name: {name: tf.Variable}.
     """
 
-    def __init__(self, config, backprop=None, dtype="float32", exact=None, seed=None):
+    def __init__(self, config, backprop=None, dtype="float32", exact=None, seed=None, loop="auto"):
         """Builds the model with initial weights.
 
         Args:
@@ -50,6 +53,8 @@ class Model(tf.Module):
           dtype: type of the convolutions' and batch norms' arithmetic.
           exact: default True for RevNets. ResNets have no such stream.
           seed: of the initial weights; default config.seed.
+          loop: whether the equal units of a RevNet's stage run in a loop, a graph that
+            does not grow with depth; "auto": where there are many. Same numbers.
 
         Raises:
           UsageError (a ValueError): unknown choice, or one that does not fit the family.
@@ -69,7 +74,15 @@ class Model(tf.Module):
                 f"{asked} needs a RevNet, and {config.name} is a ResNet: its units have no "
                 'inverse. Use backprop "stored" or "checkpoint" without exact mode, or a RevNet'
             )
+        if loop not in LOOPS:
+            raise UsageError(f"unknown loop {loop!r}: choose one of {', '.join(LOOPS)}")
+        if loop == "on" and backprop != "reversible":
+            raise UsageError(
+                f'loop "on" needs backprop "reversible", but {config.name} has {backprop!r}: '
+                'leave loop at "auto"'
+            )
         self.config, self.backprop, self.dtype, self.exact = config, backprop, dtype, exact
+        self.loop = loop
         self._build_blocks()
         self._build_variables(config.seed if seed is None else seed)
 
@@ -103,7 +116,7 @@ class Model(tf.Module):
             build = self._reversible_stage if is_revnet else self._residual_stage
             self.stages.append(build(start, other, units - 1))
             channels = filters
-        if self.backprop == "reversible":
+        if self.backprop == "reversible" and not self.stages[-1].loop:
             num_kept = num_units_kept_free(config, self.stages)
             self.stages[-1] = dataclasses.replace(self.stages[-1], num_kept=num_kept)
         self.head = Head(channels * halves, config.num_classes)
@@ -117,7 +130,16 @@ class Model(tf.Module):
         shortcuts = tuple(
             self._shortcut(start, f"{half}_bottleneck/project") for half in ("x1", "x2")
         )
-        return ReversibleStage(start, other, shortcuts, num_others, self.backprop, self.exact)
+        is_deep = num_others >= LOOP_FROM and self.backprop == "reversible"
+        return ReversibleStage(
+            start,
+            other,
+            shortcuts,
+            num_others,
+            self.backprop,
+            self.exact,
+            loop=self.loop == "on" or (self.loop == "auto" and is_deep),
+        )
 
     def _shortcut(self, residual, name):
         return Shortcut(

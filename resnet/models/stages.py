@@ -12,7 +12,13 @@ import tensorflow as tf
 from resnet.models.parameters import prefixed, under
 from resnet.models.residual import Residual, Shortcut
 from resnet.models.units import ResidualUnit
-from resnet.reversible import AdditiveCoupling, AdditiveTransition, recompute, run_sequence
+from resnet.reversible import (
+    AdditiveCoupling,
+    AdditiveTransition,
+    Repeated,
+    recompute,
+    run_sequence,
+)
 
 
 def stack(nests):
@@ -82,6 +88,7 @@ class ReversibleStage:
     backprop: str
     exact: bool
     num_kept: int = 0  # units at its end that "reversible" stores all the same
+    loop: bool = False  # whether units of equal shape run in a loop
 
     def residuals(self):
         """Every Residual of the stage, in order."""
@@ -137,14 +144,17 @@ class ReversibleStage:
             start_params += tuple(
                 {name: start[name] for name in shortcut.parameters()} for shortcut in self.shortcuts
             )
-        others = unstack(under("units", params), self.num_others)
-        y, aux = run_sequence(
-            [first] + [unit] * self.num_others,
-            [start_params] + [(under("f", p), under("g", p)) for p in others],
-            x,
-            self.backprop,
-            self.num_kept,
-        )
+        others = under("units", params)
+        if self.loop and self.num_others:
+            units = [first, Repeated(unit, self.num_others)]
+            all_params = [start_params, (under("f", others), under("g", others))]
+        else:
+            units = [first] + [unit] * self.num_others
+            all_params = [start_params] + [
+                (under("f", p), under("g", p)) for p in unstack(others, self.num_others)
+            ]
+        y, aux = run_sequence(units, all_params, x, self.backprop, self.num_kept)
         first, *others = [prefixed("f", f) | prefixed("g", g) for f, g, _ in aux]
-        statistics = prefixed("start", first) | prefixed("units", stack(others))
-        return y, statistics, tf.add_n([past for _, _, past in aux])
+        others = others[0] if self.loop and others else stack(others)
+        statistics = prefixed("start", first) | prefixed("units", others)
+        return y, statistics, tf.add_n([tf.reduce_sum(past) for _, _, past in aux])

@@ -7,12 +7,14 @@ from resnet.reversible.couplings import AdditiveCoupling, AdditiveTransition
 from resnet.reversible.exact import count_past_exact_range, round_to_grid
 from resnet.reversible.gradients import recompute
 from resnet.reversible.ordering import after, xla_barriers
+from resnet.reversible.repeated import Repeated
 from resnet.reversible.sequence import BACKPROPS, run_sequence
 
 __all__ = [
     "BACKPROPS",
     "AdditiveCoupling",
     "AdditiveTransition",
+    "Repeated",
     "after",
     "count_past_exact_range",
     "recompute",

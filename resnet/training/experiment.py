@@ -10,14 +10,14 @@ import numpy as np
 from resnet.configs import Config, config_from_json, read_json
 from resnet.errors import UsageError, UserError
 from resnet.files import remove, write_json, written_beside
-from resnet.models import DTYPES
+from resnet.models import DTYPES, LOOPS
 from resnet.reversible import BACKPROPS
 
 CONF, MEAN_IMAGE = "conf.json", "mean_image.npy"
 
 
 # option -> values that it takes
-CHOICES = {"dtype": tuple(DTYPES), "backprop": BACKPROPS, "jit": ("auto", "on", "off")}
+CHOICES = {"dtype": tuple(DTYPES), "backprop": BACKPROPS, "loop": LOOPS, "jit": LOOPS}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +29,7 @@ class RunOptions:
     dtype: str = "float32"
     backprop: str = "stored"
     exact: bool = False
+    loop: str = "auto"  # whether a stage's equal units run in a loop
     jit: str = "auto"  # "auto", "on" or "off"
     num_gpu: int | None = None  # of every host; None: the script's default
     logical_cpus: int | None = None  # replicas to split the CPU into instead
@@ -78,9 +79,14 @@ class Experiment:
         run = dataclasses.asdict(self.options)
         write_json(self.results / CONF, self.config.to_json() | {"run": run})
 
-    def mean_image(self, compute):
-        """The stored mean image, (H, W, 3) float32; computed and stored the first time."""
+    def mean_image(self, compute, is_chief=True):
+        """The stored mean image, (H, W, 3) float32; computed and stored the first time.
+
+        Of several hosts, only the chief stores it; all compute the same.
+        """
         path = self.results / MEAN_IMAGE
+        if not path.exists() and not is_chief:
+            return compute()
         if not path.exists():
             with written_beside(path) as temporary, open(temporary, "wb") as file:
                 np.save(file, compute())

@@ -8,7 +8,7 @@ from absl import flags
 
 from resnet.configs import config_from_json, get_config, list_configs
 from resnet.errors import UsageError
-from resnet.models import DTYPES
+from resnet.models import DTYPES, LOOPS
 from resnet.models.model import family_defaults
 from resnet.reversible import BACKPROPS
 from resnet.training.experiment import RunOptions, read_conf
@@ -21,6 +21,7 @@ OPTIONS = tuple(field.name for field in dataclasses.fields(RunOptions))
 # exact mode leaves every bit as it was.
 FREE_ON_RESTORE = {
     "backprop",
+    "loop",
     "num_gpu",
     "logical_cpus",
     "num_pass",
@@ -76,6 +77,9 @@ def define_training_flags(default_model, results):
     flags.DEFINE_enum("dtype", None, list(DTYPES), "Type of the arithmetic (default float32).")
     flags.DEFINE_boolean(
         "exact", None, "Keep a RevNet's residual stream on an exact grid (default for RevNets)."
+    )
+    flags.DEFINE_enum(
+        "loop", None, LOOPS, "Run a RevNet's equal units in a loop; auto: where they are many."
     )
     flags.DEFINE_enum("jit", None, ["auto", "on", "off"], "XLA; auto: on GPUs only.")
     flags.DEFINE_boolean(
@@ -145,6 +149,9 @@ def restored_options(experiment):
                 "leave it out to continue, or start a new experiment"
             )
     changed = _given(FREE_ON_RESTORE)
+    # One of them given ends the other.
+    if changed.keys() & {"num_gpu", "logical_cpus"}:
+        changed = {"num_gpu": None, "logical_cpus": None} | changed
     save_every = changed.pop("save_every", config.save_every)
     return dataclasses.replace(
         experiment,

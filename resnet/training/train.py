@@ -14,7 +14,7 @@ from resnet.training.checkpoint import (
     save_checkpoint,
 )
 from resnet.training.evaluation import Evaluation
-from resnet.training.hosts import LOST_HOST, Agreement, naming_lost_hosts
+from resnet.training.hosts import LOST_HOST, Agreement
 from resnet.training.interrupts import stop_requests
 from resnet.training.optimizer import Momentum
 from resnet.training.reporting import Reporter
@@ -33,7 +33,7 @@ def build(experiment, feed, placement, jit=False):
     """(model, optimizer, steps) of an experiment."""
     config, options = experiment.config, experiment.options
     with placement.strategy.scope():
-        model = get_model(config, options.backprop, options.dtype, options.exact)
+        model = get_model(config, options.backprop, options.dtype, options.exact, loop=options.loop)
         optimizer = Momentum(model.trainable_by_storage_name, config.momentum)
     steps = Steps(model, optimizer, placement.strategy, jit, options.num_pass, feed.prepare)
     return model, optimizer, steps
@@ -64,9 +64,9 @@ def train_and_evaluate(experiment, feed, placement, jit, command, resume):
       {name: Accuracy} of the feed's evaluations.
 
     Raises:
-      UserError: the loss is not finite, a file cannot be written, another host was
-        lost (HostLostError), or (InterruptedRunError) a signal asked to stop; in every
-        case the last checkpoint is complete.
+      UserError: the loss is not finite, a file cannot be written, or
+        (InterruptedRunError) a signal asked to stop; in every case the last checkpoint
+        is complete.
     """
     config, options = experiment.config, experiment.options
     num_steps, is_chief = experiment.num_steps, placement.hosts.is_chief
@@ -78,7 +78,7 @@ def train_and_evaluate(experiment, feed, placement, jit, command, resume):
         step = restore_checkpoint(checkpoints[max(checkpoints)], model, optimizer)
         print(f"restored {checkpoints[max(checkpoints)]}", flush=True)
     agreement = Agreement(placement)
-    agreement.require_same_start(config, step, model)
+    agreement.require_same_start(experiment, step, model)
 
     def save(step):
         if is_chief:
@@ -99,8 +99,7 @@ def train_and_evaluate(experiment, feed, placement, jit, command, resume):
         placement.strategy.distribute_datasets_from_function(lambda _: feed.training(step, share))
     )
     reporter = Reporter(experiment, command, step, is_chief, watched is not None)
-    watching = naming_lost_hosts(placement.hosts, experiment.results)
-    with stop_requests() as stop, reporter, watching:
+    with stop_requests() as stop, reporter:
         while step < num_steps:
             rate = config.learning_rate(step)
             metrics = _train_step(steps, batches, rate, options)
@@ -147,7 +146,8 @@ def _train_step(steps, batches, rate, options):
         if not is_reading or isinstance(error, LOST_HOST):
             raise
         raise DataError(
-            f"cannot read the training images: {message_of(error)}. Build their shards again"
+            f"cannot take the training images: {message_of(error)}. Build their shards again, or "
+            "change the config that they do not fit"
         ) from None
 
 

@@ -107,6 +107,41 @@ def test_every_backprop_gives_the_same_bits(name, backprop, dtype, sums_as_writt
         np.testing.assert_array_equal(got[1][gradient], wanted[1][gradient], err_msg=gradient)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("name", ["revnet-test", "revnet-btl-test"])
+def test_loop_and_unrolled_give_the_same_bits(name, dtype, sums_as_written):
+    config = dataclasses.replace(resnet.get_config(name), units=(4, 3))
+    images, labels = batch(config, 6)
+    found = []
+    for loop in ("off", "on"):
+        model = resnet.get_model(config, dtype=dtype, loop=loop)
+        loss, tensors = tf.function(model.loss_and_gradients, autograph=False)(images, labels)
+        found.append(({n: g.numpy() for n, g in tensors.items()}, model.get_weights(), loss))
+    for one, other in zip(found[0][:2], found[1][:2], strict=True):
+        for tensor in one:
+            np.testing.assert_array_equal(one[tensor], other[tensor], err_msg=tensor)
+    assert found[0][2] == found[1][2]
+    eager, _ = resnet.get_model(config, dtype=dtype, loop="on").loss_and_gradients(images, labels)
+    assert abs(float(eager) - float(found[1][2])) < 1e-3
+
+
+def test_the_graph_does_not_grow_with_depth_in_a_loop():
+    def num_nodes(units):
+        config = dataclasses.replace(resnet.get_config("revnet-test"), units=units)
+        model = resnet.get_model(config, loop="on")
+        step = tf.function(model.forward_and_backward, autograph=False)
+        graph = step.get_concrete_function(*batch(config, 4)).graph.as_graph_def()
+        return len(graph.node) + sum(len(f.node_def) for f in graph.library.function)
+
+    assert num_nodes((20, 20)) == num_nodes((3, 3))
+
+
+def test_deep_networks_loop_by_themselves():
+    config = dataclasses.replace(resnet.get_config("revnet-test"), units=(20, 2))
+    assert [stage.loop for stage in resnet.get_model(config).stages] == [True, False]
+    assert not any(stage.loop for stage in resnet.get_model("revnet-110").stages)
+
+
 def test_eager_and_compiled_agree():
     config = resnet.get_config("revnet-btl-test")
     images, labels = batch(config, 6)
@@ -216,6 +251,8 @@ def test_multiply_adds_of_a_published_model():
         ({"dtype": "float16"}, "unknown dtype 'float16': choose one of float32, bfloat16"),
         ({"exact": True}, "exact mode needs a RevNet, and resnet-test is a ResNet"),
         ({"backprop": "reversible"}, 'backprop "reversible" needs a RevNet'),
+        ({"loop": "maybe"}, "unknown loop 'maybe': choose one of auto, on, off"),
+        ({"loop": "on"}, 'loop "on" needs backprop "reversible", but resnet-test has \'stored\''),
     ],
 )
 def test_errors_of_get_model(options, message):

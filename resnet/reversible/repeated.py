@@ -1,0 +1,87 @@
+"""Units of equal shape in a loop: a graph that does not grow with depth."""
+
+import tensorflow as tf
+
+
+def _outputs_of(function, params, x):
+    """What a pure function returns, as a nest of tf.TensorSpec; nothing is computed."""
+
+    def placeholders(nest):
+        return tf.nest.map_structure(lambda t: tf.compat.v1.placeholder(t.dtype, t.shape), nest)
+
+    with tf.Graph().as_default():
+        outputs = function(placeholders(params), placeholders(x))
+        return tf.nest.map_structure(lambda t: tf.TensorSpec(t.shape, t.dtype), outputs)
+
+
+class Repeated:
+    """A coupling applied n times, with parameters of its own each time.
+
+    Its parameters are those of the coupling with n as leading axis; so is its aux. It
+    is itself a coupling: forward, inverse and backward are one tf.while_loop each.
+    """
+
+    is_invertible = True
+
+    def __init__(self, unit, num_units):
+        """Repeats an invertible coupling `num_units` times."""
+        self.unit, self.num_units = unit, num_units
+
+    def _at(self, params, i):
+        """The parameters of unit i."""
+        return tf.nest.map_structure(lambda stacked: stacked[i], params)
+
+    def _loop(self, body, state):
+        """Runs `body(i, state) -> state` for i from 0 to n - 1."""
+        _, state = tf.while_loop(
+            lambda i, _: i < self.num_units,
+            lambda i, state: (i + 1, body(i, state)),
+            (tf.constant(0), state),
+            parallel_iterations=1,
+            maximum_iterations=self.num_units,
+        )
+        return state
+
+    def _arrays(self, nest):
+        """An array of n tensors for each tensor (or TensorSpec) of a nest, as a flat tuple."""
+        return tuple(
+            tf.TensorArray(t.dtype, self.num_units, element_shape=t.shape)
+            for t in tf.nest.flatten(nest)
+        )
+
+    def forward(self, params, x):
+        """(x1, x2) -> (y1, y2), and aux."""
+        _, aux_spec = _outputs_of(self.unit.forward, self._at(params, 0), x)
+
+        def body(i, state):
+            x, arrays = state
+            y, aux = self.unit.forward(self._at(params, i), x)
+            return y, _written(arrays, i, aux)
+
+        y, arrays = self._loop(body, (x, self._arrays(aux_spec)))
+        return y, tf.nest.pack_sequence_as(aux_spec, [array.stack() for array in arrays])
+
+    def inverse(self, params, y):
+        """(y1, y2) -> (x1, x2)."""
+        last = self.num_units - 1
+        return self._loop(lambda i, y: self.unit.inverse(self._at(params, last - i), y), y)
+
+    def backward(self, params, y, dy):
+        """Inverts and differentiates unit by unit; see `AdditiveCoupling.backward`."""
+        last = self.num_units - 1
+        unit_spec = tf.nest.map_structure(lambda t: tf.TensorSpec(t.shape[1:], t.dtype), params)
+
+        def body(i, state):
+            y, dy, arrays = state
+            x, dx, dparams = self.unit.backward(self._at(params, last - i), y, dy)
+            return x, dx, _written(arrays, last - i, dparams)
+
+        x, dx, arrays = self._loop(body, (y, dy, self._arrays(unit_spec)))
+        stacked = [array.stack() for array in arrays]
+        return x, dx, tf.nest.pack_sequence_as(params, stacked)
+
+
+def _written(arrays, i, nest):
+    """The arrays with the tensors of a nest at position i."""
+    pairs = zip(arrays, tf.nest.flatten(nest), strict=True)
+    return tuple(array.write(i, value) for array, value in pairs)
