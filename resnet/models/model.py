@@ -116,7 +116,9 @@ class Model(tf.Module):
             build = self._reversible_stage if is_revnet else self._residual_stage
             self.stages.append(build(start, other, units - 1))
             channels = filters
-        if self.backprop == "reversible" and not self.stages[-1].loop:
+        # Where there are many, a few that are kept save next to nothing, and the parameters
+        # of the others would have to be copied.
+        if self.backprop == "reversible" and self.stages[-1].num_others < LOOP_FROM:
             num_kept = num_units_kept_free(config, self.stages)
             self.stages[-1] = dataclasses.replace(self.stages[-1], num_kept=num_kept)
         self.head = Head(channels * halves, config.num_classes)

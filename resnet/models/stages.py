@@ -26,6 +26,13 @@ def stack(nests):
     return {name: tf.stack([nest[name] for nest in nests]) for name in nests[0]} if nests else {}
 
 
+def joined(nests, num_stacked):
+    """As `stack`, of nests the first `num_stacked` of which have the leading axis already."""
+    parts = [*nests[:num_stacked], stack(nests[num_stacked:])]
+    parts = [part for part in parts if part]
+    return {name: tf.concat([p[name] for p in parts], axis=0) for name in parts[0]} if parts else {}
+
+
 def unstack(params, num_units):
     """{name: tensor of leading axis num_units} -> [{name: tensor}]."""
     columns = {name: tf.unstack(value, num_units) for name, value in params.items()}
@@ -90,6 +97,11 @@ class ReversibleStage:
     num_kept: int = 0  # units at its end that "reversible" stores all the same
     loop: bool = False  # whether units of equal shape run in a loop
 
+    @property
+    def num_looped(self):
+        """Units that run in a loop; those that are kept at the end do not."""
+        return self.num_others - min(self.num_kept, self.num_others) if self.loop else 0
+
     def residuals(self):
         """Every Residual of the stage, in order."""
         return [self.start_f] + [self.residual] * (1 + 2 * self.num_others)
@@ -144,17 +156,18 @@ class ReversibleStage:
             start_params += tuple(
                 {name: start[name] for name in shortcut.parameters()} for shortcut in self.shortcuts
             )
+        count = self.num_looped
         others = under("units", params)
-        if self.loop and self.num_others:
-            units = [first, Repeated(unit, self.num_others)]
-            all_params = [start_params, (under("f", others), under("g", others))]
-        else:
-            units = [first] + [unit] * self.num_others
-            all_params = [start_params] + [
-                (under("f", p), under("g", p)) for p in unstack(others, self.num_others)
-            ]
-        y, aux = run_sequence(units, all_params, x, self.backprop, self.num_kept)
+        looped = [{name: value[:count] for name, value in others.items()}] if count else []
+        rest = {name: value[count:] for name, value in others.items()}
+        rest = unstack(rest, self.num_others - count)
+        y, aux = run_sequence(
+            [first] + [Repeated(unit, count)] * len(looped) + [unit] * len(rest),
+            [start_params] + [(under("f", p), under("g", p)) for p in looped + rest],
+            x,
+            self.backprop,
+            self.num_kept,
+        )
         first, *others = [prefixed("f", f) | prefixed("g", g) for f, g, _ in aux]
-        others = others[0] if self.loop and others else stack(others)
-        statistics = prefixed("start", first) | prefixed("units", others)
+        statistics = prefixed("start", first) | prefixed("units", joined(others, len(looped)))
         return y, statistics, tf.add_n([tf.reduce_sum(past) for _, _, past in aux])

@@ -3,7 +3,9 @@
 Imports nothing of the models, the data or the training around it.
 """
 
-from resnet.reversible.couplings import AdditiveCoupling, AdditiveTransition
+from resnet.reversible.additive import AdditiveCoupling, AdditiveTransition
+from resnet.reversible.affine import AffineCoupling
+from resnet.reversible.coupling import Coupling
 from resnet.reversible.exact import count_past_exact_range, round_to_grid
 from resnet.reversible.gradients import recompute
 from resnet.reversible.ordering import after, xla_barriers
@@ -14,6 +16,8 @@ __all__ = [
     "BACKPROPS",
     "AdditiveCoupling",
     "AdditiveTransition",
+    "AffineCoupling",
+    "Coupling",
     "Repeated",
     "after",
     "count_past_exact_range",

@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from resnet.reversible.coupling import Coupling
+
 
 def _outputs_of(function, params, x):
     """What a pure function returns, as a nest of tf.TensorSpec; nothing is computed."""
@@ -14,14 +16,12 @@ def _outputs_of(function, params, x):
         return tf.nest.map_structure(lambda t: tf.TensorSpec(t.shape, t.dtype), outputs)
 
 
-class Repeated:
+class Repeated(Coupling):
     """A coupling applied n times, with parameters of its own each time.
 
     Its parameters are those of the coupling with n as leading axis; so is its aux. It
     is itself a coupling: forward, inverse and backward are one tf.while_loop each.
     """
-
-    is_invertible = True
 
     def __init__(self, unit, num_units):
         """Repeats an invertible coupling `num_units` times."""

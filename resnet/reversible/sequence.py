@@ -11,7 +11,7 @@ def run_sequence(units, params, x, backprop="reversible", num_kept=0):
     """Applies couplings one after the other.
 
     Args:
-      units: list of n couplings (see `couplings`). The first may be a transition
+      units: list of n couplings (see `coupling`). The first may be a transition
         without inverse; then the sequence's input is kept for its backward pass.
       params: list of n nests of tensors, a unit's parameters each.
       x: pair (x1, x2) of tensors.

@@ -1,4 +1,4 @@
-"""Couplings: invertible maps of a pair (x1, x2), built from any F and G.
+"""Additive couplings: invertible maps of a pair (x1, x2), built from any F and G.
 
 F and G are pure functions `(params, x) -> (value, aux)` (see
 `resnet.reversible.gradients`). With `exact`, what they return is rounded to a
@@ -11,6 +11,7 @@ past the exact range (int32; 0 if not exact).
 
 import tensorflow as tf
 
+from resnet.reversible.coupling import Coupling
 from resnet.reversible.exact import count_past_exact_range, round_to_grid
 from resnet.reversible.gradients import value_and_gradient
 from resnet.reversible.ordering import after
@@ -23,7 +24,7 @@ def _rounding(exact):
     return (lambda value: value), (lambda *_: tf.constant(0))
 
 
-class AdditiveCoupling:
+class AdditiveCoupling(Coupling):
     """The additive coupling of NICE and RevNet; F and G keep the shape.
 
         y1 = x1 + F(x2)        x2 = y2 - G(y1)
@@ -34,8 +35,6 @@ class AdditiveCoupling:
     Sources: Dinh et al. 2014, https://arxiv.org/abs/1410.8516; Gomez et al.
     2017, https://arxiv.org/abs/1707.04585.
     """
-
-    is_invertible = True
 
     def __init__(self, f, g, exact=False):
         self.f, self.g = f, g

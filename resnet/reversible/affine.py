@@ -1,0 +1,95 @@
+"""The affine coupling, which scales as well as shifts."""
+
+import tensorflow as tf
+
+from resnet.reversible.coupling import Coupling
+from resnet.reversible.ordering import after
+
+SIGMOID_OFFSET = 2.0  # scales begin near 0.88, the identity's neighbourhood
+SCALES = {"exp": tf.exp, "sigmoid": lambda s: tf.sigmoid(s + SIGMOID_OFFSET)}
+
+
+class AffineCoupling(Coupling):
+    """The affine coupling of RealNVP.
+
+        y1 = x1 a(s) + t,    (s, t) = F(x2)        x2 = (y2 - t') / a(s')
+        y2 = x2 a(s') + t',  (s', t') = G(y1)      x1 = (y1 - t) / a(s)
+
+    a is exp or a sigmoid. F and G return s and t side by side on the last axis: twice
+    the channels of x1 and of x2. Parameters are a pair (of F, of G); aux is a triple
+    as the additive coupling's. A product loses bits, so that no exact mode exists:
+    the input is restored up to rounding.
+
+    Sources: Dinh et al. 2017, https://arxiv.org/abs/1605.08803; the sigmoid: Kingma &
+    Dhariwal 2018, https://arxiv.org/abs/1807.03039.
+    """
+
+    def __init__(self, f, g, scale="exp"):
+        """Couples pure functions F and G; see the class.
+
+        Raises:
+          ValueError: `scale` is neither "exp" nor "sigmoid".
+        """
+        if scale not in SCALES:
+            raise ValueError(f"unknown scale {scale!r}: choose one of {', '.join(SCALES)}")
+        self.f, self.g, self._scale = f, g, SCALES[scale]
+
+    def _scale_and_shift(self, function, params, x):
+        """(a(s), t) and aux of F or G."""
+        value, aux = function(params, x)
+        if value.shape[-1] is not None and value.shape[-1] % 2:
+            raise ValueError(
+                f"F or G returns {value.shape[-1]} channels, but scale and shift side by side "
+                "are an even number: return twice the channels of the half that they act on"
+            )
+        s, t = tf.split(value, 2, axis=-1)
+        return (self._scale(s), t), aux
+
+    def forward(self, params, x):
+        """(x1, x2) -> (y1, y2), and aux."""
+        x1, x2 = x
+        params_f, params_g = params
+        (a, t), aux_f = self._scale_and_shift(self.f, params_f, x2)
+        y1 = x1 * a + t
+        (a, t), aux_g = self._scale_and_shift(self.g, params_g, y1)
+        return (y1, x2 * a + t), (aux_f, aux_g, tf.constant(0))
+
+    def inverse(self, params, y):
+        """(y1, y2) -> (x1, x2)."""
+        y1, y2 = y
+        params_f, params_g = params
+        (a, t), _ = self._scale_and_shift(self.g, params_g, y1)
+        x2 = (y2 - t) / a
+        (a, t), _ = self._scale_and_shift(self.f, params_f, x2)
+        return (y1 - t) / a, x2
+
+    def backward(self, params, y, dy):
+        """Inverts and differentiates in one pass; F and G run once each."""
+        (y1, y2), (d1, d2) = after(dy, y), dy
+        params_f, params_g = params
+        x2, d2_through, dy1, dparams_g = self._back(self.g, params_g, y1, y2, d2)
+        d1 = d1 + dy1
+        # G's weight gradients too: until they have run, G's activations live.
+        x2, y1 = after((d1, dparams_g), (x2, y1))
+        x1, d1, dx2, dparams_f = self._back(self.f, params_f, x2, y1, d1)
+        d2 = d2_through + dx2
+        x1, x2 = after((d2, dparams_f), (x1, x2))
+        return (x1, x2), (d1, d2), (dparams_f, dparams_g)
+
+    def _back(self, function, params, other, y, dy):
+        """One half: y = x a(s) + t with (s, t) of `other`.
+
+        Returns:
+          (x, its gradient, the gradient of `other` through the function, dparams).
+        """
+        with tf.GradientTape() as tape:
+            tape.watch((params, other))
+            (a, t), _ = self._scale_and_shift(function, params, other)
+        x = (y - t) / a
+        dother, dparams = tape.gradient(
+            (a, t),
+            (other, params),
+            output_gradients=(dy * x, dy),
+            unconnected_gradients=tf.UnconnectedGradients.ZERO,
+        )
+        return x, dy * a, dother, dparams

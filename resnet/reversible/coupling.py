@@ -1,0 +1,51 @@
+"""What a coupling is, and a backward pass that needs nothing but its inverse."""
+
+from resnet.reversible.gradients import value_and_gradient
+from resnet.reversible.ordering import after
+
+
+class Coupling:
+    """An invertible map of a pair of tensors x = (x1, x2), with parameters.
+
+    Subclass it with `forward` and `inverse`, both pure functions of tensors, and
+    `run_sequence` trains it without storing its input:
+
+        class Scale(Coupling):
+            def forward(self, params, x):
+                return tuple(half * params for half in x), ()
+
+            def inverse(self, params, y):
+                return tuple(half / params for half in y)
+
+    A subclass that can invert and differentiate at once may override `backward`:
+    this one runs the map once to invert it and once more to differentiate it.
+    """
+
+    is_invertible = True
+
+    def forward(self, params, x):
+        """x -> (y, aux): the pair y, and a nest that takes no part in gradients."""
+        raise NotImplementedError(f"{type(self).__name__} has no forward: define it")
+
+    def inverse(self, params, y):
+        """y -> x."""
+        raise NotImplementedError(
+            f"{type(self).__name__} has no inverse: define it, or train it with another "
+            'backprop than "reversible"'
+        )
+
+    def backward(self, params, y, dy):
+        """Inverts and differentiates.
+
+        Args:
+          params: nest of tensors.
+          y: the output (y1, y2).
+          dy: gradient of the loss with respect to it.
+
+        Returns:
+          (x, dx, dparams): the input, its gradient, the parameters' gradient.
+        """
+        x = self.inverse(params, after(dy, y))
+        _, dx, dparams = value_and_gradient(self.forward, params, x, dy)
+        # Until the parameters' gradients have been computed, activations live.
+        return after((dx, dparams), x), dx, dparams
