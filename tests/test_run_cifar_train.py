@@ -20,9 +20,9 @@ def places(tmp_path):
     return [f"--results={tmp_path}/results", f"--logs={tmp_path}/logs"]
 
 
-def train(tmp_path, experiment, *arguments, **changes):
+def train(tmp_path, experiment, *arguments, how=run_quickly, **changes):
     config = write_config(tmp_path, **changes)
-    return run(
+    return how(
         SCRIPT,
         f"--config={config}",
         "--dataset=synthetic",
@@ -45,7 +45,7 @@ def assert_same_checkpoint(one, other):
 
 
 def test_a_run_and_what_it_leaves(tmp_path):
-    done = train(tmp_path, "a", "--max_num_steps=6", "--validation", save_every=4)
+    done = train(tmp_path, "a", "--max_num_steps=6", "--validation", how=run, save_every=4)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1].startswith("Final test accuracy = ")
     float(done.stdout.splitlines()[-1].removeprefix("Final test accuracy = "))
@@ -101,7 +101,7 @@ def test_killed_and_restored_equals_uninterrupted_to_the_bit(tmp_path, dtype):
             break
     process.communicate()
     assert process.returncode == -signal.SIGKILL
-    restored = run(
+    restored = run_quickly(
         SCRIPT, "--restore", "--id=killed", *places(tmp_path), f"--max_num_steps={steps}"
     )
     assert restored.returncode == 0, restored.stderr
@@ -130,7 +130,7 @@ def test_a_signal_saves_and_names_the_command_to_continue(tmp_path, number):
     continued = message.partition("Continue with: ")[2].split()
     assert continued[1:4] == ["--restore", "--id", "s"]
     step = int(message.split()[3].rstrip(","))
-    after = run(SCRIPT, *continued[1:], f"--max_num_steps={step + 2}")
+    after = run_quickly(SCRIPT, *continued[1:], f"--max_num_steps={step + 2}")
     assert after.returncode == 0, after.stderr
     assert f"model.ckpt-{step}" in after.stdout
 
@@ -258,19 +258,19 @@ def test_damaged_and_foreign_checkpoints(tmp_path):
 
     conf = json.loads((results / "conf.json").read_text())
     (results / "conf.json").write_text(json.dumps(conf | {"filters": [4, 8, 32]}))
-    assert "is not one of revnet-38" in error_of(run(*restore))
+    assert "is not one of revnet-38" in error_of(run_quickly(*restore))
 
     (results / "conf.json").write_text(json.dumps(conf))
     index = results / "model.ckpt-2.index"
     index.write_bytes(index.read_bytes()[:100])
-    assert "cannot be read" in error_of(run(*restore))
+    assert "cannot be read" in error_of(run_quickly(*restore))
 
     (results / "conf.json").write_text("{")
-    assert "is not valid JSON" in error_of(run(*restore))
+    assert "is not valid JSON" in error_of(run_quickly(*restore))
 
 
 def test_an_experiment_is_never_overwritten_or_changed_by_flags(tmp_path):
     assert train(tmp_path, "kept", "--max_num_steps=1").returncode == 0
     assert "exists in" in error_of(train(tmp_path, "kept", "--max_num_steps=1"))
-    changed = run(SCRIPT, "--restore", "--id=kept", "--batch_size=20", *places(tmp_path))
+    changed = run_quickly(SCRIPT, "--restore", "--id=kept", "--batch_size=20", *places(tmp_path))
     assert "--batch_size is 20, but kept was started with 10" in error_of(changed)

@@ -12,6 +12,16 @@ from resnet.reversible.ordering import after, xla_barriers
 from resnet.reversible.repeated import Repeated
 from resnet.reversible.sequence import BACKPROPS, run_sequence
 
+
+def __getattr__(name):
+    # Loads Keras when it is asked for: the models and scripts do without.
+    if name == "Sequence":
+        from resnet.reversible.keras_layer import Sequence
+
+        return Sequence
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
 __all__ = [
     "BACKPROPS",
     "AdditiveCoupling",
@@ -19,6 +29,7 @@ __all__ = [
     "AffineCoupling",
     "Coupling",
     "Repeated",
+    "Sequence",
     "after",
     "count_past_exact_range",
     "recompute",

@@ -5,6 +5,10 @@ F and G are pure functions `(params, x) -> (value, aux)` (see
 fixed grid before it is added, and inputs on the grid are restored to the bit,
 as long as no value leaves the exact range; those that do are counted.
 
+F and G see their input through an identity: where they use it more than once, its
+gradients are summed there first, in the order that `backward` has too, so that the
+framework's own backprop gives the same bits.
+
 A coupling's aux is a triple: that of F, that of G, and the number of values of y
 past the exact range (int32; 0 if not exact).
 """
@@ -44,9 +48,9 @@ class AdditiveCoupling(Coupling):
         """(x1, x2) -> (y1, y2), and aux."""
         x1, x2 = x
         params_f, params_g = params
-        f, aux_f = self.f(params_f, x2)
+        f, aux_f = self.f(params_f, tf.identity(x2))
         y1 = x1 + self.round(f)
-        g, aux_g = self.g(params_g, y1)
+        g, aux_g = self.g(params_g, tf.identity(y1))
         y2 = x2 + self.round(g)
         return (y1, y2), (aux_f, aux_g, self.count(y1, y2))
 
@@ -105,9 +109,9 @@ class AdditiveTransition:
         """(x1, x2) -> (y1, y2), and aux."""
         x1, x2 = x
         params_f, params_g, params_s1, params_s2 = params
-        f, aux_f = self.f(params_f, x2)
+        f, aux_f = self.f(params_f, tf.identity(x2))
         y1 = self.round(self.shortcut1(params_s1, x1)[0] + f)
-        g, aux_g = self.g(params_g, y1)
+        g, aux_g = self.g(params_g, tf.identity(y1))
         y2 = self.round(self.shortcut2(params_s2, x2)[0] + g)
         return (y1, y2), (aux_f, aux_g, self.count(y1, y2))
 

@@ -15,7 +15,7 @@ class AffineCoupling(Coupling):
         y1 = x1 a(s) + t,    (s, t) = F(x2)        x2 = (y2 - t') / a(s')
         y2 = x2 a(s') + t',  (s', t') = G(y1)      x1 = (y1 - t) / a(s)
 
-    a is exp or a sigmoid. F and G return s and t side by side on the last axis: twice
+    a is exp or a sigmoid. F and G return s and t side by side on the channels' axis: twice
     the channels of x1 and of x2. Parameters are a pair (of F, of G); aux is a triple
     as the additive coupling's. A product loses bits, so that no exact mode exists:
     the input is restored up to rounding.
@@ -24,25 +24,25 @@ class AffineCoupling(Coupling):
     Dhariwal 2018, https://arxiv.org/abs/1807.03039.
     """
 
-    def __init__(self, f, g, scale="exp"):
-        """Couples pure functions F and G; see the class.
+    def __init__(self, f, g, scale="exp", axis=-1):
+        """Couples pure functions F and G; see the class. `axis` is that of the channels.
 
         Raises:
           ValueError: `scale` is neither "exp" nor "sigmoid".
         """
         if scale not in SCALES:
             raise ValueError(f"unknown scale {scale!r}: choose one of {', '.join(SCALES)}")
-        self.f, self.g, self._scale = f, g, SCALES[scale]
+        self.f, self.g, self._scale, self._axis = f, g, SCALES[scale], axis
 
     def _scale_and_shift(self, function, params, x):
         """(a(s), t) and aux of F or G."""
         value, aux = function(params, x)
-        if value.shape[-1] is not None and value.shape[-1] % 2:
+        if value.shape[self._axis] is not None and value.shape[self._axis] % 2:
             raise ValueError(
-                f"F or G returns {value.shape[-1]} channels, but scale and shift side by side "
-                "are an even number: return twice the channels of the half that they act on"
+                f"F or G returns {value.shape[self._axis]} channels, but scale and shift side by "
+                "side are an even number: return twice the channels of the half that they act on"
             )
-        s, t = tf.split(value, 2, axis=-1)
+        s, t = tf.split(value, 2, axis=self._axis)
         return (self._scale(s), t), aux
 
     def forward(self, params, x):

@@ -1,0 +1,241 @@
+"""Sequence against stored backprop: every coupling, kind of F and way to run."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from resnet.reversible import Sequence
+
+SHAPES = {
+    "dense": (6, 8),
+    "conv2d": (4, 5, 5, 4),
+    "conv3d": (3, 4, 4, 4, 4),
+    "attention": (3, 6, 8),
+}
+COUPLINGS = {"additive": 1, "affine": 2, "affine_sigmoid": 2}
+# Relative to the largest value; float32 has 6e-8, float64 1e-16, amplified by inversion.
+TOLERANCE = {"float64": 1e-10, "float32": 1e-4}
+
+
+@pytest.fixture(autouse=True)
+def sums_as_written():
+    tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
+    yield
+    tf.config.optimizer.set_experimental_options({"arithmetic_optimization": True})
+
+
+@keras.saving.register_keras_serializable("tests")
+class SelfAttention(keras.layers.Layer):
+    """Attention of a sequence to itself."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.inner = keras.layers.MultiHeadAttention(2, 3, dtype=self.dtype_policy)
+
+    def build(self, shape):
+        self.inner.build(shape, shape)
+        self.built = True
+
+    def call(self, x, training=None):
+        return self.inner(x, x, training=training)
+
+
+def residual(kind, half, factor, has_state, dtype):
+    """F or G of a kind, for `half` channels, returning `factor` times as many."""
+    layers, out = keras.layers, half * factor
+    start = {
+        "dense": lambda: [layers.Dense(7, "tanh", dtype=dtype)],
+        "conv2d": lambda: [layers.Conv2D(3, 3, padding="same", dtype=dtype)],
+        "conv3d": lambda: [layers.Conv3D(3, 3, padding="same", dtype=dtype)],
+        "attention": lambda: [SelfAttention(dtype=dtype)],
+    }[kind]()
+    if has_state:
+        start.insert(0, layers.BatchNormalization(dtype=dtype))
+        start.append(layers.Dropout(0.3, dtype=dtype))
+    small = keras.initializers.RandomNormal(stddev=0.1)
+    return keras.Sequential([*start, layers.Dense(out, kernel_initializer=small, dtype=dtype)])
+
+
+def make(kind, coupling, has_state, dtype, backprop, exact=False, num_units=2):
+    keras.utils.set_random_seed(1)
+    half, factor = SHAPES[kind][-1] // 2, COUPLINGS[coupling]
+    units = [
+        tuple(residual(kind, half, factor, has_state, dtype) for _ in range(2))
+        for _ in range(num_units)
+    ]
+    return Sequence(units, coupling, exact=exact, backprop=backprop, dtype=dtype)
+
+
+def draw(kind, dtype):
+    return tf.constant(np.random.default_rng(0).standard_normal(SHAPES[kind]), dtype)
+
+
+def run(layer, x, compiled, uses=1):
+    """(output, gradients of variables and input, state) of a training step."""
+    layer.build(x.shape)
+
+    def step(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = layer(x, training=True)
+            loss = sum(tf.reduce_sum(tf.sin(y) * y) for _ in range(uses)) + tf.reduce_sum(x * x)
+        variables = [v.value for v in layer.trainable_variables]
+        return y, tape.gradient(loss, [*variables, x])
+
+    y, gradients = (tf.function(step, autograph=False) if compiled else step)(x)
+    return y, gradients, [v.numpy() for v in layer.non_trainable_variables]
+
+
+def assert_close(got, wanted, tolerance):
+    for one, other in zip(tf.nest.flatten(got), tf.nest.flatten(wanted), strict=True):
+        error = np.abs(np.subtract(one, other)).max()
+        assert error <= tolerance * (1 + np.abs(other).max())
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("has_state", [False, True])
+@pytest.mark.parametrize("kind", SHAPES)
+@pytest.mark.parametrize("coupling", COUPLINGS)
+def test_outputs_gradients_and_state_are_those_of_stored_backprop(
+    coupling, kind, has_state, compiled
+):
+    for dtype in ("float64",) if compiled else ("float64", "float32"):
+        x = draw(kind, dtype)
+        wanted = run(make(kind, coupling, has_state, dtype, "stored"), x, compiled)
+        got = run(make(kind, coupling, has_state, dtype, "reversible"), x, compiled)
+        assert_close(got, wanted, TOLERANCE[dtype])
+        if has_state:  # it did move
+            fresh = make(kind, coupling, has_state, dtype, "stored")
+            fresh.build(x.shape)
+            still = [v.numpy() for v in fresh.non_trainable_variables]
+            assert not any(np.array_equal(a, b) for a, b in zip(got[2], still, strict=True))
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("kind", SHAPES)
+def test_exact_gradients_equal_stored_ones_to_the_bit(kind, compiled):
+    x = draw(kind, "float32")
+    wanted, *others = (
+        run(make(kind, "additive", True, "float32", b, exact=True), x, compiled)
+        for b in ("stored", "reversible", "checkpoint")
+    )
+    for got in others:
+        for one, other in zip(tf.nest.flatten(got), tf.nest.flatten(wanted), strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("coupling", COUPLINGS)
+def test_inverse_restores_the_input(coupling, dtype):
+    x = draw("conv2d", dtype)
+    layer = make("conv2d", coupling, True, dtype, "reversible")
+    assert_close(layer.inverse(layer(x)), x, TOLERANCE[dtype])
+
+
+def test_exact_inverse_restores_every_bit():
+    x = tf.round(draw("conv2d", "float32") * 4096) / 4096
+    layer = make("conv2d", "additive", True, "float32", "reversible", exact=True, num_units=8)
+    np.testing.assert_array_equal(layer.inverse(layer(x)), x)
+
+
+def test_output_and_input_used_twice_and_another_split_axis():
+    x = tf.constant(np.random.default_rng(0).standard_normal([3, 4, 6]), tf.float64)
+    found = []
+    for backprop in ("stored", "reversible"):
+        keras.utils.set_random_seed(1)
+        units = [tuple(keras.layers.Dense(6, "tanh", dtype="float64") for _ in range(2))]
+        layer = Sequence(units, split_axis=1, backprop=backprop, dtype="float64")
+        found.append(run(layer, x, True, uses=2))
+    assert_close(*found, 1e-10)
+
+
+def functional_model(policy="float32", **options):
+    keras.utils.set_random_seed(1)
+    units = [
+        tuple(
+            keras.Sequential(
+                [
+                    keras.layers.BatchNormalization(dtype=policy),
+                    keras.layers.ReLU(dtype=policy),
+                    keras.layers.Conv2D(4, 3, padding="same", dtype=policy),
+                    keras.layers.Dropout(0.1, dtype=policy),
+                ]
+            )
+            for _ in range(2)
+        )
+        for _ in range(2)
+    ]
+    inputs = keras.Input([6, 6, 8])
+    h = Sequence(units, dtype=policy, **options)(inputs)
+    outputs = keras.layers.Dense(3)(keras.layers.GlobalAveragePooling2D()(h))
+    model = keras.Model(inputs, outputs)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    return model, loss
+
+
+# Keras' own, of NumPy 2.
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_fit_saves_loads_and_exports(tmp_path, jit_compile, policy):
+    rng = np.random.default_rng(0)
+    images = rng.standard_normal([12, 6, 6, 8]).astype(np.float32)
+    labels = (images.mean(axis=(1, 2))[:, 0] > 0).astype(np.int32)
+    model, loss = functional_model(policy, exact=True)
+    model.compile(keras.optimizers.SGD(0.1), loss, jit_compile=jit_compile)
+    history = model.fit(images, labels, epochs=8, batch_size=6, verbose=0).history["loss"]
+    assert np.isfinite(history).all() and history[-1] < history[0]
+    outputs = model(images).numpy()
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(loaded(images).numpy(), outputs)
+    model.export(tmp_path / "exported", verbose=False)
+    exported = tf.saved_model.load(tmp_path / "exported")
+    np.testing.assert_allclose(exported.serve(images), outputs, rtol=1e-5, atol=1e-5)
+
+
+def test_nested_sequences_and_frozen_layers():
+    x = draw("dense", "float64")
+    found = []
+    for backprop in ("stored", "reversible"):
+        inner = make("dense", "affine", True, "float64", backprop)
+        keras.utils.set_random_seed(2)
+        half = keras.Sequential([keras.layers.Dense(8, dtype="float64"), inner])
+        f = keras.Sequential([half, keras.layers.Dense(4, dtype="float64")])
+        g = keras.layers.Dense(4, dtype="float64", trainable=False)
+        found.append(run(Sequence([(f, g)], backprop=backprop, dtype="float64"), x, True))
+    assert_close(*found, 1e-10)
+
+
+def dense_pair(*widths):
+    return tuple(keras.layers.Dense(width) for width in widths)
+
+
+@pytest.mark.parametrize(
+    ("make_layer", "shape", "message"),
+    [
+        (lambda: Sequence([]), None, "units is empty"),
+        (lambda: Sequence([keras.layers.Dense(4)]), None, r"must be a pair \(F, G\) of layers"),
+        (lambda: Sequence([dense_pair(4)]), None, "unit 0 is .* must be a pair"),
+        (lambda: Sequence([dense_pair(4, 4)[:1] * 2]), None, "stands in units twice"),
+        (lambda: Sequence([dense_pair(4, 4)], "tanh"), None, "unknown coupling 'tanh'"),
+        (
+            lambda: Sequence([dense_pair(4, 4)], backprop="magic"),
+            None,
+            "unknown backprop 'magic': choose one of reversible",
+        ),
+        (lambda: Sequence([dense_pair(8, 8)], "affine", exact=True), None, "exact needs the addi"),
+        (lambda: Sequence([dense_pair(4, 4)]), (2, 7), "axis -1 .* is 7, but must be even"),
+        (lambda: Sequence([dense_pair(4, 5)]), (2, 8), r"G of unit 0 .* to \(2, 5\), but the addi"),
+        (lambda: Sequence([dense_pair(4, 4)], "affine"), (2, 8), r"coupling needs \(2, 8\)"),
+        (
+            lambda: Sequence([tuple(keras.layers.Conv2D(2, 3, 2, "same") for _ in range(2))]),
+            (1, 8, 8, 4),
+            'no strides, padding "same", and as many filters',
+        ),
+    ],
+)
+def test_errors_teach(make_layer, shape, message):
+    with pytest.raises(ValueError, match=message):
+        make_layer()(tf.zeros(shape))
