@@ -192,7 +192,9 @@ def test_fit_saves_loads_and_exports(tmp_path, jit_compile, policy):
     np.testing.assert_array_equal(loaded(images).numpy(), outputs)
     model.export(tmp_path / "exported", verbose=False)
     exported = tf.saved_model.load(tmp_path / "exported")
-    np.testing.assert_allclose(exported.serve(images), outputs, rtol=1e-5, atol=1e-5)
+    # A graph fuses what bfloat16 would round in between.
+    tolerance = 1e-5 if policy == "float32" else 2e-2
+    np.testing.assert_allclose(exported.serve(images), outputs, rtol=tolerance, atol=tolerance)
 
 
 def test_nested_sequences_and_frozen_layers():
