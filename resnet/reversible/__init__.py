@@ -5,6 +5,12 @@ Imports nothing of the models, the data or the training around it.
 
 from resnet.reversible.additive import AdditiveCoupling, AdditiveTransition
 from resnet.reversible.affine import AffineCoupling
+from resnet.reversible.checks import (
+    GradientError,
+    NotReversibleError,
+    check_gradients,
+    check_invertible,
+)
 from resnet.reversible.coupling import Coupling
 from resnet.reversible.exact import count_past_exact_range, round_to_grid
 from resnet.reversible.gradients import recompute
@@ -28,9 +34,13 @@ __all__ = [
     "AdditiveTransition",
     "AffineCoupling",
     "Coupling",
+    "GradientError",
+    "NotReversibleError",
     "Repeated",
     "Sequence",
     "after",
+    "check_gradients",
+    "check_invertible",
     "count_past_exact_range",
     "recompute",
     "round_to_grid",

@@ -1,5 +1,7 @@
 """Reversible sequences of Keras layers."""
 
+import inspect
+
 import keras
 import tensorflow as tf
 
@@ -160,9 +162,10 @@ class Sequence(keras.layers.Layer):
     def _pure(self, layer, training):
         """`layer` as a pure function; its aux is {index: new value} of the state it moves."""
         state = _values(layer.non_trainable_variables)
+        mode = {"training": training} if "training" in _arguments(layer.call) else {}
 
         def function(params, x):
-            y, new = layer.stateless_call(params, state, x, training=training)
+            y, new = layer.stateless_call(params, state, x, **mode)
             moved = {f"{i:06d}": v for i, v in enumerate(new) if v is not state[i]}
             return tf.cast(y, x.dtype), moved
 
@@ -188,6 +191,10 @@ class Sequence(keras.layers.Layer):
         deserialize = keras.saving.deserialize_keras_object
         units = [tuple(deserialize(layer) for layer in pair) for pair in config["units"]]
         return cls(**(config | {"units": units}))
+
+
+def _arguments(function):
+    return inspect.signature(function).parameters
 
 
 def _values(variables):

@@ -1,0 +1,125 @@
+"""Proofs that a reversible layer does what it promises, on an input of the user's."""
+
+import contextlib
+import dataclasses
+
+import numpy as np
+import tensorflow as tf
+
+
+class NotReversibleError(ValueError):
+    """A layer's inverse, or its gradients, are further off than allowed."""
+
+
+@dataclasses.dataclass(frozen=True)
+class GradientError:
+    """How far a gradient is from stored backprop's.
+
+    relative: L2 distance over the L2 norm. angle: degrees between the two.
+    """
+
+    relative: float
+    angle: float
+
+
+def check_invertible(layer, x, tolerance=1e-3, training=False):
+    """Runs a layer forward and back.
+
+    Args:
+      layer: a Sequence.
+      x: its input.
+      tolerance: largest error allowed, relative to the largest value of x.
+      training: as in a call; with dropout, only the inference mode can be inverted.
+
+    Returns:
+      The largest error of a value, relative to the largest value of x.
+
+    Raises:
+      NotReversibleError: it is past the tolerance, or not a number.
+    """
+    with _state_kept(layer, x):
+        restored = layer.inverse(layer(x, training=training), training=training)
+    x = np.asarray(x, np.float64)
+    error = float(np.abs(np.asarray(restored, np.float64) - x).max() / np.abs(x).max())
+    if not error <= tolerance:
+        raise NotReversibleError(
+            f"{layer.name}: the inverse is off by {error:.2g} of the largest value, but at most "
+            f"{tolerance:g} is allowed: use exact=True or float64, fewer units, or smaller scales"
+        )
+    return error
+
+
+def check_gradients(layer, x, tolerance=1e-2, training=True):
+    """Compares a layer's gradients to stored backprop's, for a random upstream gradient.
+
+    Args:
+      layer: a Sequence.
+      x: its input.
+      tolerance: largest relative error allowed.
+      training: as in a call.
+
+    Returns:
+      {path of a variable, or "input": GradientError}; the layer's state is as before.
+
+    Raises:
+      NotReversibleError: past the tolerance; or F or G give other values when they are
+        run again, without which nothing can be recomputed.
+    """
+    stored = _gradients(layer, x, "stored", training)
+    again = _gradients(layer, x, "stored", training)
+    for name, value in stored.items():
+        if not np.allclose(value, again[name], rtol=1e-4, atol=1e-6, equal_nan=True):
+            raise NotReversibleError(
+                f"{layer.name}: the gradient of {name} differs between two runs of stored "
+                "backprop: F or G is not deterministic. Draw random numbers from Keras' "
+                "SeedGenerator, whose state is replayed, or pass them in"
+            )
+    found = _gradients(layer, x, layer.backprop, training)
+    errors = {name: _error(found[name], value) for name, value in stored.items()}
+    worst = max(errors, key=lambda name: errors[name].relative)
+    if not errors[worst].relative <= tolerance:
+        raise NotReversibleError(
+            f"{layer.name}: the gradient of {worst} is off by {errors[worst].relative:.2g} of its "
+            f"norm ({errors[worst].angle:.2g} degrees), but at most {tolerance:g} is allowed: use "
+            "exact=True or fewer units"
+        )
+    return errors
+
+
+def _gradients(layer, x, backprop, training):
+    """{name: float64 array} for one way to backpropagate."""
+    before, layer.backprop = layer.backprop, backprop
+    try:
+        with _state_kept(layer, x), tf.GradientTape() as tape:
+            x = tf.convert_to_tensor(x)
+            tape.watch(x)
+            y = layer(x, training=training)
+            upstream = tf.random.stateless_normal(tf.shape(y), [0, 1], dtype=y.dtype)
+            product = tf.reduce_sum(y * upstream)
+        variables = {v.path: v.value for v in layer.trainable_variables} | {"input": x}
+        found = tape.gradient(product, variables, unconnected_gradients="zero")
+    finally:
+        layer.backprop = before
+    return {name: np.asarray(value, np.float64) for name, value in found.items()}
+
+
+def _error(got, wanted):
+    norms = np.linalg.norm(got), np.linalg.norm(wanted)
+    if not norms[1]:
+        return GradientError(float(norms[0]), 0.0)
+    cosine = np.vdot(got, wanted) / (norms[0] * norms[1]) if norms[0] else 0.0
+    angle = np.degrees(np.arccos(np.clip(cosine, -1, 1)))
+    return GradientError(float(np.linalg.norm(got - wanted) / norms[1]), float(angle))
+
+
+@contextlib.contextmanager
+def _state_kept(layer, x):
+    """Puts batch statistics and random states back as they were."""
+    if not layer.built:
+        layer.build(x.shape)
+    values = [tf.identity(v.value) for v in layer.non_trainable_variables]
+    try:
+        yield
+    finally:
+        for variable, value in zip(layer.non_trainable_variables, values, strict=True):
+            variable.assign(value)

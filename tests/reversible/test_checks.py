@@ -1,0 +1,70 @@
+"""check_invertible and check_gradients find what is wrong, and leave the state alone."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from resnet.reversible import NotReversibleError, Sequence, check_gradients, check_invertible
+
+
+def dense(scale=1.0, dtype="float32"):
+    start = keras.initializers.RandomNormal(stddev=scale)
+    return keras.Sequential(
+        [
+            keras.layers.BatchNormalization(dtype=dtype),
+            keras.layers.Dense(4, "tanh", kernel_initializer=start, dtype=dtype),
+            keras.layers.Dropout(0.2, dtype=dtype),
+            keras.layers.Dense(4, kernel_initializer=start, dtype=dtype),
+        ]
+    )
+
+
+def make(num_units=3, scale=1.0, **options):
+    keras.utils.set_random_seed(1)
+    return Sequence([(dense(scale), dense(scale)) for _ in range(num_units)], **options)
+
+
+@pytest.fixture
+def x():
+    values = np.random.default_rng(0).standard_normal([6, 8])
+    return tf.constant(np.round(values * 4096) / 4096, tf.float32)
+
+
+def test_errors_are_small_and_none_in_exact_mode(x):
+    plain, exact = make(), make(exact=True)
+    assert 0 < check_invertible(plain, x) < 1e-5
+    assert check_invertible(exact, x) == 0
+    errors = check_gradients(plain, x)
+    assert set(errors) == {v.path for v in plain.trainable_variables} | {"input"}
+    assert 0 < max(error.relative for error in errors.values()) < 1e-3
+    assert all(e.relative == 0 and e.angle < 1e-5 for e in check_gradients(exact, x).values())
+
+
+def test_the_state_is_left_as_it_was(x):
+    layer = make()
+    layer.build(x.shape)
+    before = [v.numpy() for v in layer.non_trainable_variables]
+    check_gradients(layer, x)
+    check_invertible(layer, x, training=False)
+    for variable, value in zip(layer.non_trainable_variables, before, strict=True):
+        np.testing.assert_array_equal(variable, value)
+    assert layer.backprop == "reversible"
+
+
+def test_large_values_lose_the_input(x):
+    layer = make(num_units=4, scale=30.0)
+    with pytest.raises(NotReversibleError, match=r"the inverse is off by .* use exact=True"):
+        check_invertible(layer, x, tolerance=1e-7)
+    with pytest.raises(NotReversibleError, match=r"the gradient of .* is off by .* degrees\)"):
+        check_gradients(layer, x, tolerance=1e-9)
+
+
+def test_functions_that_are_not_deterministic(x):
+    class Noise(keras.layers.Layer):
+        def call(self, x):
+            return x * tf.random.uniform([])
+
+    layer = Sequence([(Noise(), dense())])
+    with pytest.raises(NotReversibleError, match="F or G is not deterministic"):
+        check_gradients(layer, x)
