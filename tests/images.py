@@ -1,7 +1,6 @@
 """Trees of small JPEG images in ImageNet's layouts."""
 
 import io
-import json
 import pathlib
 import tarfile
 
@@ -80,10 +79,3 @@ def make_shards(folder, num_train=20, num_validation=8):
     )
     assert done.returncode == 0, done.stderr
     return folder / "shards"
-
-
-def write_config(folder, **changes):
-    """A JSON config of the tiny network in `folder`; returns its path."""
-    path = pathlib.Path(folder) / "tiny.json"
-    path.write_text(json.dumps(TINY | changes))
-    return path

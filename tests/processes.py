@@ -3,9 +3,14 @@
 import atexit
 import functools
 import json
+import os
 import pathlib
 import subprocess
 import sys
+
+import numpy as np
+
+from resnet.models.checkpoint_format import read_checkpoint
 
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
 
@@ -22,10 +27,10 @@ TINY = {
 }
 
 
-def write_config(folder, **changes):
-    """A JSON config of the tiny network in `folder`; returns its path."""
+def write_config(folder, base=TINY, **changes):
+    """A JSON config of a tiny network in `folder`; returns its path."""
     path = pathlib.Path(folder) / "tiny.json"
-    path.write_text(json.dumps(TINY | changes))
+    path.write_text(json.dumps(base | changes))
     return path
 
 
@@ -72,15 +77,32 @@ def run_quickly(script, *arguments):
     return subprocess.CompletedProcess([target, *arguments], **answer)
 
 
-def start(script, *arguments):
-    """Starts a script; its output is a pipe of lines."""
+def start(script, *arguments, environment=None):
+    """Starts a script, with more environment variables; its output is a pipe of lines."""
     return subprocess.Popen(
         command(script, *arguments),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         cwd=REPOSITORY,
+        env=os.environ | (environment or {}),
     )
+
+
+def host_environment(index, ports):
+    """TF_CONFIG of one of several hosts on the loopback interface."""
+    cluster = {"worker": [f"127.0.0.1:{port}" for port in ports]}
+    return {
+        "TF_CONFIG": json.dumps({"cluster": cluster, "task": {"type": "worker", "index": index}})
+    }
+
+
+def assert_same_checkpoint(one, other):
+    """Checks that two checkpoints hold the same names and bytes."""
+    one, other = read_checkpoint(one), read_checkpoint(other)
+    assert one.keys() == other.keys()
+    for name in one:
+        np.testing.assert_array_equal(one[name], other[name], err_msg=name)
 
 
 def error_of(process):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from processes import error_of, run, run_quickly, start, write_config
+from processes import assert_same_checkpoint, error_of, run, run_quickly, start, write_config
 from resnet.models.checkpoint_format import read_checkpoint
 
 SCRIPT = "run_cifar_train.py"
@@ -35,13 +35,6 @@ def train(tmp_path, experiment, *arguments, how=run_quickly, **changes):
 def rows(path):
     with open(path, newline="") as file:
         return list(csv.reader(file))
-
-
-def assert_same_checkpoint(one, other):
-    one, other = read_checkpoint(one), read_checkpoint(other)
-    assert one.keys() == other.keys()
-    for name in one:
-        np.testing.assert_array_equal(one[name], other[name], err_msg=name)
 
 
 def test_a_run_and_what_it_leaves(tmp_path):

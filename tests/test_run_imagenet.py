@@ -2,17 +2,21 @@
 
 import csv
 import json
-import os
 import shutil
 import signal
-import subprocess
 
-import numpy as np
 import pytest
 
-from images import build, encoded, make_shards, write_config
-from processes import REPOSITORY, command, error_of, run, run_quickly
-from resnet.models.checkpoint_format import read_checkpoint
+from images import TINY, build, encoded, make_shards
+from processes import (
+    assert_same_checkpoint,
+    error_of,
+    host_environment,
+    run,
+    run_quickly,
+    start,
+    write_config,
+)
 
 TRAIN, EVAL = "run_imagenet_train.py", "run_imagenet_eval.py"
 
@@ -27,7 +31,7 @@ def places(tmp_path, shards):
 
 
 def train_arguments(tmp_path, shards, experiment, *arguments, **changes):
-    config = write_config(tmp_path, **changes)
+    config = write_config(tmp_path, TINY, **changes)
     return [f"--config={config}", f"--id={experiment}", *places(tmp_path, shards), *arguments]
 
 
@@ -43,13 +47,6 @@ def column(path):
     """[(step, value)] of a CSV log."""
     with open(path, newline="") as file:
         return [(int(row["step"]), float(list(row.values())[2])) for row in csv.DictReader(file)]
-
-
-def assert_same_checkpoint(one, other):
-    one, other = read_checkpoint(one), read_checkpoint(other)
-    assert one.keys() == other.keys()
-    for name in one:
-        np.testing.assert_array_equal(one[name], other[name], err_msg=name)
 
 
 def test_train_restore_and_evaluate(tmp_path, shards):
@@ -100,13 +97,7 @@ def test_train_restore_and_evaluate(tmp_path, shards):
 
 
 def test_follow_evaluates_every_checkpoint_of_a_running_training(tmp_path, shards):
-    training = subprocess.Popen(
-        command(TRAIN, *train_arguments(tmp_path, shards, "run", "--max_num_steps=9")),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=REPOSITORY,
-    )
+    training = start(TRAIN, *train_arguments(tmp_path, shards, "run", "--max_num_steps=9"))
     for line in training.stdout:
         if line.startswith("step 1:"):
             break
@@ -200,16 +191,7 @@ def test_real_images_at_full_size(tmp_path, shared):
 
 
 def start_host(index, ports, *arguments):
-    cluster = {"worker": [f"127.0.0.1:{port}" for port in ports]}
-    config = json.dumps({"cluster": cluster, "task": {"type": "worker", "index": index}})
-    return subprocess.Popen(
-        command(TRAIN, *arguments),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=REPOSITORY,
-        env=os.environ | {"TF_CONFIG": config},
-    )
+    return start(TRAIN, *arguments, environment=host_environment(index, ports))
 
 
 def read_to(process, start):

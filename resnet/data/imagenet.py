@@ -13,7 +13,6 @@ from resnet.data.imagenet_example import label_of, parse_example
 from resnet.data.shards import find_shards, first_record
 from resnet.errors import DataError
 
-SPLITS = ("train", "validation")
 SHARDS_AT_ONCE = 16  # read in turns, one record of each
 SHUFFLE_BUFFER = 4096  # encoded images, some 450 MB of the real data set
 PADDING_LABEL = -1  # of what fills the last batch of an evaluation

@@ -1,6 +1,5 @@
 """Steps on several replicas, and the optimizer's arithmetic."""
 
-import json
 import pathlib
 import subprocess
 import sys
@@ -10,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from images import make_shards
-from processes import REPOSITORY
+from processes import REPOSITORY, host_environment
 from resnet.training.optimizer import Momentum
 
 
@@ -32,18 +31,17 @@ def test_gradients_are_the_mean_over_replicas_and_passes(replicas, passes):
 
 def test_two_hosts_keep_the_same_weights(tmp_path, free_ports):
     shards = make_shards(tmp_path)
-    cluster = {"worker": [f"127.0.0.1:{port}" for port in free_ports]}
     script, outputs = pathlib.Path(__file__).with_name("hosts.py"), []
     hosts = []
     for i in (0, 1):
         outputs.append(tmp_path / f"{i}.npz")
-        task = json.dumps({"cluster": cluster, "task": {"type": "worker", "index": i}})
         hosts.append(
             subprocess.Popen(
                 [sys.executable, str(script), str(shards), str(outputs[i])],
                 stderr=subprocess.PIPE,
                 text=True,
-                env={"PYTHONPATH": str(REPOSITORY), "PATH": "/usr/bin:/bin", "TF_CONFIG": task},
+                env={"PYTHONPATH": str(REPOSITORY), "PATH": "/usr/bin:/bin"}
+                | host_environment(i, free_ports),
             )
         )
     errors = [host.communicate(timeout=120)[1] for host in hosts]
