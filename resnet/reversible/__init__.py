@@ -14,7 +14,7 @@ from resnet.reversible.checks import (
 from resnet.reversible.coupling import Coupling
 from resnet.reversible.exact import count_past_exact_range, round_to_grid
 from resnet.reversible.gradients import recompute
-from resnet.reversible.ordering import after, xla_barriers
+from resnet.reversible.ordering import after
 from resnet.reversible.repeated import Repeated
 from resnet.reversible.sequence import BACKPROPS, run_sequence
 
@@ -45,5 +45,4 @@ __all__ = [
     "recompute",
     "round_to_grid",
     "run_sequence",
-    "xla_barriers",
 ]

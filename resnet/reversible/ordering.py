@@ -7,26 +7,13 @@ early, and an optimiser may merge it with the equal nodes of the forward pass;
 either way every activation stays alive. `after` adds the missing edge.
 """
 
-import contextlib
-import contextvars
-
 import tensorflow as tf
+from tensorflow.python.ops import control_flow_util
 
-_compiling_with_xla = contextvars.ContextVar("compiling_with_xla", default=False)
 
-
-@contextlib.contextmanager
-def xla_barriers():
-    """Traces `after` as XLA optimisation barriers within this context.
-
-    XLA ignores control dependencies. Enter this around the code that is traced
-    for `tf.function(jit_compile=True)`.
-    """
-    token = _compiling_with_xla.set(True)
-    try:
-        yield
-    finally:
-        _compiling_with_xla.reset(token)
+def _is_compiled_with_xla():
+    """Whether what is being traced is (part of) a tf.function(jit_compile=True)."""
+    return control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
 
 
 def after(dependencies, tensors):
@@ -44,7 +31,7 @@ def after(dependencies, tensors):
     if tf.executing_eagerly() or not dependencies:
         return tensors
     flat = tf.nest.flatten(tensors)
-    if _compiling_with_xla.get():
+    if _is_compiled_with_xla():  # which ignores control dependencies
         from tensorflow.compiler.tf2xla.python import xla
 
         held = xla.optimization_barrier(*dependencies, *flat)[len(dependencies) :]

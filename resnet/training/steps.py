@@ -2,8 +2,6 @@
 
 import tensorflow as tf
 
-from resnet.reversible import xla_barriers
-
 METRICS = ("loss", "accuracy", "past_exact_range")
 
 
@@ -22,19 +20,11 @@ class Steps:
         keep_order_of_sums()
         self.model, self.optimizer = model, optimizer
         self.strategy = strategy or tf.distribute.get_strategy()
-        self._jit, self._num_passes, self._prepare = jit, num_passes, prepare
+        self._num_passes, self._prepare = num_passes, prepare
         self.train = tf.function(self._train, autograph=False)
-        self._replica_step = self._compiled(self._all_passes)
-
-    def _compiled(self, function):
-        if not self._jit:
-            return function
-
-        def traced(*args):
-            with xla_barriers():
-                return function(*args)
-
-        return tf.function(traced, autograph=False, jit_compile=True)
+        self._replica_step = self._all_passes
+        if jit:
+            self._replica_step = tf.function(self._all_passes, autograph=False, jit_compile=True)
 
     def _all_passes(self, inputs, labels):
         """`_one_pass` over every pass's part of a replica's batch; the mean of what they return."""
