@@ -4,13 +4,13 @@ from resnet.models.model import DTYPES, LOOPS, Model
 from resnet.models.pretrained import import_weights
 
 
-def get_model(config, backprop=None, dtype="float32", exact=None, seed=None, loop="auto"):
+def get_model(config, *args, **kwargs):
     """Builds a `Model` from a config or a config's name; see `Model` for the arguments."""
     if isinstance(config, str):
         from resnet.configs import get_config
 
         config = get_config(config)
-    return Model(config, backprop, dtype, exact, seed, loop)
+    return Model(config, *args, **kwargs)
 
 
 __all__ = ["DTYPES", "LOOPS", "Model", "get_model", "import_weights"]

@@ -4,6 +4,8 @@ The bytes are estimates from what each way to backpropagate keeps; the benchmark
 measures.
 """
 
+import math
+
 STREAM_BYTES = 4  # of a value in a RevNet's residual stream, float32
 IMAGE_BYTES = 4
 # Measured over counted bytes of a walk: operations overlap, and allocators round up.
@@ -80,32 +82,41 @@ def _walk_bytes(config, stages):
     return found
 
 
-def num_units_kept_free(config, stages):
-    """How many units at the network's end can be stored without raising the peak.
+def units_to_keep(config, stages, extra_bytes=0):
+    """How many units at each stage's end to store, so that they need not be recomputed.
 
-    The backward pass peaks in the early stages, where images are large. When it
-    walks the last stage back, there is still room for some units' activations, and
-    units that are stored need not be recomputed. How deep the network is makes no
-    difference.
+    The backward pass peaks in the early stages, where images are large. When it walks
+    the last stage back, there is room for some units' activations without raising the
+    peak, however deep the network is. With more room, units are stored from the network's
+    end to its start: late ones take fewer bytes, and as many multiplications to recompute.
 
     Args:
       config: Config.
       stages: the network's ReversibleStages.
+      extra_bytes: by how much the peak may rise, per image.
 
     Returns:
-      Number of units, at most those of equal shape in the last stage.
+      Number of units of each stage, its first (which may change the shape) counted last.
     """
-    walk, last = _walk_bytes(config, stages), stages[-1]
-    room = max(walk) - walk[-1]
-    unit_bytes = _kept_unit_bytes(last, _sides(config, stages)[-1])
-    return min(last.num_others, int(room // unit_bytes))
+    walk, sides = _walk_bytes(config, stages), _sides(config, stages)
+    limit, kept, room = max(walk) + extra_bytes, [], math.inf
+    for stage, side, walk_bytes in reversed(list(zip(stages, sides, walk, strict=True))):
+        # What is kept here also waits while the stages behind are walked back.
+        room = min(room, limit - walk_bytes)
+        kept.append(min(1 + stage.num_others, int(room // _kept_unit_bytes(stage, side))))
+        room -= kept[-1] * _kept_unit_bytes(stage, side)
+    return kept[::-1]
 
 
 def activation_bytes(model):
     """Predicted bytes of activations and their gradients per image at a step's peak."""
     config, stages = model.config, model.stages
     if model.backprop == "reversible":
-        return max(_walk_bytes(config, stages))
+        sides, kept, peaks = _sides(config, stages), 0, []
+        for stage, side, walk in zip(stages, sides, _walk_bytes(config, stages), strict=True):
+            kept += stage.num_kept * _kept_unit_bytes(stage, side)
+            peaks.append(walk + kept)
+        return max(peaks)
     kept, working = config.image_size**2 * 3 * IMAGE_BYTES, 0
     for stage, side in zip(stages, _sides(config, stages), strict=True):
         num_units = 1 + stage.num_others

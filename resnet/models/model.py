@@ -5,7 +5,7 @@ import dataclasses
 import tensorflow as tf
 
 from resnet.errors import UsageError
-from resnet.models.cost import num_units_kept_free
+from resnet.models.cost import units_to_keep
 from resnet.models.layers import MOVING_AVERAGE_DECAY
 from resnet.models.parameters import Parameter, prefixed, under
 from resnet.models.residual import BOTTLENECK_FACTOR, Residual, Shortcut
@@ -39,11 +39,21 @@ class Model(tf.Module):
       dtype: "float32" or "bfloat16".
       exact: whether the residual stream of a RevNet is kept on a fixed grid.
       loop: "auto", "on" or "off".
+      extra_bytes: activations that may be stored beyond reversible backprop's, per image.
       stem, stages, head: the network's blocks, input to output.
       variables_by_storage_name: {name: tf.Variable}.
     """
 
-    def __init__(self, config, backprop=None, dtype="float32", exact=None, seed=None, loop="auto"):
+    def __init__(
+        self,
+        config,
+        backprop=None,
+        dtype="float32",
+        exact=None,
+        seed=None,
+        loop="auto",
+        extra_bytes=0,
+    ):
         """Builds the model with initial weights.
 
         Args:
@@ -55,6 +65,8 @@ class Model(tf.Module):
           seed: of the initial weights; default config.seed.
           loop: whether the equal units of a RevNet's stage run in a loop, a graph that
             does not grow with depth; "auto": where there are many. Same numbers.
+          extra_bytes: an image's bytes of activations that may be stored beyond what
+            reversible backprop takes, so that fewer units are recomputed. Same numbers.
 
         Raises:
           UsageError (a ValueError): unknown choice, or one that does not fit the family.
@@ -81,8 +93,13 @@ class Model(tf.Module):
                 f'loop "on" needs backprop "reversible", but {config.name} has {backprop!r}: '
                 'leave loop at "auto"'
             )
+        if extra_bytes and backprop != "reversible":
+            raise UsageError(
+                f'a memory budget needs backprop "reversible", but {config.name} has '
+                f"{backprop!r}: leave the budget out, or change backprop"
+            )
         self.config, self.backprop, self.dtype, self.exact = config, backprop, dtype, exact
-        self.loop = loop
+        self.loop, self.extra_bytes = loop, extra_bytes
         self._build_blocks()
         self._build_variables(config.seed if seed is None else seed)
 
@@ -116,11 +133,13 @@ class Model(tf.Module):
             build = self._reversible_stage if is_revnet else self._residual_stage
             self.stages.append(build(start, other, units - 1))
             channels = filters
-        # Where there are many, a few that are kept save next to nothing, and the parameters
-        # of the others would have to be copied.
-        if self.backprop == "reversible" and self.stages[-1].num_others < LOOP_FROM:
-            num_kept = num_units_kept_free(config, self.stages)
-            self.stages[-1] = dataclasses.replace(self.stages[-1], num_kept=num_kept)
+        if self.backprop == "reversible":
+            kept = units_to_keep(config, self.stages, self.extra_bytes)
+            for s, stage in enumerate(self.stages):
+                # Where there are many, a few that are kept for nothing save next to nothing,
+                # and the parameters of all would have to be copied.
+                if self.extra_bytes or stage.num_others < LOOP_FROM:
+                    self.stages[s] = dataclasses.replace(stage, num_kept=kept[s])
         self.head = Head(channels * halves, config.num_classes)
 
     def _residual_stage(self, start, other, num_others):

@@ -26,13 +26,6 @@ def stack(nests):
     return {name: tf.stack([nest[name] for nest in nests]) for name in nests[0]} if nests else {}
 
 
-def joined(nests, num_stacked):
-    """As `stack`, of nests the first `num_stacked` of which have the leading axis already."""
-    parts = [*nests[:num_stacked], stack(nests[num_stacked:])]
-    parts = [part for part in parts if part]
-    return {name: tf.concat([p[name] for p in parts], axis=0) for name in parts[0]} if parts else {}
-
-
 def unstack(params, num_units):
     """{name: tensor of leading axis num_units} -> [{name: tensor}]."""
     columns = {name: tf.unstack(value, num_units) for name, value in params.items()}
@@ -97,11 +90,6 @@ class ReversibleStage:
     num_kept: int = 0  # units at its end that "reversible" stores all the same
     loop: bool = False  # whether units of equal shape run in a loop
 
-    @property
-    def num_looped(self):
-        """Units that run in a loop; those that are kept at the end do not."""
-        return self.num_others - min(self.num_kept, self.num_others) if self.loop else 0
-
     def residuals(self):
         """Every Residual of the stage, in order."""
         return [self.start_f] + [self.residual] * (1 + 2 * self.num_others)
@@ -156,18 +144,35 @@ class ReversibleStage:
             start_params += tuple(
                 {name: start[name] for name in shortcut.parameters()} for shortcut in self.shortcuts
             )
-        count = self.num_looped
-        others = under("units", params)
-        looped = [{name: value[:count] for name, value in others.items()}] if count else []
-        rest = {name: value[count:] for name, value in others.items()}
-        rest = unstack(rest, self.num_others - count)
+        others, others_params, num_kept = self._others(unit, under("units", params))
         y, aux = run_sequence(
-            [first] + [Repeated(unit, count)] * len(looped) + [unit] * len(rest),
-            [start_params] + [(under("f", p), under("g", p)) for p in looped + rest],
+            [first, *others],
+            [start_params, *((under("f", p), under("g", p)) for p in others_params)],
             x,
             self.backprop,
-            self.num_kept,
+            len(others) + 1 if self.num_kept > self.num_others else num_kept,
         )
         first, *others = [prefixed("f", f) | prefixed("g", g) for f, g, _ in aux]
-        statistics = prefixed("start", first) | prefixed("units", joined(others, len(looped)))
+        statistics = prefixed("start", first) | prefixed("units", self._joined(others))
         return y, statistics, tf.add_n([tf.reduce_sum(past) for _, _, past in aux])
+
+    def _others(self, unit, params):
+        """(couplings, their parameters, how many couplings at the end are kept)."""
+        if not self.loop:
+            rest = unstack(params, self.num_others)
+            return [unit] * self.num_others, rest, min(self.num_kept, self.num_others)
+        cut = self.num_others - min(self.num_kept, self.num_others)
+        parts = [(0, cut), (cut, self.num_others)]
+        loops = [
+            (Repeated(unit, end - begin), {name: p[begin:end] for name, p in params.items()})
+            for begin, end in parts
+            if begin < end
+        ]
+        return *([list(column) for column in zip(*loops)] or ([], [])), int(cut < self.num_others)
+
+    def _joined(self, statistics):
+        """Those of the couplings of `_others` as one stack."""
+        if not self.loop:
+            return stack(statistics)
+        names = statistics[0] if statistics else ()
+        return {name: tf.concat([part[name] for part in statistics], axis=0) for name in names}

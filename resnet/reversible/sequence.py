@@ -14,7 +14,8 @@ def run_sequence(units, params, x, backprop="reversible", num_kept=0):
       units: list of n couplings (see `coupling`). The first may be a transition
         without inverse; then the sequence's input is kept for its backward pass.
       params: list of n nests of tensors, a unit's parameters each.
-      x: pair (x1, x2) of tensors.
+      x: what the first coupling takes: pair (x1, x2) of tensors, or the nest of
+        tensors that couplings of your own map.
       backprop: which activations the backward pass finds in memory.
         "reversible": the sequence's output (and a transition's input) only; the
         rest is inverted unit by unit, so that memory does not grow with n.
@@ -24,7 +25,7 @@ def run_sequence(units, params, x, backprop="reversible", num_kept=0):
         same: memory for time, where there is room.
 
     Returns:
-      (y, aux): the pair (y1, y2) and a list of n aux nests.
+      (y, aux): what the last coupling returns, and a list of n aux nests.
 
     Raises:
       ValueError: unknown backprop, or a unit without inverse behind the first.
@@ -47,7 +48,7 @@ def run_sequence(units, params, x, backprop="reversible", num_kept=0):
     y, more_aux = _run_forward(functions, params[cut:], x)
     # Gradients from outside are summed at the identities, before those from inside
     # are added: the same order of additions, hence the same bits, whatever is stored.
-    return tuple(tf.identity(half) for half in y), aux + more_aux
+    return tf.nest.map_structure(tf.identity, y), aux + more_aux
 
 
 def _run_forward(functions, params, x):
@@ -62,22 +63,24 @@ def _run_reversible(units, params, x):
     structure = {}
 
     @tf.custom_gradient
-    def run(x1, x2, *flat_params):
-        params_in = tf.nest.pack_sequence_as(params, flat_params)
-        y, aux = _run_forward([unit.forward for unit in units], params_in, (x1, x2))
-        structure["aux"] = aux
+    def run(*flat):
+        x_in, params_in = tf.nest.pack_sequence_as((x, params), flat)
+        y, aux = _run_forward([unit.forward for unit in units], params_in, x_in)
+        structure["y"], structure["aux"] = y, aux
+        num_y = len(tf.nest.flatten(y))
 
-        def gradient(dy1, dy2, *_):
-            h, d, dparams = y, (dy1, dy2), []
+        def gradient(*upstream):
+            h, dparams = y, []
+            d = tf.nest.pack_sequence_as(y, upstream[:num_y])
             for unit, unit_params in zip(reversed(units), reversed(params_in), strict=True):
                 if unit.is_invertible:
                     h, d, dunit = unit.backward(unit_params, h, d)
                 else:
-                    d, dunit = unit.backward(unit_params, (x1, x2), h, d)
+                    d, dunit = unit.backward(unit_params, x_in, h, d)
                 dparams.append(dunit)
-            return [*d, *tf.nest.flatten(dparams[::-1])]
+            return tf.nest.flatten((d, dparams[::-1]))
 
-        return [*y, *tf.nest.flatten(aux)], gradient
+        return tf.nest.flatten((y, aux)), gradient
 
-    y1, y2, *aux = run(*x, *tf.nest.flatten(params))
-    return (y1, y2), tf.nest.pack_sequence_as(structure["aux"], aux)
+    outputs = run(*tf.nest.flatten((x, params)))
+    return tf.nest.pack_sequence_as((structure["y"], structure["aux"]), outputs)

@@ -1,5 +1,6 @@
 """The models: sizes, names, equality of the ways to backpropagate, errors."""
 
+import collections
 import dataclasses
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 import resnet
-from resnet.models.cost import multiply_adds
+from resnet.models.cost import activation_bytes, multiply_adds
 from resnet.training.steps import keep_order_of_sums
 
 # Trainable parameters with the config's own number of classes.
@@ -125,6 +126,27 @@ def test_loop_and_unrolled_give_the_same_bits(name, dtype, sums_as_written):
     assert abs(float(eager) - float(found[1][2])) < 1e-3
 
 
+@pytest.mark.parametrize("loop", ["off", "on"])
+@pytest.mark.parametrize("name", ["revnet-test", "revnet-btl-test"])
+def test_a_memory_budget_keeps_units_and_bits(name, loop, sums_as_written):
+    config = dataclasses.replace(resnet.get_config(name), units=(4, 3))
+    images, labels = batch(config, 6)
+    stored = resnet.get_model(config, backprop="stored")
+    need = activation_bytes(stored)
+    wanted = gradients(config, images, labels, backprop="stored")
+    num_kept = []
+    for budget in (0, need / 4, need / 2, need):
+        model = resnet.get_model(config, loop=loop, extra_bytes=budget)
+        num_kept.append(sum(stage.num_kept for stage in model.stages))
+        got = gradients(config, images, labels, loop=loop, extra_bytes=budget)
+        assert got[0] == wanted[0]
+        for gradient in wanted[1]:
+            np.testing.assert_array_equal(got[1][gradient], wanted[1][gradient], err_msg=gradient)
+        assert activation_bytes(model) <= activation_bytes(resnet.get_model(config)) + budget
+    assert num_kept == sorted(set(num_kept))
+    assert num_kept[-1] == sum(config.units)
+
+
 def test_the_graph_does_not_grow_with_depth_in_a_loop():
     def num_nodes(units):
         config = dataclasses.replace(resnet.get_config("revnet-test"), units=units)
@@ -153,21 +175,22 @@ def test_eager_and_compiled_agree():
 
 
 def test_xla_gradients_agree():
-    from resnet.reversible import xla_barriers
-
     config = resnet.get_config("revnet-test")
     images, labels = batch(config, 6)
     _, wanted = gradients(config, images, labels)
     model = resnet.get_model(config)
+    kinds = collections.Counter()
 
     @tf.function(jit_compile=True, autograph=False)
     def run(images, labels):
-        with xla_barriers():
-            return model.forward_and_backward(images, labels)["gradients"]
+        found = model.forward_and_backward(images, labels)["gradients"]
+        kinds.update(op.type for op in tf.compat.v1.get_default_graph().get_operations())
+        return found
 
     got = {n: g.numpy() for n, g in model.to_public(run(images, labels)).items()}
     # The grid is 2.4e-4 wide: a last bit of F that differs may move a value by as much.
     assert relative_error(got, wanted) < 1e-2
+    assert kinds["XlaOptimizationBarrier"] > 4  # XLA ignores control dependencies
 
 
 def test_gradients_of_a_model_under_a_tape_of_the_users(sums_as_written):
