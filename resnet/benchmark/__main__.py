@@ -19,8 +19,7 @@ from absl import flags
 from resnet import cli
 from resnet.benchmark.data import measure_input
 from resnet.benchmark.training import measure_training
-from resnet.models import DTYPES, LOOPS
-from resnet.reversible import BACKPROPS
+from resnet.training.flags import define_model_flags
 from resnet.training.imagenet import DATA_DIR
 
 FLAGS = flags.FLAGS
@@ -31,11 +30,7 @@ def define_flags():
     flags.DEFINE_string("model", "revnet-38", "Named config.")
     flags.DEFINE_list("units", None, "Units of each stage instead of the config's, such as 3,3,3.")
     flags.DEFINE_integer("batch_size", 128, "Images a step.", lower_bound=1)
-    flags.DEFINE_enum("dtype", "float32", list(DTYPES), "Type of the arithmetic.")
-    flags.DEFINE_enum("backprop", None, BACKPROPS, "Default: the family's.")
-    flags.DEFINE_boolean("exact", None, "Exact residual stream (default for RevNets).")
-    flags.DEFINE_enum("loop", "auto", LOOPS, "Run equal units in a loop.")
-    flags.DEFINE_enum("jit", "auto", ["auto", "on", "off"], "XLA; auto: on GPUs only.")
+    define_model_flags()
     flags.DEFINE_integer("steps", 5, "Steps that are timed, after the first.", lower_bound=1)
     flags.DEFINE_list("memory_slope", None, "Two batch sizes, such as 64,256.")
     flags.DEFINE_enum("data", None, ["imagenet"], "Measure the input of this data set instead.")

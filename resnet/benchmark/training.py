@@ -26,6 +26,7 @@ from resnet.training.steps import Steps
 
 FLAGS = flags.FLAGS
 LEARNING_RATE = 0.01
+MODEL_OPTIONS = ("backprop", "dtype", "exact", "loop")
 
 
 def measure_training():
@@ -65,7 +66,7 @@ def _in_fresh_process(batch_size):
     """The measurement of these flags with another batch size, as a dict."""
     passed = [
         flag.serialize()
-        for name in ("model", "units", "dtype", "backprop", "exact", "loop", "jit", "steps")
+        for name in ("model", "units", *MODEL_OPTIONS, "memory_budget", "jit", "steps")
         if (flag := FLAGS[name]).present
     ]
     command = [sys.executable, "-m", "resnet.benchmark", "--in_process", *passed]
@@ -83,8 +84,10 @@ def _config():
 
 def _measure(config):
     placement = place()
-    jit = resolve_jit(FLAGS.jit, placement)
-    model = get_model(config, FLAGS.backprop, FLAGS.dtype, FLAGS.exact, loop=FLAGS.loop)
+    jit = resolve_jit(FLAGS.jit or "auto", placement)
+    options = {n: FLAGS[n].value for n in MODEL_OPTIONS if FLAGS[n].value is not None}
+    budget = (FLAGS.memory_budget or 0) / FLAGS.batch_size
+    model = get_model(config, **options, extra_bytes=budget)
     optimizer = Momentum(model.trainable_by_storage_name, config.momentum)
     steps = Steps(model, optimizer, jit=jit)
     rng = np.random.default_rng(1)
@@ -102,6 +105,7 @@ def _measure(config):
     first, _ = timed_step()
     seconds, losses = zip(*(timed_step() for _ in range(FLAGS.steps)), strict=True)
     median = statistics.median(seconds)
+    is_reversible = model.backprop == "reversible"
     result = {
         "model": config.name,
         "units": list(config.units),
@@ -110,6 +114,7 @@ def _measure(config):
         "backprop": model.backprop,
         "exact": model.exact,
         "loop": model.loop,
+        "units_kept": [stage.num_kept for stage in model.stages] if is_reversible else None,
         "jit": jit,
         "device": placement.devices[0],
         "images_per_second": round(FLAGS.batch_size / median, 1),

@@ -162,13 +162,10 @@ class ReversibleStage:
             rest = unstack(params, self.num_others)
             return [unit] * self.num_others, rest, min(self.num_kept, self.num_others)
         cut = self.num_others - min(self.num_kept, self.num_others)
-        parts = [(0, cut), (cut, self.num_others)]
-        loops = [
-            (Repeated(unit, end - begin), {name: p[begin:end] for name, p in params.items()})
-            for begin, end in parts
-            if begin < end
-        ]
-        return *([list(column) for column in zip(*loops)] or ([], [])), int(cut < self.num_others)
+        ranges = [(i, j) for i, j in ((0, cut), (cut, self.num_others)) if i < j]
+        loops = [Repeated(unit, j - i) for i, j in ranges]
+        parts = [{name: value[i:j] for name, value in params.items()} for i, j in ranges]
+        return loops, parts, int(cut < self.num_others)
 
     def _joined(self, statistics):
         """Those of the couplings of `_others` as one stack."""

@@ -10,7 +10,7 @@ import numpy as np
 from resnet.configs import Config, config_from_json, read_json
 from resnet.errors import UsageError, UserError
 from resnet.files import remove, write_json, written_beside
-from resnet.models import DTYPES, LOOPS
+from resnet.models import DTYPES, LOOPS, get_model
 from resnet.reversible import BACKPROPS
 
 CONF, MEAN_IMAGE = "conf.json", "mean_image.npy"
@@ -33,6 +33,7 @@ class RunOptions:
     jit: str = "auto"  # "auto", "on" or "off"
     num_gpu: int | None = None  # of every host; None: the script's default
     logical_cpus: int | None = None  # replicas to split the CPU into instead
+    memory_budget: int | None = None  # bytes on a device for units that need not be recomputed
     num_pass: int = 1  # forward and backward passes before an update
     deterministic: bool = False  # whether ImageNet's images depend on (seed, step) alone
     max_num_steps: int | None = None  # stop here if it comes before config.num_steps
@@ -48,7 +49,7 @@ class RunOptions:
             elif field.type is str:
                 fits, wanted = isinstance(value, str), "a text"
             else:
-                low = 0 if field.name == "num_gpu" else 1
+                low = 0 if field.name in ("num_gpu", "memory_budget") else 1
                 fits = type(value) is int and value >= low
                 wanted = f"an integer of {low} or more"
                 if field.default is None:
@@ -71,6 +72,22 @@ class Experiment:
     def num_steps(self):
         """The step at which training ends."""
         return min(self.config.num_steps, self.options.max_num_steps or self.config.num_steps)
+
+    def images_at_once(self, num_replicas):
+        """Images in a device's memory at the same time."""
+        return self.config.batch_size // (num_replicas * self.options.num_pass)
+
+    def make_model(self, num_replicas):
+        """The Model, with initial weights."""
+        options = self.options
+        return get_model(
+            self.config,
+            options.backprop,
+            options.dtype,
+            options.exact,
+            loop=options.loop,
+            extra_bytes=(options.memory_budget or 0) / self.images_at_once(num_replicas),
+        )
 
     def save(self):
         """Writes conf.json, all or nothing, and removes what a killed run left half-written."""

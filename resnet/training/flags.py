@@ -11,6 +11,7 @@ from resnet.errors import UsageError
 from resnet.models import DTYPES, LOOPS
 from resnet.models.model import family_defaults
 from resnet.reversible import BACKPROPS
+from resnet.sizes import parse_size
 from resnet.training.experiment import RunOptions, read_conf
 
 FLAGS = flags.FLAGS
@@ -22,6 +23,7 @@ OPTIONS = tuple(field.name for field in dataclasses.fields(RunOptions))
 FREE_ON_RESTORE = {
     "backprop",
     "loop",
+    "memory_budget",
     "num_gpu",
     "logical_cpus",
     "num_pass",
@@ -32,6 +34,39 @@ FREE_ON_RESTORE = {
     "keep_checkpoints",
 }
 PLACES = ("results", "logs", "data_folder", "data_dir")  # what a command to continue repeats
+
+
+class SizeParser(flags.ArgumentParser):
+    """Of flags such as --memory_budget 2GB."""
+
+    syntactic_help = "a size, such as 800MB, 2GB or 1.5GiB"
+
+    def parse(self, argument):
+        """Bytes."""
+        return argument if isinstance(argument, int) else parse_size(argument)
+
+
+def define_model_flags():
+    """Defines the flags that say how a model computes."""
+    flags.DEFINE_enum(
+        "backprop", None, BACKPROPS, "What the backward pass finds in memory; same numbers."
+    )
+    flags.DEFINE_enum("dtype", None, list(DTYPES), "Type of the arithmetic (default float32).")
+    flags.DEFINE_boolean(
+        "exact", None, "Keep a RevNet's residual stream on an exact grid (default for RevNets)."
+    )
+    flags.DEFINE_enum(
+        "loop", None, LOOPS, "Run a RevNet's equal units in a loop; auto: where they are many."
+    )
+    flags.DEFINE(
+        SizeParser(),
+        "memory_budget",
+        None,
+        "Memory of a device, such as 2GB, for activations of units that then need not be "
+        "recomputed.",
+        serializer=flags.ArgumentSerializer(),
+    )
+    flags.DEFINE_enum("jit", None, ["auto", "on", "off"], "XLA; auto: on GPUs only.")
 
 
 def define_experiment_flags(results):
@@ -71,17 +106,7 @@ def define_training_flags(default_model, results):
     flags.DEFINE_integer(
         "keep_checkpoints", None, "Keep the newest only (default: all).", lower_bound=1
     )
-    flags.DEFINE_enum(
-        "backprop", None, BACKPROPS, "What the backward pass finds in memory; same numbers."
-    )
-    flags.DEFINE_enum("dtype", None, list(DTYPES), "Type of the arithmetic (default float32).")
-    flags.DEFINE_boolean(
-        "exact", None, "Keep a RevNet's residual stream on an exact grid (default for RevNets)."
-    )
-    flags.DEFINE_enum(
-        "loop", None, LOOPS, "Run a RevNet's equal units in a loop; auto: where they are many."
-    )
-    flags.DEFINE_enum("jit", None, ["auto", "on", "off"], "XLA; auto: on GPUs only.")
+    define_model_flags()
     flags.DEFINE_boolean(
         "dry_run", False, "Print model, memory, steps and data, then exit without training."
     )

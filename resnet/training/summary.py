@@ -1,15 +1,14 @@
 """What a run will be, before it starts: sizes, arithmetic and memory."""
 
-from resnet.models import get_model
 from resnet.models.cost import activation_bytes, multiply_adds
 
 
 def summary(experiment, placement):
     """Text that describes a run: model, cost, predicted memory, steps and data."""
     config, options = experiment.config, experiment.options
-    model = get_model(config, options.backprop, options.dtype, options.exact)
+    model = experiment.make_model(placement.num_replicas)
     per_image = activation_bytes(model)
-    at_once = config.batch_size // (placement.num_replicas * options.num_pass)
+    at_once = experiment.images_at_once(placement.num_replicas)
     rates = [f"{config.learning_rates[0]:g}"]
     rates += [
         f"{rate:g} from step {boundary:,}"
@@ -22,6 +21,7 @@ def summary(experiment, placement):
         "parameters": f"{model.num_parameters:,}",
         "multiply-adds": f"{multiply_adds(model):,} an image, forward",
         "arithmetic": f"{options.dtype}{exact}, backprop {options.backprop}",
+        **_kept(model),
         "activation memory": f"about {per_image / 1e6:.2f} MB an image, "
         f"{per_image * at_once / 1e6:.0f} MB for the {at_once} at once on a device (predicted)",
         "steps": f"{experiment.num_steps:,} of {config.batch_size} images; "
@@ -33,3 +33,11 @@ def summary(experiment, placement):
         "logs": str(experiment.logs),
     }
     return "\n".join(f"{name + ':':<19}{value}" for name, value in rows.items())
+
+
+def _kept(model):
+    """The row that says which activations are kept, if some are and some are not."""
+    if model.backprop != "reversible":
+        return {}
+    counts = [f"{stage.num_kept} of {1 + stage.num_others}" for stage in model.stages]
+    return {"kept": f"at the stages' ends, {', '.join(counts)} units; the others are recomputed"}

@@ -6,7 +6,6 @@ import tensorflow as tf
 
 from resnet.data.feed import Share
 from resnet.errors import DataError, UserError, message_of
-from resnet.models import get_model
 from resnet.training.checkpoint import (
     list_checkpoints,
     remove_checkpoints,
@@ -31,11 +30,11 @@ class InterruptedRunError(UserError):
 
 def build(experiment, feed, placement, jit=False):
     """(model, optimizer, steps) of an experiment."""
-    config, options = experiment.config, experiment.options
     with placement.strategy.scope():
-        model = get_model(config, options.backprop, options.dtype, options.exact, loop=options.loop)
-        optimizer = Momentum(model.trainable_by_storage_name, config.momentum)
-    steps = Steps(model, optimizer, placement.strategy, jit, options.num_pass, feed.prepare)
+        model = experiment.make_model(placement.num_replicas)
+        optimizer = Momentum(model.trainable_by_storage_name, experiment.config.momentum)
+    num_passes = experiment.options.num_pass
+    steps = Steps(model, optimizer, placement.strategy, jit, num_passes, feed.prepare)
     return model, optimizer, steps
 
 
@@ -140,7 +139,8 @@ def _train_step(steps, batches, rate, options):
     except tf.errors.ResourceExhaustedError as error:
         raise UserError(
             f"out of memory with --backprop {options.backprop}: {message_of(error)}. "
-            "Lower --batch_size, raise --num_pass, or choose a --backprop that keeps less"
+            "Lower --batch_size or --memory_budget, raise --num_pass, or choose a --backprop that "
+            "keeps less"
         ) from None
     except tf.errors.OpError as error:
         if not is_reading or isinstance(error, LOST_HOST):

@@ -1,0 +1,22 @@
+"""Sizes of memory as people write them."""
+
+import re
+
+from resnet.errors import UsageError
+
+UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
+UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+
+
+def parse_size(text):
+    """Bytes of a text such as 800MB, 1.5GiB or 123456.
+
+    Raises:
+      UsageError (a ValueError): it is not a size.
+    """
+    found = re.fullmatch(r"\s*(\d+\.?\d*|\.\d+)\s*([A-Za-z]*)\s*", text)
+    if not found or found[2].upper() not in UNITS:
+        raise UsageError(
+            f"{text!r} is not a size: give a number with a unit, such as 800MB, 2GB or 1.5GiB"
+        )
+    return round(float(found[1]) * UNITS[found[2].upper()])
