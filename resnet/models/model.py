@@ -9,14 +9,13 @@ from resnet.models.cost import units_to_keep
 from resnet.models.layers import MOVING_AVERAGE_DECAY
 from resnet.models.parameters import Parameter, prefixed, under
 from resnet.models.residual import BOTTLENECK_FACTOR, Residual, Shortcut
-from resnet.models.stages import ResidualStage, ReversibleStage
+from resnet.models.stages import LOOP_FROM, ResidualStage, ReversibleStage
 from resnet.models.units import Head, ResidualUnit, Stem
 from resnet.reversible import BACKPROPS, count_past_exact_range, recompute, round_to_grid
 
 DTYPES = {"float32": tf.float32, "bfloat16": tf.bfloat16}
 SCOPE = "Model"  # revnet-public's name of the whole model
 LOOPS = ("auto", "on", "off")
-LOOP_FROM = 16  # units of equal shape in a stage from which "auto" loops over them
 IMAGE_CHANNELS = 3
 
 

@@ -20,6 +20,8 @@ from resnet.reversible import (
     run_sequence,
 )
 
+LOOP_FROM = 16  # units of equal shape from which a loop is used, unless asked for
+
 
 def stack(nests):
     """[{name: tensor}] of n units -> {name: tensor of leading axis n}; {} where n is 0."""
@@ -150,26 +152,30 @@ class ReversibleStage:
             [start_params, *((under("f", p), under("g", p)) for p in others_params)],
             x,
             self.backprop,
-            len(others) + 1 if self.num_kept > self.num_others else num_kept,
+            1 + len(others) if self.num_kept > self.num_others else num_kept,
         )
-        first, *others = [prefixed("f", f) | prefixed("g", g) for f, g, _ in aux]
-        statistics = prefixed("start", first) | prefixed("units", self._joined(others))
+        first, *found = [prefixed("f", f) | prefixed("g", g) for f, g, _ in aux]
+        statistics = prefixed("start", first) | prefixed("units", _joined(others, found))
         return y, statistics, tf.add_n([tf.reduce_sum(past) for _, _, past in aux])
 
     def _others(self, unit, params):
         """(couplings, their parameters, how many couplings at the end are kept)."""
-        if not self.loop:
-            rest = unstack(params, self.num_others)
-            return [unit] * self.num_others, rest, min(self.num_kept, self.num_others)
-        cut = self.num_others - min(self.num_kept, self.num_others)
-        ranges = [(i, j) for i, j in ((0, cut), (cut, self.num_others)) if i < j]
-        loops = [Repeated(unit, j - i) for i, j in ranges]
-        parts = [{name: value[i:j] for name, value in params.items()} for i, j in ranges]
-        return loops, parts, int(cut < self.num_others)
+        num_kept = min(self.num_kept, self.num_others)
+        num_walked = self.num_others - num_kept
+        couplings, coupling_params = [], []
+        # Units that are kept make a small graph without a loop, unless they are many.
+        for begin, count, loop_from in ((0, num_walked, 1), (num_walked, num_kept, LOOP_FROM)):
+            part = {name: value[begin : begin + count] for name, value in params.items()}
+            is_loop = self.loop and count >= loop_from
+            couplings += [Repeated(unit, count)] if is_loop else [unit] * count
+            coupling_params += [part] if is_loop else unstack(part, count)
+        return couplings, coupling_params, 1 if is_loop else count
 
-    def _joined(self, statistics):
-        """Those of the couplings of `_others` as one stack."""
-        if not self.loop:
-            return stack(statistics)
-        names = statistics[0] if statistics else ()
-        return {name: tf.concat([part[name] for part in statistics], axis=0) for name in names}
+
+def _joined(couplings, nests):
+    """The {name: tensor} of every unit as one stack; couplings in loops come first."""
+    pairs = list(zip(couplings, nests, strict=True))
+    parts = [nest for coupling, nest in pairs if isinstance(coupling, Repeated)]
+    single = [nest for coupling, nest in pairs if not isinstance(coupling, Repeated)]
+    parts += [stack(single)] if single else []
+    return {name: tf.concat([part[name] for part in parts], axis=0) for name in (nests or [{}])[0]}
