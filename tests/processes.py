@@ -53,6 +53,23 @@ def run(script, *arguments, preexec_fn=None, timeout=300):
     )
 
 
+def run_beside(test, script, *arguments):
+    """Runs a script that lies beside a test, in a process whose devices are its own.
+
+    Logical devices can only be made before TensorFlow starts.
+    """
+    done = subprocess.run(
+        [sys.executable, str(pathlib.Path(test).with_name(script)), *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=REPOSITORY,
+        env={"PYTHONPATH": str(REPOSITORY), "PATH": "/usr/bin:/bin"},
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 @functools.cache
 def _fork_server():
     """A process that forks itself for every script; see fork_server.py."""

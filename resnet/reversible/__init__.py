@@ -14,6 +14,7 @@ from resnet.reversible.checks import (
 from resnet.reversible.coupling import Coupling
 from resnet.reversible.exact import count_past_exact_range, round_to_grid
 from resnet.reversible.gradients import recompute
+from resnet.reversible.memory import stored_bytes, units_that_fit
 from resnet.reversible.ordering import after
 from resnet.reversible.repeated import Repeated
 from resnet.reversible.sequence import BACKPROPS, run_sequence
@@ -21,6 +22,10 @@ from resnet.reversible.sequence import BACKPROPS, run_sequence
 
 def __getattr__(name):
     # Loads Keras when it is asked for: the models and scripts do without.
+    if name == "Function":
+        from resnet.reversible.function_layer import Function
+
+        return Function
     if name == "Sequence":
         from resnet.reversible.keras_layer import Sequence
 
@@ -34,6 +39,7 @@ __all__ = [
     "AdditiveTransition",
     "AffineCoupling",
     "Coupling",
+    "Function",
     "GradientError",
     "NotReversibleError",
     "Repeated",
@@ -45,4 +51,6 @@ __all__ = [
     "recompute",
     "round_to_grid",
     "run_sequence",
+    "stored_bytes",
+    "units_that_fit",
 ]

@@ -27,7 +27,7 @@ def check_invertible(layer, x, tolerance=1e-3, training=False):
 
     Args:
       layer: a Sequence.
-      x: its input.
+      x: its input, a tensor or a pair.
       tolerance: largest error allowed, relative to the largest value of x.
       training: as in a call; with dropout, only the inference mode can be inverted.
 
@@ -39,8 +39,11 @@ def check_invertible(layer, x, tolerance=1e-3, training=False):
     """
     with _state_kept(layer, x):
         restored = layer.inverse(layer(x, training=training), training=training)
-    x = np.asarray(x, np.float64)
-    error = float(np.abs(np.asarray(restored, np.float64) - x).max() / np.abs(x).max())
+    wanted, got = (
+        [np.asarray(t, np.float64) for t in tf.nest.flatten(nest)] for nest in (x, restored)
+    )
+    largest = max(np.abs(one).max() for one in wanted)
+    error = max(float(np.abs(a - b).max()) for a, b in zip(got, wanted, strict=True)) / largest
     if not error <= tolerance:
         raise NotReversibleError(
             f"{layer.name}: the inverse is off by {error:.2g} of the largest value, but at most "
@@ -54,12 +57,13 @@ def check_gradients(layer, x, tolerance=1e-2, training=True):
 
     Args:
       layer: a Sequence.
-      x: its input.
+      x: its input, a tensor or a pair.
       tolerance: largest relative error allowed.
       training: as in a call.
 
     Returns:
-      {path of a variable, or "input": GradientError}; the layer's state is as before.
+      {path of a variable, or "input": GradientError}, of a pair "input 1" and "input 2";
+      the layer's state is as before.
 
     Raises:
       NotReversibleError: past the tolerance; or F or G give other values when they are
@@ -91,12 +95,16 @@ def _gradients(layer, x, backprop, training):
     before, layer.backprop = layer.backprop, backprop
     try:
         with _state_kept(layer, x), tf.GradientTape() as tape:
-            x = tf.convert_to_tensor(x)
+            x = tf.nest.map_structure(tf.convert_to_tensor, x)
             tape.watch(x)
-            y = layer(x, training=training)
-            upstream = tf.random.stateless_normal(tf.shape(y), [0, 1], dtype=y.dtype)
-            product = tf.reduce_sum(y * upstream)
-        variables = {v.path: v.value for v in layer.trainable_variables} | {"input": x}
+            y = tf.nest.flatten(layer(x, training=training))
+            upstream = [tf.random.stateless_normal(tf.shape(t), [0, 1], dtype=t.dtype) for t in y]
+            products = [tf.reduce_sum(t * u) for t, u in zip(y, upstream, strict=True)]
+            product = tf.add_n(products)
+        inputs = tf.nest.flatten(x)
+        names = ["input"] if len(inputs) == 1 else [f"input {i + 1}" for i in range(len(inputs))]
+        variables = {v.path: v.value for v in layer.trainable_variables}
+        variables |= dict(zip(names, inputs, strict=True))
         found = tape.gradient(product, variables, unconnected_gradients="zero")
     finally:
         layer.backprop = before
@@ -116,7 +124,7 @@ def _error(got, wanted):
 def _state_kept(layer, x):
     """Puts batch statistics and random states back as they were."""
     if not layer.built:
-        layer.build(x.shape)
+        layer.build(tf.nest.map_structure(lambda t: t.shape, x))
     values = [tf.identity(v.value) for v in layer.non_trainable_variables]
     try:
         yield

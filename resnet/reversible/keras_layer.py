@@ -1,5 +1,6 @@
 """Reversible sequences of Keras layers."""
 
+import functools
 import inspect
 
 import keras
@@ -8,6 +9,8 @@ import tensorflow as tf
 from resnet.reversible.additive import AdditiveCoupling
 from resnet.reversible.affine import AffineCoupling
 from resnet.reversible.exact import round_to_grid
+from resnet.reversible.function_layer import registered
+from resnet.reversible.memory import units_that_fit
 from resnet.reversible.sequence import BACKPROPS, run_sequence
 
 # name -> (coupling of (f, g, exact, axis), channels that F returns for one of its half)
@@ -31,6 +34,9 @@ class Sequence(keras.layers.Layer):
     AffineCoupling for the others). F and G may hold state: batch statistics move once
     a step, and dropout drops the same values when F is run again.
 
+    Called with a pair of tensors (x1, x2), it does not split, and returns the pair
+    (y1, y2); then the two may differ in any axis.
+
     The halves are kept in the variables' type (float32 under mixed_bfloat16); F and G
     compute in their own.
 
@@ -48,6 +54,9 @@ class Sequence(keras.layers.Layer):
         layer = reversible.Sequence([(residual(), residual()) for _ in range(10)])
 
     Sources: Gomez et al. 2017, https://arxiv.org/abs/1707.04585, and the couplings'.
+
+    Attributes:
+      num_kept: units at the end that the last call stored, with a memory budget.
     """
 
     def __init__(
@@ -57,18 +66,27 @@ class Sequence(keras.layers.Layer):
         split_axis=-1,
         exact=False,
         backprop="reversible",
+        sizes=None,
+        memory_budget=0,
         **kwargs,
     ):
         """Makes the layer; F and G are built with it.
 
         Args:
-          units: list of pairs (F, G) of Keras layers or models. Each maps a half to the
-            other's shape; with an affine coupling, to twice its channels.
-          coupling: "additive", "affine" (scale exp) or "affine_sigmoid".
+          units: list of pairs (F, G) of Keras layers or models, or of plain functions as
+            `Function`. F maps x2 to the shape of x1, and G x1 to that of x2; with an
+            affine coupling, to twice its channels.
+          coupling: "additive", "affine" (scale exp) or "affine_sigmoid"; or one of your
+            own, `coupling(f, g)` that makes a `Coupling` of the pair's pure functions:
+            its params are theirs, and its aux begins with theirs. To be saved and loaded,
+            it is a function registered as `Function`'s.
           split_axis: axis of the channels.
           exact: whether the halves are kept on a fixed grid, so that they are restored to
             the bit and gradients equal stored ones. The additive coupling only.
           backprop: "reversible", "stored" or "checkpoint"; see `run_sequence`.
+          sizes: channels of x1 and of x2; default: the same.
+          memory_budget: bytes, of a whole batch, that activations of units may take which
+            then need not be recomputed: as many as fit, from the end.
           **kwargs: as every Keras layer's, such as name and dtype.
 
         Raises:
@@ -79,14 +97,20 @@ class Sequence(keras.layers.Layer):
         pairs = [tuple(unit) if isinstance(unit, list | tuple) else (unit,) for unit in units]
         for i, pair in enumerate(pairs):
             if len(pair) != 2 or not all(isinstance(layer, keras.layers.Layer) for layer in pair):
-                raise ValueError(f"unit {i} is {units[i]!r}, but must be a pair (F, G) of layers")
+                raise ValueError(
+                    f"unit {i} is {units[i]!r}, but must be a pair (F, G) of layers: make a layer "
+                    "of a plain function with reversible.Function(function, params)"
+                )
         if not pairs:
             raise ValueError("units is empty: give at least one pair (F, G) of layers")
         layers = [layer for pair in pairs for layer in pair]
         if len({id(layer) for layer in layers}) < len(layers):
             raise ValueError("a layer stands in units twice: its state would move twice a step")
-        if coupling not in COUPLINGS:
-            raise ValueError(f"unknown coupling {coupling!r}: choose one of {', '.join(COUPLINGS)}")
+        if coupling not in COUPLINGS and not callable(coupling):
+            raise ValueError(
+                f"unknown coupling {coupling!r}: choose one of {', '.join(COUPLINGS)}, or give "
+                "a function (f, g) that makes one"
+            )
         if backprop not in BACKPROPS:
             raise ValueError(f"unknown backprop {backprop!r}: choose one of {', '.join(BACKPROPS)}")
         if exact and coupling != "additive":
@@ -94,48 +118,96 @@ class Sequence(keras.layers.Layer):
                 f"exact needs the additive coupling, and this one is {coupling}: a product loses "
                 "bits that no grid keeps"
             )
+        if memory_budget and backprop != "reversible":
+            raise ValueError(
+                f'memory_budget needs backprop "reversible", and this one is {backprop!r}: leave '
+                "one of them out"
+            )
         self.coupling, self.split_axis = coupling, split_axis
         self.exact, self.backprop = exact, backprop
+        self.sizes, self.memory_budget = sizes and tuple(sizes), memory_budget
+        self.num_kept = 0
         self.f_layers = [f for f, _ in pairs]
         self.g_layers = [g for _, g in pairs]
 
+    # ------------------------------------------------------------------ shapes
+
     def build(self, input_shape):
         """Builds F and G, and checks what they return."""
-        channels = input_shape[self.split_axis]
-        if channels is None or channels % 2:
+        self._batch_size = tf.nest.flatten(input_shape)[0]
+        half1, half2 = (list(half) for half in self._half_shapes(input_shape))
+        for i, (f, g) in enumerate(zip(self.f_layers, self.g_layers, strict=True)):
+            self._build_one(f"F of unit {i}", f, half2, half1)
+            self._build_one(f"G of unit {i}", g, half1, half2)
+        self.built = True
+
+    def _half_shapes(self, input_shape):
+        """The shapes of x1 and x2."""
+        if isinstance(input_shape[0], list | tuple):
+            return input_shape
+        channels, sizes = input_shape[self.split_axis], self.sizes
+        if sizes and sum(sizes) != channels:
+            raise ValueError(
+                f"{self.name}: sizes are {sizes}, but axis {self.split_axis} of an input of shape "
+                f"{tuple(input_shape)} is {channels}: make them add up to it"
+            )
+        if not sizes and (channels is None or channels % 2):
             raise ValueError(
                 f"{self.name}: axis {self.split_axis} of an input of shape {tuple(input_shape)} is "
                 f"{channels}, but must be even to be split in halves: change the layer before, "
-                "or split_axis"
+                "split_axis, or give sizes"
             )
-        half, wanted = list(input_shape), list(input_shape)
-        half[self.split_axis] = channels // 2
-        wanted[self.split_axis] = channels // 2 * COUPLINGS[self.coupling][1]
-        for name, layers in (("F", self.f_layers), ("G", self.g_layers)):
-            for i, layer in enumerate(layers):
-                found = layer(keras.KerasTensor(half, self.variable_dtype)).shape
-                if tuple(found) != tuple(wanted):
-                    raise ValueError(
-                        f"{self.name}: {name} of unit {i} ({layer.name}) maps shape {tuple(half)} "
-                        f"to {tuple(found)}, but the {self.coupling} coupling needs "
-                        f'{tuple(wanted)}: no strides, padding "same", and as many filters'
-                    )
-        self.built = True
+        halves = list(input_shape), list(input_shape)
+        for half, size in zip(halves, sizes or [channels // 2] * 2, strict=True):
+            half[self.split_axis] = size
+        return halves
+
+    def _build_one(self, role, layer, shape, other):
+        """Builds F or G, which maps `shape` to what is coupled to `other`."""
+        found = tuple(layer(keras.KerasTensor(shape, self.variable_dtype)).shape)
+        if callable(self.coupling):
+            return
+        wanted = list(other)
+        wanted[self.split_axis] *= COUPLINGS[self.coupling][1]
+        if found != tuple(wanted):
+            raise ValueError(
+                f"{self.name}: {role} ({layer.name}) maps shape {tuple(shape)} to {found}, but "
+                f"the {self.coupling} coupling needs {tuple(wanted)}: no strides, padding "
+                '"same", and as many filters'
+            )
 
     def compute_output_shape(self, input_shape):
         """The input's."""
         return input_shape
 
+    # ------------------------------------------------------------------ computation
+
     def call(self, x, training=None):
-        """Runs the units: a tensor of any shape with an even split_axis, to the same shape."""
-        if not isinstance(x, tf.Tensor):  # symbolic, while a functional model is made
-            return keras.KerasTensor(x.shape, self.variable_dtype)
-        y, aux = run_sequence(*self._units_and_params(training), self._halves(x), self.backprop)
-        for f, g, (state_f, state_g, _) in zip(self.f_layers, self.g_layers, aux, strict=True):
+        """Runs the units.
+
+        Args:
+          x: tensor of any shape with an even split_axis (or of `sizes`), or a pair.
+          training: as every Keras layer's.
+
+        Returns:
+          As x.
+
+        Raises:
+          ValueError: a memory budget, and the batch size is not known.
+        """
+        if not tf.is_tensor(tf.nest.flatten(x)[0]):  # symbolic: a functional model is made
+            return tf.nest.map_structure(
+                lambda t: keras.KerasTensor(t.shape, self.variable_dtype), x
+            )
+        units, params = self._units_and_params(training)
+        halves = self._halves(x)
+        self.num_kept = self._num_that_fit(units, params, halves) if self.memory_budget else 0
+        y, aux = run_sequence(units, params, halves, self.backprop, self.num_kept)
+        for f, g, (state_f, state_g, *_) in zip(self.f_layers, self.g_layers, aux, strict=True):
             for layer, state in ((f, state_f), (g, state_g)):
                 for i, value in state.items():
                     layer.non_trainable_variables[int(i)].assign(value)
-        return tf.concat(y, axis=self.split_axis)
+        return self._joined(y, x)
 
     def inverse(self, y, training=False):
         """The input that gives y, up to rounding, or to the bit if exact."""
@@ -143,19 +215,39 @@ class Sequence(keras.layers.Layer):
         units, params = self._units_and_params(training)
         for unit, unit_params in zip(reversed(units), reversed(params), strict=True):
             halves = unit.inverse(unit_params, halves)
-        return tf.concat(halves, axis=self.split_axis)
+        return self._joined(halves, y)
 
     def _halves(self, x):
-        halves = tf.split(tf.cast(x, self.variable_dtype), 2, axis=self.split_axis)
-        return tuple(round_to_grid(half) for half in halves) if self.exact else tuple(halves)
+        is_pair = isinstance(x, list | tuple)
+        halves = x if is_pair else tf.split(x, self.sizes or 2, axis=self.split_axis)
+        halves = (tf.cast(half, self.variable_dtype) for half in halves)
+        return tuple(round_to_grid(half) if self.exact else half for half in halves)
+
+    def _joined(self, halves, like):
+        """Halves in the form of the layer's input."""
+        if isinstance(like, list | tuple):
+            return type(like)(halves)
+        return tf.concat(halves, axis=self.split_axis)
+
+    def _num_that_fit(self, units, params, halves):
+        """Units at the end that the memory budget holds."""
+        batch_size = halves[0].shape[0] or self._batch_size
+        if batch_size is None:
+            raise ValueError(
+                f"{self.name}: memory_budget needs to know the batch size: give the model's "
+                "keras.Input a batch_size, or leave memory_budget out"
+            )
+        specs = tuple(tf.TensorSpec([batch_size, *h.shape[1:]], h.dtype) for h in halves)
+        return units_that_fit(units, params, specs, self.memory_budget)
 
     def _units_and_params(self, training):
         """(couplings, their parameters) with the variables' present values."""
-        make, _ = COUPLINGS[self.coupling]
+        make = self.coupling
+        if make in COUPLINGS:
+            make = functools.partial(COUPLINGS[make][0], exact=self.exact, axis=self.split_axis)
         units, params = [], []
         for pair in zip(self.f_layers, self.g_layers, strict=True):
-            f, g = (self._pure(layer, training) for layer in pair)
-            units.append(make(f, g, self.exact, self.split_axis))
+            units.append(make(*(self._pure(layer, training) for layer in pair)))
             params.append(tuple(_values(layer.trainable_variables) for layer in pair))
         return units, params
 
@@ -171,26 +263,38 @@ class Sequence(keras.layers.Layer):
 
         return function
 
+    # ------------------------------------------------------------------ saving
+
     def get_config(self):
         """For saving."""
         units = zip(self.f_layers, self.g_layers, strict=True)
         serialize = keras.saving.serialize_keras_object
         config = super().get_config()
         config.pop("autocast", None)
+        coupling = self.coupling
         return config | {
             "units": [[serialize(f), serialize(g)] for f, g in units],
-            "coupling": self.coupling,
+            "coupling": keras.saving.get_registered_name(coupling)
+            if callable(coupling)
+            else coupling,
             "split_axis": self.split_axis,
             "exact": self.exact,
             "backprop": self.backprop,
+            "sizes": self.sizes and list(self.sizes),
+            "memory_budget": self.memory_budget,
         }
 
     @classmethod
     def from_config(cls, config):
-        """From what `get_config` returned."""
-        deserialize = keras.saving.deserialize_keras_object
+        """From what `get_config` returned.
+
+        Raises:
+          ValueError: a coupling of the user's own is not registered.
+        """
+        deserialize, coupling = keras.saving.deserialize_keras_object, config["coupling"]
         units = [tuple(deserialize(layer) for layer in pair) for pair in config["units"]]
-        return cls(**(config | {"units": units}))
+        coupling = coupling if coupling in COUPLINGS else registered(coupling)
+        return cls(**(config | {"units": units, "coupling": coupling}))
 
 
 def _arguments(function):

@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from processes import run_beside
+from resnet import reversible
 from resnet.reversible import Sequence
 
 SHAPES = {
@@ -174,8 +176,11 @@ def functional_model(policy="float32", **options):
     return model, loss
 
 
-# Keras' own, of NumPy 2.
-@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+# Keras' own, of NumPy 2, when it saves.
+saves = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+
+@saves
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_fit_saves_loads_and_exports(tmp_path, jit_compile, policy):
@@ -241,3 +246,141 @@ def dense_pair(*widths):
 def test_errors_teach(make_layer, shape, message):
     with pytest.raises(ValueError, match=message):
         make_layer()(tf.zeros(shape))
+
+
+@keras.saving.register_keras_serializable("tests")
+def scaled_tanh(params, x):
+    return params["scale"] * tf.tanh(x @ params["layers"][0]) @ params["layers"][1]
+
+
+class Lifting(reversible.Coupling):
+    """Forward and inverse, and nothing else: y1 = 2 x1 + F(x2), y2 = x2 - G(y1)."""
+
+    def __init__(self, f, g):
+        self.f, self.g = f, g
+
+    def forward(self, params, x):
+        f, aux_f = self.f(params[0], x[1])
+        y1 = 2 * x[0] + f
+        g, aux_g = self.g(params[1], y1)
+        return (y1, x[1] - g), (aux_f, aux_g)
+
+    def inverse(self, params, y):
+        x2 = y[1] + self.g(params[1], y[0])[0]
+        return (y[0] - self.f(params[0], x2)[0]) / 2, x2
+
+
+@keras.saving.register_keras_serializable("tests")
+def lifting(f, g):
+    return Lifting(f, g)
+
+
+def function(size_in, size_out):
+    draw = np.random.default_rng(size_in).standard_normal
+    weights = (0.3 * draw([size_in, 5]), 0.3 * draw([5, size_out]))
+    return reversible.Function(
+        scaled_tanh, {"scale": np.float64(0.5), "layers": weights}, dtype="float64"
+    )
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("coupling", [*COUPLINGS, Lifting])
+def test_plain_functions_unequal_halves_and_couplings_of_ones_own(coupling, compiled):
+    factor = COUPLINGS.get(coupling, 1)
+    x = draw("attention", "float64")
+    found = []
+    for backprop in ("stored", "reversible", "checkpoint"):
+        units = [(function(5, 3 * factor), function(3, 5 * factor)) for _ in range(3)]
+        layer = Sequence(units, coupling, sizes=(3, 5), backprop=backprop, dtype="float64")
+        found.append(run(layer, x, compiled))
+        assert len(layer.trainable_variables) == 3 * 2 * 3
+    assert_close(found[1], found[0], 1e-10)
+    assert_close(found[2], found[0], 1e-10)
+    assert_close(layer.inverse(layer(x)), x, 1e-10)
+
+
+def test_a_pair_goes_in_and_out_and_is_not_split():
+    x = draw("attention", "float64")
+    halves = [x[..., :3], x[..., 3:]]
+    one, two = (
+        Sequence([(function(5, 3), function(3, 5))], sizes=sizes, dtype="float64")
+        for sizes in ((3, 5), None)
+    )
+    y = two(halves)
+    assert isinstance(y, list)
+    np.testing.assert_array_equal(tf.concat(y, -1), one(x))
+    assert_close(two.inverse(y), halves, 1e-10)
+    assert reversible.check_invertible(two, halves) < 1e-10
+    assert set(reversible.check_gradients(two, halves)) > {"input 1", "input 2"}
+    inputs = [keras.Input([6, 3]), keras.Input([6, 5])]
+    model = keras.Model(inputs, two(inputs))
+    assert_close(model(halves), y, 1e-7)
+
+
+@saves
+def test_functions_and_couplings_of_ones_own_are_saved_by_their_registered_names(tmp_path):
+    inputs = keras.Input([6, 8], dtype="float64")
+    units = [(function(5, 3), function(3, 5))]
+    layer = Sequence(units, lifting, sizes=(3, 5), dtype="float64")
+    model = keras.Model(inputs, layer(inputs))
+    for weight in model.weights:
+        weight.assign(weight * 1.1)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    x = draw("attention", "float64")
+    np.testing.assert_array_equal(loaded(x), model(x))
+    config = layer.get_config() | {"coupling": "tests>Unknown"}
+    with pytest.raises(ValueError, match="'tests>Unknown' is not registered: decorate it"):
+        Sequence.from_config(config)
+
+
+def test_gradients_can_be_taken_twice():
+    x = draw("dense", "float64")
+    layer = make("dense", "additive", True, "float64", "reversible")
+    layer.build(x.shape)
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(x)
+        y = layer(x, training=True)
+    variables = [x, *(v.value for v in layer.trainable_variables)]
+    assert_close(tape.gradient(y, variables), tape.gradient(y, variables), 0)
+
+
+def test_a_memory_budget_stores_as_many_units_as_fit(sums_as_written):
+    x = draw("dense", "float32")
+    unit_bytes, found = None, []
+    for units_worth in (0, 1.5, 100):
+        options = {"memory_budget": units_worth * unit_bytes} if units_worth else {}
+        layer = make("dense", "additive", False, "float32", "reversible", True, 4)
+        layer.memory_budget = options.get("memory_budget", 0)
+        found.append((*run(layer, x, True), layer.num_kept))
+        if unit_bytes is None:
+            units, params = layer._units_and_params(True)
+            specs = tuple(tf.TensorSpec([6, 4], tf.float32) for _ in range(2))
+            unit_bytes = reversible.stored_bytes(units[0].forward, params[0], specs)
+    assert [num_kept for *_, num_kept in found] == [0, 1, 4]
+    # Of F and of G: their input of 4 values, and tanh's 7; for each of 6 examples.
+    assert unit_bytes == 2 * (4 + 7) * 6 * 4
+    for other in found[1:]:
+        for a, b in zip(tf.nest.flatten(found[0][:3]), tf.nest.flatten(other[:3]), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_a_memory_budget_needs_the_batch_size():
+    x = np.zeros([6, 8], np.float32)
+    labels = np.zeros([6, 8], np.float32)
+    for batch_size in (None, 6):
+        inputs = keras.Input([8], batch_size=batch_size)
+        layer = make("dense", "additive", True, "float32", "reversible")
+        layer.memory_budget = 10**9
+        model = keras.Model(inputs, layer(inputs))
+        model.compile("sgd", "mse")
+        if batch_size is None:
+            with pytest.raises(ValueError, match="memory_budget needs to know the batch size"):
+                model.fit(x, labels, verbose=0)
+        else:
+            model.fit(x, labels, batch_size=6, verbose=0)
+            assert layer.num_kept == 2
+
+
+def test_replicas_train_to_the_same_bits_with_every_backprop():
+    assert run_beside(__file__, "sequence_replicas.py") == "the same bits\n"

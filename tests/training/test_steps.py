@@ -9,24 +9,14 @@ import pytest
 import tensorflow as tf
 
 from images import make_shards
-from processes import REPOSITORY, host_environment
+from processes import REPOSITORY, host_environment, run_beside
 from resnet.training.optimizer import Momentum
 
 
 @pytest.mark.parametrize(("replicas", "passes"), [(4, 1), (1, 4)])
 def test_gradients_are_the_mean_over_replicas_and_passes(replicas, passes):
-    # A process of its own: logical devices can only be made before TensorFlow starts.
-    script = pathlib.Path(__file__).with_name("replicas.py")
-    done = subprocess.run(
-        [sys.executable, str(script), str(replicas), str(passes)],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=REPOSITORY,
-        env={"PYTHONPATH": str(REPOSITORY), "PATH": "/usr/bin:/bin"},
-    )
-    assert done.returncode == 0, done.stderr
-    assert "largest relative error" in done.stdout
+    stdout = run_beside(__file__, "replicas.py", replicas, passes)
+    assert "largest relative error" in stdout
 
 
 def test_two_hosts_keep_the_same_weights(tmp_path, free_ports):
