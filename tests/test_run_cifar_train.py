@@ -73,8 +73,12 @@ def test_a_run_and_what_it_leaves(tmp_path):
     assert tags == {"train_ce", "train_acc", "learn_rate", "past_exact_range", "valid_acc"}
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_killed_and_restored_equals_uninterrupted_to_the_bit(tmp_path, dtype):
+@pytest.mark.parametrize(
+    ("dtype", "changes"),
+    [("float32", []), ("bfloat16", ["--memory_budget=1MB", "--check_gradients_every=3"])],
+)
+def test_killed_and_restored_equals_uninterrupted_to_the_bit(tmp_path, dtype, changes):
+    """Also if what the restored run keeps in memory, and what it checks, is different."""
     steps, save_every = 40, 6
     arguments = [f"--max_num_steps={steps}", f"--dtype={dtype}"]
     assert train(tmp_path, "whole", *arguments, save_every=save_every).returncode == 0
@@ -95,7 +99,7 @@ def test_killed_and_restored_equals_uninterrupted_to_the_bit(tmp_path, dtype):
     process.communicate()
     assert process.returncode == -signal.SIGKILL
     restored = run_quickly(
-        SCRIPT, "--restore", "--id=killed", *places(tmp_path), f"--max_num_steps={steps}"
+        SCRIPT, "--restore", "--id=killed", *places(tmp_path), f"--max_num_steps={steps}", *changes
     )
     assert restored.returncode == 0, restored.stderr
     ends = [tmp_path / "results" / e / f"model.ckpt-{steps}" for e in ("whole", "killed")]
@@ -103,6 +107,10 @@ def test_killed_and_restored_equals_uninterrupted_to_the_bit(tmp_path, dtype):
     assert_same_checkpoint(*ends)
     logged = [row[0] for row in rows(tmp_path / "logs" / "killed" / "train_ce.csv")[1:]]
     assert logged == [str(step) for step in range(1, steps + 1)]
+    if changes:
+        assert "1 of 2, 2 of 2, 2 of 2 units" in restored.stdout
+        _, *drift = rows(tmp_path / "logs" / "killed" / "gradient_angle.csv")
+        assert drift and all(int(step) % 3 == 1 and float(value) == 0 for step, _, value in drift)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -158,6 +166,9 @@ BAD_FLAGS = {
     "--id=a/b": "must be a plain name without slashes",
     "--model=resnet-50": "resnet-50 takes 224x224 images",
     "--model=resnet-32 --backprop=reversible": "needs a RevNet, and resnet-32 is a ResNet",
+    "--memory_budget=2XB": "'2XB' is not a size: give a number with a unit, such as 800MB",
+    "--memory_budget=1MB --backprop=stored": 'a memory budget needs backprop "reversible"',
+    "--check_gradients_every=2 --backprop=stored": "with which nothing drifts",
     "--model=resnet-32 --exact": "exact mode needs a RevNet",
     "--restore --id=gone": "no experiment 'gone'",
     "--dataset=cifar-10 --data_folder=nowhere": "run ./setup.sh --datasets cifar-10",

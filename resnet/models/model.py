@@ -1,5 +1,6 @@
 """The model: variables, forward pass, loss and gradients."""
 
+import copy
 import dataclasses
 
 import tensorflow as tf
@@ -95,7 +96,7 @@ class Model(tf.Module):
         if extra_bytes and backprop != "reversible":
             raise UsageError(
                 f'a memory budget needs backprop "reversible", but {config.name} has '
-                f"{backprop!r}: leave the budget out, or change backprop"
+                f"{backprop!r}: give a budget of 0, or change backprop"
             )
         self.config, self.backprop, self.dtype, self.exact = config, backprop, dtype, exact
         self.loop, self.extra_bytes = loop, extra_bytes
@@ -312,6 +313,18 @@ class Model(tf.Module):
           stream values past the exact range (0 if not exact).
         """
         is_revnet = self.config.family == "revnet"
+        x, statistics = self._apply_stem(values, images, training)
+        past = [count_past_exact_range(*x)] if self.exact else []
+        for s, stage in enumerate(self.stages, 1):
+            x, found, count = stage(under(f"stage_{s}", values), x, training)
+            statistics = statistics | prefixed(f"stage_{s}", found)
+            past.append(count)
+        x = tf.concat(x, axis=-1) if is_revnet else x
+        logits, found = self.head(values, x, training)
+        return logits, statistics | found, tf.add_n(past)
+
+    def _apply_stem(self, values, images, training):
+        """What the first stage takes, and the stem's statistics."""
 
         def stem(params, images):
             return self.stem(params, images, training)
@@ -321,17 +334,32 @@ class Model(tf.Module):
         x, statistics = stem(
             {name: values[name] for name in self.stem.parameters() if name in values}, images
         )
-        x = tuple(tf.split(x, 2, axis=-1)) if is_revnet else x
-        if self.exact:
-            x = tuple(round_to_grid(half) for half in x)
-        past = [count_past_exact_range(*x)] if self.exact else []
+        x = tuple(tf.split(x, 2, axis=-1)) if self.config.family == "revnet" else x
+        return (tuple(round_to_grid(half) for half in x) if self.exact else x), statistics
+
+    def reconstruction_error(self, images):
+        """Largest error of a value that a RevNet's stages restore in training.
+
+        Args:
+          images: (N, H, W, 3) float, preprocessed.
+
+        Returns:
+          float32 scalar, relative to the largest value of the stage's stream.
+        """
+        values = {n: tf.convert_to_tensor(v) for n, v in self.trainable_by_storage_name.items()}
+        x, _ = self._apply_stem(values, self._checked(images), training=True)
+        errors = []
         for s, stage in enumerate(self.stages, 1):
-            x, found, count = stage(under(f"stage_{s}", values), x, training)
-            statistics = statistics | prefixed(f"stage_{s}", found)
-            past.append(count)
-        x = tf.concat(x, axis=-1) if is_revnet else x
-        logits, found = self.head(values, x, training)
-        return logits, statistics | found, tf.add_n(past)
+            x, error = stage.reconstruct(under(f"stage_{s}", values), x)
+            errors.append(error)
+        return tf.reduce_max(errors)
+
+    def with_backprop(self, backprop):
+        """This model with another `backprop`; the variables are the same ones."""
+        other = copy.copy(self)
+        other.backprop, other.loop, other.extra_bytes = backprop, "auto", 0
+        other._build_blocks()
+        return other
 
     def __call__(self, images, training=False):
         """Classifies images.

@@ -127,6 +127,35 @@ class ReversibleStage:
           (y, statistics, past): pair of (N, H/stride, W/stride, filters); {name: batch
           statistic}; int32 number of values past the exact range.
         """
+        units, unit_params, num_kept = self._couplings(params, training)
+        y, aux = run_sequence(units, unit_params, x, self.backprop, num_kept)
+        first, *found = [prefixed("f", f) | prefixed("g", g) for f, g, _ in aux]
+        statistics = prefixed("start", first) | prefixed("units", _joined(units[1:], found))
+        return y, statistics, tf.add_n([tf.reduce_sum(past) for _, _, past in aux])
+
+    def reconstruct(self, params, x):
+        """Runs the stage in training and inverts its units back to the first that can be.
+
+        Args:
+          params: {name: tensor}.
+          x: pair of (N, H, W, C) float32.
+
+        Returns:
+          (y, error): the stage's output; the largest error of a restored value, relative to
+          the largest value.
+        """
+        units, params, _ = self._couplings(params, training=True)
+        if not units[0].is_invertible:
+            x, _ = units[0].forward(params[0], x)
+            units, params = units[1:], params[1:]
+        h = y = run_sequence(units, params, x, "stored")[0] if units else x
+        for unit, unit_params in zip(reversed(units), reversed(params), strict=True):
+            h = unit.inverse(unit_params, h)
+        error = [tf.reduce_max(tf.abs(a - b)) for a, b in zip(h, x, strict=True)]
+        return y, tf.reduce_max(error) / tf.reduce_max([tf.reduce_max(tf.abs(t)) for t in x])
+
+    def _couplings(self, params, training):
+        """(couplings, their parameters, how many at the end are kept)."""
 
         def pure(residual):
             return lambda params, x: residual(params, x, training)
@@ -147,16 +176,10 @@ class ReversibleStage:
                 {name: start[name] for name in shortcut.parameters()} for shortcut in self.shortcuts
             )
         others, others_params, num_kept = self._others(unit, under("units", params))
-        y, aux = run_sequence(
-            [first, *others],
-            [start_params, *((under("f", p), under("g", p)) for p in others_params)],
-            x,
-            self.backprop,
-            1 + len(others) if self.num_kept > self.num_others else num_kept,
-        )
-        first, *found = [prefixed("f", f) | prefixed("g", g) for f, g, _ in aux]
-        statistics = prefixed("start", first) | prefixed("units", _joined(others, found))
-        return y, statistics, tf.add_n([tf.reduce_sum(past) for _, _, past in aux])
+        others_params = [(under("f", p), under("g", p)) for p in others_params]
+        if self.num_kept > self.num_others:
+            num_kept += 1
+        return [first, *others], [start_params, *others_params], num_kept
 
     def _others(self, unit, params):
         """(couplings, their parameters, how many couplings at the end are kept)."""

@@ -115,8 +115,9 @@ def _error(got, wanted):
     norms = np.linalg.norm(got), np.linalg.norm(wanted)
     if not norms[1]:
         return GradientError(float(norms[0]), 0.0)
-    cosine = np.vdot(got, wanted) / (norms[0] * norms[1]) if norms[0] else 0.0
-    angle = np.degrees(np.arccos(np.clip(cosine, -1, 1)))
+    one, other = got / (norms[0] or 1.0), wanted / norms[1]
+    # arccos of the product would lose half of the digits where the angle is small.
+    angle = np.degrees(2 * np.arctan2(np.linalg.norm(one - other), np.linalg.norm(one + other)))
     return GradientError(float(np.linalg.norm(got - wanted) / norms[1]), float(angle))
 
 

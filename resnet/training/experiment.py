@@ -18,6 +18,7 @@ CONF, MEAN_IMAGE = "conf.json", "mean_image.npy"
 
 # option -> values that it takes
 CHOICES = {"dtype": tuple(DTYPES), "backprop": BACKPROPS, "loop": LOOPS, "jit": LOOPS}
+MAY_BE_ZERO = ("num_gpu", "memory_budget", "check_gradients_every")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +37,7 @@ class RunOptions:
     memory_budget: int | None = None  # bytes on a device for units that need not be recomputed
     num_pass: int = 1  # forward and backward passes before an update
     deterministic: bool = False  # whether ImageNet's images depend on (seed, step) alone
+    check_gradients_every: int | None = None  # steps; compare gradients to stored backprop's
     max_num_steps: int | None = None  # stop here if it comes before config.num_steps
     keep_checkpoints: int | None = None  # the newest; None: all
 
@@ -49,13 +51,18 @@ class RunOptions:
             elif field.type is str:
                 fits, wanted = isinstance(value, str), "a text"
             else:
-                low = 0 if field.name in ("num_gpu", "memory_budget") else 1
+                low = 0 if field.name in MAY_BE_ZERO else 1
                 fits = type(value) is int and value >= low
                 wanted = f"an integer of {low} or more"
                 if field.default is None:
                     fits, wanted = fits or value is None, f"{wanted}, or null"
             if not fits:
                 raise UsageError(f"run option {field.name} is {value!r}, but must be {wanted}")
+        if self.check_gradients_every and self.backprop != "reversible":
+            raise UsageError(
+                f'check_gradients_every needs backprop "reversible", and this run has '
+                f"{self.backprop!r}, with which nothing drifts: give 0, or change backprop"
+            )
 
 
 @dataclasses.dataclass(frozen=True)

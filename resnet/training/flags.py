@@ -30,6 +30,7 @@ FREE_ON_RESTORE = {
     "jit",
     "deterministic",
     "save_every",
+    "check_gradients_every",
     "max_num_steps",
     "keep_checkpoints",
 }
@@ -107,6 +108,12 @@ def define_training_flags(default_model, results):
         "keep_checkpoints", None, "Keep the newest only (default: all).", lower_bound=1
     )
     define_model_flags()
+    flags.DEFINE_integer(
+        "check_gradients_every",
+        None,
+        "Steps between comparisons of reversible gradients to stored ones, for the logs.",
+        lower_bound=0,
+    )
     flags.DEFINE_boolean(
         "dry_run", False, "Print model, memory, steps and data, then exit without training."
     )

@@ -16,6 +16,9 @@ COLUMNS = {
     "past_exact_range": "count",
 }
 EVALUATION_COLUMNS = {"valid_acc": "acc"}  # not there if another process evaluates
+DRIFT_COLUMNS = {"reconstruction_error": "error", "gradient_angle": "degrees"}
+# An angle is worth a warning if it is so many times the first one, and not tiny.
+ANGLE_GROWTH, SMALL_ANGLE = 2, 0.1
 
 
 @dataclasses.dataclass
@@ -38,10 +41,12 @@ class _Interval:
 class Reporter:
     """Logs, prints and shows the progress of a training; silent unless it is the chief's."""
 
-    def __init__(self, experiment, command, step, is_chief, evaluates):
-        """`step` is where training starts; `evaluates`, whether it also evaluates."""
+    def __init__(self, experiment, command, step, is_chief, evaluates, checks_gradients):
+        """`step` is where training starts; the last two say what else is logged."""
         self._config = experiment.config
         columns = COLUMNS | (EVALUATION_COLUMNS if evaluates else {})
+        columns |= DRIFT_COLUMNS if checks_gradients else {}
+        self._first_angle = None
         self._logs = Logs(experiment.logs, command, columns, step) if is_chief else None
         self._interval = _Interval()
         self._progress = tqdm(
@@ -88,6 +93,22 @@ class Reporter:
                 f"warning: {interval.past_exact_range:.0f} values of the residual stream were "
                 "past the exact range since the last log; gradients may differ from stored ones "
                 "there",
+            )
+
+    def log_drift(self, step, drift):
+        """Logs what a GradientCheck found; warns if the angle has grown since the first."""
+        for name, value in drift.items():
+            self.write(name, step, value)
+        angle = drift["gradient_angle"]
+        if self._first_angle is None:
+            self._first_angle = angle
+        if not angle <= max(SMALL_ANGLE, ANGLE_GROWTH * self._first_angle):
+            self.say(
+                step,
+                f"warning: reversible gradients are {angle:.2g} degrees off stored ones "
+                f"({self._first_angle:.2g} at first), and restored activations off by "
+                f"{drift['reconstruction_error']:.2g} of the largest: train with --exact, or "
+                "with --backprop stored or checkpoint",
             )
 
     def write(self, name, step, value):

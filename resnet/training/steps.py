@@ -20,7 +20,7 @@ class Steps:
         keep_order_of_sums()
         self.model, self.optimizer = model, optimizer
         self.strategy = strategy or tf.distribute.get_strategy()
-        self._num_passes, self._prepare = num_passes, prepare
+        self.jit, self.num_passes, self.prepare = jit, num_passes, prepare
         self.train = tf.function(self._train, autograph=False)
         self._replica_step = self._all_passes
         if jit:
@@ -28,7 +28,7 @@ class Steps:
 
     def _all_passes(self, inputs, labels):
         """`_one_pass` over every pass's part of a replica's batch; the mean of what they return."""
-        count = self._num_passes
+        count = self.num_passes
         if count == 1:
             return self._one_pass(inputs, labels)
         parts = tf.nest.map_structure(
@@ -56,7 +56,7 @@ class Steps:
         return tf.nest.map_structure(lambda x: x / count, total)
 
     def _one_pass(self, inputs, labels):
-        result = self.model.forward_and_backward(self._prepare(inputs), labels)
+        result = self.model.forward_and_backward(self.prepare(inputs), labels)
         hits = tf.equal(tf.argmax(result["logits"], 1, tf.int32), labels)
         accuracy = tf.reduce_mean(tf.cast(hits, tf.float32))
         past = tf.cast(result["past_exact_range"], tf.float32)
@@ -71,7 +71,7 @@ class Steps:
         metrics = self.strategy.run(self._train_replica, (inputs, labels, learning_rate))
         reduced = {n: self.strategy.reduce("MEAN", m, axis=None) for n, m in metrics.items()}
         # Means so far, but this one is a count.
-        reduced["past_exact_range"] *= self.strategy.num_replicas_in_sync * self._num_passes
+        reduced["past_exact_range"] *= self.strategy.num_replicas_in_sync * self.num_passes
         return reduced
 
     def _train_replica(self, inputs, labels, learning_rate):

@@ -13,6 +13,7 @@ from resnet.training.checkpoint import (
     save_checkpoint,
 )
 from resnet.training.evaluation import Evaluation
+from resnet.training.gradient_check import GradientCheck
 from resnet.training.hosts import LOST_HOST, Agreement
 from resnet.training.interrupts import stop_requests
 from resnet.training.optimizer import Momentum
@@ -92,19 +93,25 @@ def train_and_evaluate(experiment, feed, placement, jit, command, resume):
             reporter.write("valid_acc", step, accuracy.top1)
         return accuracy
 
+    check_every, check = options.check_gradients_every, None
+    if check_every:
+        check = GradientCheck(steps)
     watched = next(iter(feed.evaluations), None)
     share = share_of(experiment, placement)
     batches = iter(
         placement.strategy.distribute_datasets_from_function(lambda _: feed.training(step, share))
     )
-    reporter = Reporter(experiment, command, step, is_chief, watched is not None)
+    reporter = Reporter(experiment, command, step, is_chief, watched is not None, check is not None)
     with stop_requests() as stop, reporter:
         while step < num_steps:
             rate = config.learning_rate(step)
-            metrics = _train_step(steps, batches, rate, options)
+            checking = check if check_every and step % check_every == 0 else None
+            metrics, drift = _train_step(steps, batches, rate, options, checking)
             step += 1
             _require_finite(metrics["loss"], step, experiment)
             reporter.add(metrics)
+            if drift:
+                reporter.log_drift(step, drift)
             is_last = step == num_steps
             if step % config.log_every == 0 or is_last:
                 reporter.log_interval(step, rate)
@@ -128,14 +135,15 @@ def train_and_evaluate(experiment, feed, placement, jit, command, resume):
     return results
 
 
-def _train_step(steps, batches, rate, options):
-    """One update; the metrics as Python floats."""
+def _train_step(steps, batches, rate, options, check):
+    """One update, after the GradientCheck of its batch if there is one; both as Python floats."""
     is_reading = True
     try:
         inputs, labels = next(batches)
         is_reading = False
+        drift = check(inputs, labels) if check else None
         metrics = steps.train(inputs, labels, tf.constant(rate, tf.float32))
-        return {name: float(value) for name, value in metrics.items()}
+        return {name: float(value) for name, value in metrics.items()}, drift
     except tf.errors.ResourceExhaustedError as error:
         raise UserError(
             f"out of memory with --backprop {options.backprop}: {message_of(error)}. "
