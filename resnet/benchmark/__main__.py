@@ -3,7 +3,9 @@
     python -m resnet.benchmark --model revnet-110 --batch_size 128 --dtype float32 --steps 5
     python -m resnet.benchmark --data imagenet --data_dir data/imagenet
 
-Prints one JSON line. Nothing else should run meanwhile.
+    python -m resnet.benchmark --compare --model revnet-110 --memcnn_python ENV/bin/python
+
+Prints one JSON line; with --compare, a Markdown table. Nothing else should run meanwhile.
 
 Training is measured on random images. `peak_rss_mb` is the process's peak resident
 size over its size before the first step; `--memory_slope 64,256` adds `mb_per_image`,
@@ -17,6 +19,7 @@ import json
 from absl import flags
 
 from resnet import cli
+from resnet.benchmark.compare import compare
 from resnet.benchmark.data import measure_input
 from resnet.benchmark.training import measure_training
 from resnet.training.flags import define_model_flags
@@ -35,12 +38,23 @@ def define_flags():
     flags.DEFINE_list("memory_slope", None, "Two batch sizes, such as 64,256.")
     flags.DEFINE_enum("data", None, ["imagenet"], "Measure the input of this data set instead.")
     flags.DEFINE_string("data_dir", DATA_DIR, "Folder of its shards.")
+    flags.DEFINE_boolean("compare", False, "Measure ways to train --model side by side; a table.")
+    flags.DEFINE_integer("rounds", 3, "Of --compare.", lower_bound=1)
+    flags.DEFINE_string(
+        "memcnn_python", None, "Python of an environment with torch and memcnn, for --compare."
+    )
+    flags.DEFINE_boolean(
+        "recompute_grad", False, "With --backprop checkpoint: by tf.recompute_grad, unit by unit."
+    )
     flags.DEFINE_boolean("in_process", False, "Measure in this process; used internally.")
 
 
 def main():
-    """Prints one JSON line."""
-    print(json.dumps(measure_input() if FLAGS.data else measure_training()))
+    """Prints one JSON line, or a table."""
+    if FLAGS.compare:
+        print(compare())
+    else:
+        print(json.dumps(measure_input() if FLAGS.data else measure_training()))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import pathlib
 import platform
 import re
 import resource
+import shlex
 import statistics
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from absl import flags
 from resnet.configs import get_config
 from resnet.errors import UsageError, UserError
 from resnet.models import get_model
+from resnet.reversible import sequence
 from resnet.training.flags import resolve_jit
 from resnet.training.optimizer import Momentum
 from resnet.training.placement import place
@@ -27,28 +29,35 @@ from resnet.training.steps import Steps
 FLAGS = flags.FLAGS
 LEARNING_RATE = 0.01
 MODEL_OPTIONS = ("backprop", "dtype", "exact", "loop")
+PASSED_ON = ("model", "units", *MODEL_OPTIONS, "memory_budget", "recompute_grad", "jit", "steps")
 
 
 def measure_training():
     """The benchmark's result for the flags, a dict."""
-    config = _config()
+    config = config_of_flags()
     if FLAGS.in_process:
         return _measure(config)
+    sizes = slope_sizes()
+    result = _these_flags(FLAGS.batch_size)
+    if sizes:
+        peaks = [
+            (result if size == FLAGS.batch_size else _these_flags(size))[_memory_field(result)]
+            for size in sizes
+        ]
+        result["mb_per_image"] = round((peaks[1] - peaks[0]) / (sizes[1] - sizes[0]), 3)
+        result["memory_slope"] = dict(zip(map(str, sizes), peaks, strict=True))
+    return result
+
+
+def slope_sizes():
+    """The two batch sizes of --memory_slope, or None."""
     sizes = _integers("memory_slope") if FLAGS.memory_slope else None
     if sizes and (len(sizes) != 2 or not 0 < sizes[0] < sizes[1]):
         raise UsageError(
             f"--memory_slope is {','.join(FLAGS.memory_slope)!r}, but must be two rising "
             "batch sizes, such as 64,256"
         )
-    result = _in_fresh_process(FLAGS.batch_size)
-    if sizes:
-        peaks = [
-            (result if size == FLAGS.batch_size else _in_fresh_process(size))[_memory_field(result)]
-            for size in sizes
-        ]
-        result["mb_per_image"] = round((peaks[1] - peaks[0]) / (sizes[1] - sizes[0]), 3)
-        result["memory_slope"] = dict(zip(map(str, sizes), peaks, strict=True))
-    return result
+    return sizes
 
 
 def _memory_field(result):
@@ -62,22 +71,24 @@ def _integers(flag):
         raise UsageError(f"--{flag} is {FLAGS[flag].value}, but must be integers") from None
 
 
-def _in_fresh_process(batch_size):
+def _these_flags(batch_size):
     """The measurement of these flags with another batch size, as a dict."""
-    passed = [
-        flag.serialize()
-        for name in ("model", "units", *MODEL_OPTIONS, "memory_budget", "jit", "steps")
-        if (flag := FLAGS[name]).present
-    ]
+    passed = [flag.serialize() for name in PASSED_ON if (flag := FLAGS[name]).present]
     command = [sys.executable, "-m", "resnet.benchmark", "--in_process", *passed]
     command.append(f"--batch_size={batch_size}")
+    return in_fresh_process(command)
+
+
+def in_fresh_process(command):
+    """The JSON line that a command prints, as a dict."""
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode:
-        raise UserError(f"the measurement with batch size {batch_size} failed (see above)")
+        raise UserError(f"a measurement failed (see above): {shlex.join(command)}")
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def _config():
+def config_of_flags():
+    """The Config of --model and --units."""
     config = get_config(FLAGS.model)
     return dataclasses.replace(config, units=_integers("units")) if FLAGS.units else config
 
@@ -86,6 +97,8 @@ def _measure(config):
     placement = place()
     jit = resolve_jit(FLAGS.jit or "auto", placement)
     options = {n: FLAGS[n].value for n in MODEL_OPTIONS if FLAGS[n].value is not None}
+    if FLAGS.recompute_grad:
+        sequence.recompute = with_recompute_grad
     budget = (FLAGS.memory_budget or 0) / FLAGS.batch_size
     model = get_model(config, **options, extra_bytes=budget)
     optimizer = Momentum(model.trainable_by_storage_name, config.momentum)
@@ -137,6 +150,23 @@ def _measure(config):
         peak = tf.config.experimental.get_memory_info("GPU:0")["peak"]
         result["peak_device_mb"] = round(peak / 2**20, 1)
     return result
+
+
+def with_recompute_grad(function):
+    """A pure function as `resnet.reversible.recompute` makes it, by TensorFlow's own means."""
+
+    def recomputed(params, x):
+        structure = {}
+
+        def flat(*tensors):
+            params_in, x_in = tf.nest.pack_sequence_as((params, x), tensors)
+            y, structure["aux"] = function(params_in, x_in)
+            return tuple(tf.nest.flatten((y, structure["aux"])))
+
+        outputs = tf.recompute_grad(flat)(*tf.nest.flatten((params, x)))
+        return tf.nest.pack_sequence_as((x, structure["aux"]), outputs)
+
+    return recomputed
 
 
 def _resident_mb(field):
