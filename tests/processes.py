@@ -53,13 +53,14 @@ def run(script, *arguments, preexec_fn=None, timeout=300):
     )
 
 
-def run_beside(test, script, *arguments):
-    """Runs a script that lies beside a test, in a process whose devices are its own.
+def run_file(path, *arguments):
+    """Runs a file that is not one of the project's scripts to its end; returns what it prints.
 
-    Logical devices can only be made before TensorFlow starts.
+    Those of tests need processes because logical devices can only be made before
+    TensorFlow starts.
     """
     done = subprocess.run(
-        [sys.executable, str(pathlib.Path(test).with_name(script)), *map(str, arguments)],
+        [sys.executable, str(path), *map(str, arguments)],
         capture_output=True,
         text=True,
         check=False,

@@ -2,9 +2,15 @@
 
 import json
 
+import numpy as np
 import pytest
+import tensorflow as tf
 
+import resnet
 from processes import error_of, run, run_quickly
+from resnet.benchmark.compare import WAYS
+from resnet.benchmark.training import with_recompute_grad
+from resnet.reversible import sequence
 
 
 def benchmark(*arguments):
@@ -45,11 +51,48 @@ def test_memory_is_freed():
     assert slopes["stored"] / slopes["reversible"] >= 6
 
 
+def test_recompute_grad_is_another_way_to_the_same_gradients(monkeypatch):
+    def gradients(**options):
+        model = resnet.get_model("revnet-test", **options)
+        images = np.random.default_rng(0).standard_normal([4, 8, 8, 3], np.float32)
+        step = tf.function(model.loss_and_gradients, autograph=False)
+        return step(images, np.arange(4, dtype=np.int32))[1]
+
+    wanted, calls = gradients(backprop="stored"), []
+
+    def counted(function):
+        calls.append(function)
+        return with_recompute_grad(function)
+
+    monkeypatch.setattr(sequence, "recompute", counted)
+    got = gradients(backprop="checkpoint")
+    assert len(calls) == sum(resnet.get_config("revnet-test").units)
+    for name in wanted:
+        np.testing.assert_allclose(got[name], wanted[name], rtol=1e-4, atol=1e-6, err_msg=name)
+
+
+@pytest.mark.slow
+def test_compare_prints_a_table_of_every_way():
+    arguments = "--model=revnet-test --batch_size=4 --steps=1 --rounds=2 --memory_slope=4,8"
+    done = run("resnet.benchmark", "--compare", *arguments.split())
+    assert done.returncode == 0, done.stderr
+    header, _, *rows, blank, provenance = done.stdout.splitlines()
+    assert header.split("|")[2:5] == [" images/s (rounds) ", " over MemCNN ", " time over stored "]
+    assert [row.split("|")[1].strip() for row in rows] == list(WAYS)
+    assert blank == "" and "2 rounds of all rows in turn" in provenance
+    for row in rows:
+        rate, peer, *numbers = row.split("|")[2:-1]
+        assert float(rate.split()[0]) > 0 and not peer.strip()
+        assert all(float(number.split()[0]) for number in numbers[2:])
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ("--memory_slope=64", "must be two rising batch sizes"),
         ("--data=imagenet", "whose images are prepared by 'cifar': give one for ImageNet"),
+        ("--compare --model=resnet-32", "--compare needs a RevNet"),
+        ("--compare --memcnn_python=nowhere", "give the python of an environment with torch"),
         ("--units=3,x,3", "must be integers"),
         ("--units=3,3", "must be as long as units (2)"),
         ("--model=revnet-39", "unknown model 'revnet-39'"),

@@ -1,4 +1,4 @@
-r"""One training step of MemCNN's own RevNet, on PyTorch; for `python -m resnet.benchmark --compare`.
+r"""One training step of MemCNN's own RevNet, on PyTorch, for the benchmark's --compare.
 
 Run by a Python that has torch and memcnn, not by the one that has TensorFlow:
 
@@ -10,12 +10,12 @@ Prints one JSON line with the fields of resnet.benchmark's that have a counterpa
 
 import argparse
 import json
-import pathlib
-import re
 import statistics
 import sys
 import time
 import types
+
+from memory import peak_over, size_now  # run as a script, beside it
 
 BLOCKS = {"basic": "RevBasicBlock", "bottleneck": "RevBottleneck"}
 STRIDES = [1, 1, 2, 2]  # of the stem and of three stages
@@ -31,12 +31,6 @@ def import_memcnn():
     from memcnn.models import resnet
 
     return resnet
-
-
-def resident_mb(field):
-    """MB of 2^20 bytes: VmRSS now, VmHWM at the peak."""
-    status = pathlib.Path("/proc/self/status").read_text()
-    return int(re.search(rf"{field}:\s+(\d+) kB", status)[1]) / 1024
 
 
 def main():
@@ -85,14 +79,14 @@ def main():
         loss.item()
         return time.perf_counter() - start
 
-    before = resident_mb("VmRSS")
+    before = size_now()
     first = timed_step()
     median = statistics.median(timed_step() for _ in range(args.steps))
     result = {
         "batch_size": args.batch_size,
         "images_per_second": round(args.batch_size / median, 1),
         "first_step_seconds": round(first, 2),
-        "peak_rss_mb": round(resident_mb("VmHWM") - before, 1),
+        "peak_rss_mb": round(peak_over(before), 1),
         "parameters": sum(p.numel() for p in model.parameters()),
         "versions": {"torch": torch.__version__},
     }

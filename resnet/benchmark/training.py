@@ -3,10 +3,7 @@
 import dataclasses
 import json
 import os
-import pathlib
 import platform
-import re
-import resource
 import shlex
 import statistics
 import subprocess
@@ -17,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 from absl import flags
 
+from resnet.benchmark.memory import peak_over, size_now
 from resnet.configs import get_config
 from resnet.errors import UsageError, UserError
 from resnet.models import get_model
@@ -114,7 +112,7 @@ def _measure(config):
         loss = float(steps.train(images, labels, rate)["loss"])  # waits for the device
         return time.perf_counter() - start, loss
 
-    before = _resident_mb("VmRSS")
+    before = size_now()
     first, _ = timed_step()
     seconds, losses = zip(*(timed_step() for _ in range(FLAGS.steps)), strict=True)
     median = statistics.median(seconds)
@@ -136,7 +134,7 @@ def _measure(config):
         "steps": FLAGS.steps,
         "first_step_seconds": round(first, 2),
         "build_seconds": round(first - median, 2),
-        "peak_rss_mb": round(_resident_mb("VmHWM") - before, 1),
+        "peak_rss_mb": round(peak_over(before), 1),
         "parameters": model.num_parameters,
         "loss": losses[-1],
         "threads": os.cpu_count(),
@@ -167,17 +165,3 @@ def with_recompute_grad(function):
         return tf.nest.pack_sequence_as((x, structure["aux"]), outputs)
 
     return recomputed
-
-
-def _resident_mb(field):
-    """This process's resident size now (VmRSS) or at its peak (VmHWM), MB of 2^20 bytes.
-
-    getrusage will not do where there is /proc: a new process inherits the peak of the
-    one that started it.
-    """
-    try:
-        status = pathlib.Path("/proc/self/status").read_text()
-        return int(re.search(rf"{field}:\s+(\d+) kB", status)[1]) / 1024
-    except OSError:
-        bytes_per_unit = 1 if sys.platform == "darwin" else 1024
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * bytes_per_unit / 2**20

@@ -1,11 +1,13 @@
 """Sequence against stored backprop: every coupling, kind of F and way to run."""
 
+import pathlib
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from processes import run_beside
+from processes import run_file
 from resnet import reversible
 from resnet.reversible import Sequence
 
@@ -383,4 +385,5 @@ def test_a_memory_budget_needs_the_batch_size():
 
 
 def test_replicas_train_to_the_same_bits_with_every_backprop():
-    assert run_beside(__file__, "sequence_replicas.py") == "the same bits\n"
+    script = pathlib.Path(__file__).with_name("sequence_replicas.py")
+    assert run_file(script) == "the same bits\n"

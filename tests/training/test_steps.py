@@ -9,14 +9,14 @@ import pytest
 import tensorflow as tf
 
 from images import make_shards
-from processes import REPOSITORY, host_environment, run_beside
+from processes import REPOSITORY, host_environment, run_file
 from resnet.training.optimizer import Momentum
 
 
 @pytest.mark.parametrize(("replicas", "passes"), [(4, 1), (1, 4)])
 def test_gradients_are_the_mean_over_replicas_and_passes(replicas, passes):
-    stdout = run_beside(__file__, "replicas.py", replicas, passes)
-    assert "largest relative error" in stdout
+    script = pathlib.Path(__file__).with_name("replicas.py")
+    assert "largest relative error" in run_file(script, replicas, passes)
 
 
 def test_two_hosts_keep_the_same_weights(tmp_path, free_ports):

@@ -1,0 +1,63 @@
+"""A functional Keras model with reversible stages, trained with `fit`.
+
+    .venv/bin/python examples/keras_fit.py
+
+Trains on the embedded data set. Where the shape changes, an ordinary layer stands between
+two reversible stages.
+"""
+
+from side_by_side import side_by_side  # first, because it loads TensorFlow quietly
+
+# isort: split
+import keras
+
+from resnet import reversible
+from resnet.data.cifar import load_dataset
+
+NUM_IMAGES, BATCH = 2000, 200
+
+
+def residual(channels):
+    """F or G."""
+    return keras.Sequential(
+        [
+            keras.layers.BatchNormalization(momentum=0.9),
+            keras.layers.ReLU(),
+            keras.layers.Conv2D(channels, 3, padding="same", use_bias=False),
+        ]
+    )
+
+
+def stage(channels, num_units, backprop):
+    """Units on `channels`, half of them in F and half in G."""
+    units = [(residual(channels // 2), residual(channels // 2)) for _ in range(num_units)]
+    return reversible.Sequence(units, exact=True, backprop=backprop)
+
+
+def make(backprop):
+    """(step, evaluate); see side_by_side."""
+    keras.utils.set_random_seed(0)
+    images = keras.Input([32, 32, 3])
+    h = keras.layers.Conv2D(32, 3, padding="same")(images / 128.0 - 1.0)
+    h = stage(32, 6, backprop)(h)
+    h = keras.layers.Conv2D(64, 3, strides=2, padding="same")(h)
+    h = stage(64, 6, backprop)(h)
+    h = keras.layers.ReLU()(keras.layers.BatchNormalization()(h))
+    logits = keras.layers.Dense(10)(keras.layers.GlobalAveragePooling2D()(h))
+    model = keras.Model(images, logits)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(3e-3), loss, metrics=["accuracy"])
+    dataset = load_dataset("synthetic", "data")
+    train, held_out = dataset.train.take(slice(NUM_IMAGES)), dataset.test
+
+    def step():
+        return model.fit(train.images, train.labels, BATCH, verbose=0).history["loss"][0]
+
+    def evaluate():
+        return model.evaluate(held_out.images, held_out.labels, BATCH, verbose=0)[1]
+
+    return step, evaluate
+
+
+if __name__ == "__main__":
+    side_by_side(make, num_steps=3, what="an epoch")

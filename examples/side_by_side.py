@@ -1,0 +1,63 @@
+"""Trains a network with stored and with reversible backprop, each in a process of its own."""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import time
+
+from resnet import cli  # noqa: F401  (loads TensorFlow quietly)
+from resnet.benchmark.memory import peak_over, size_now
+
+BACKPROPS = ("stored", "reversible")
+
+
+def side_by_side(make, num_steps, what="a step"):
+    """Prints memory and time of both, from the same weights and data.
+
+    Args:
+      make: `make(backprop) -> (step, evaluate)`: step() trains and returns the loss,
+        evaluate() returns the accuracy, from 0 to 1.
+      num_steps: calls of step(), the first of which (it builds the graph) is not timed.
+      what: what step() does, such as "an epoch".
+    """
+    parser = argparse.ArgumentParser(description=sys.modules["__main__"].__doc__)
+    parser.add_argument("--backprop", choices=BACKPROPS, help="only this one; prints JSON")
+    backprop = parser.parse_args().backprop
+    if backprop:
+        print(json.dumps(_measure(*make(backprop), num_steps)))
+        return
+    found = {}
+    for backprop in BACKPROPS:
+        command = [sys.executable, sys.argv[0], "--backprop", backprop]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+        found[backprop] = json.loads(done.stdout.splitlines()[-1])
+    rows = {
+        "peak memory, MB": "peak_mb",  # over the size before the first step
+        f"seconds {what}": "seconds",
+        f"loss after {num_steps}": "loss",
+        "held-out accuracy": "accuracy",
+    }
+    print(f"{'':<22}" + "".join(f"{name:>12}" for name in BACKPROPS))
+    for title, field in rows.items():
+        print(f"{title:<22}" + "".join(f"{found[name][field]:>12.3f}" for name in BACKPROPS))
+    memory, seconds = (
+        found["reversible"][field] / found["stored"][field] for field in ("peak_mb", "seconds")
+    )
+    print(f"reversible takes {memory:.2f} of the memory and {seconds:.2f} of the time")
+
+
+def _measure(step, evaluate, num_steps):
+    before, seconds = size_now(), []
+    for _ in range(num_steps):
+        start = time.perf_counter()
+        loss = float(step())
+        seconds.append(time.perf_counter() - start)
+    peak = peak_over(before)
+    return {
+        "peak_mb": peak,
+        "seconds": statistics.median(seconds[1:]),
+        "loss": loss,
+        "accuracy": evaluate(),
+    }
