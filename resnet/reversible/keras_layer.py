@@ -9,8 +9,9 @@ import tensorflow as tf
 from resnet.reversible.additive import AdditiveCoupling
 from resnet.reversible.affine import AffineCoupling
 from resnet.reversible.exact import round_to_grid
-from resnet.reversible.function_layer import registered
+from resnet.reversible.function_layer import Function, registered
 from resnet.reversible.memory import units_that_fit
+from resnet.reversible.repeated import Repeated
 from resnet.reversible.sequence import BACKPROPS, run_sequence
 
 # name -> (coupling of (f, g, exact, axis), channels that F returns for one of its half)
@@ -68,6 +69,7 @@ class Sequence(keras.layers.Layer):
         backprop="reversible",
         sizes=None,
         memory_budget=0,
+        loop=False,
         **kwargs,
     ):
         """Makes the layer; F and G are built with it.
@@ -87,6 +89,8 @@ class Sequence(keras.layers.Layer):
           sizes: channels of x1 and of x2; default: the same.
           memory_budget: bytes, of a whole batch, that activations of units may take which
             then need not be recomputed: as many as fit, from the end.
+          loop: whether the units, which then must be the same but for their weights, run in
+            a loop: a graph that does not grow with depth, and is built faster.
           **kwargs: as every Keras layer's, such as name and dtype.
 
         Raises:
@@ -123,10 +127,15 @@ class Sequence(keras.layers.Layer):
                 f'memory_budget needs backprop "reversible", and this one is {backprop!r}: leave '
                 "one of them out"
             )
+        if loop and (memory_budget or backprop == "checkpoint"):
+            raise ValueError(
+                'loop goes with backprop "reversible" and "stored", without memory_budget: leave '
+                "one of them out"
+            )
         self.coupling, self.split_axis = coupling, split_axis
         self.exact, self.backprop = exact, backprop
         self.sizes, self.memory_budget = sizes and tuple(sizes), memory_budget
-        self.num_kept = 0
+        self.num_kept, self.loop = 0, loop
         self.f_layers = [f for f, _ in pairs]
         self.g_layers = [g for _, g in pairs]
 
@@ -139,6 +148,14 @@ class Sequence(keras.layers.Layer):
         for i, (f, g) in enumerate(zip(self.f_layers, self.g_layers, strict=True)):
             self._build_one(f"F of unit {i}", f, half2, half1)
             self._build_one(f"G of unit {i}", g, half1, half2)
+        for role, layers in (("F", self.f_layers), ("G", self.g_layers)):
+            for i, layer in enumerate(layers if self.loop else []):
+                if _form(layer) != _form(layers[0]):
+                    raise ValueError(
+                        f"{self.name}: {role} of unit {i} ({layer.name}) is not like that of unit "
+                        "0, but in a loop only their weights may differ: make them alike, or "
+                        "leave loop out"
+                    )
         self.built = True
 
     def _half_shapes(self, input_shape):
@@ -203,6 +220,11 @@ class Sequence(keras.layers.Layer):
         halves = self._halves(x)
         self.num_kept = self._num_that_fit(units, params, halves) if self.memory_budget else 0
         y, aux = run_sequence(units, params, halves, self.backprop, self.num_kept)
+        if self.loop:
+            aux = [
+                tf.nest.map_structure(lambda s, k=k: s[k], aux[0])
+                for k in range(len(self.f_layers))
+            ]
         for f, g, (state_f, state_g, *_) in zip(self.f_layers, self.g_layers, aux, strict=True):
             for layer, state in ((f, state_f), (g, state_g)):
                 for i, value in state.items():
@@ -245,15 +267,28 @@ class Sequence(keras.layers.Layer):
         make = self.coupling
         if make in COUPLINGS:
             make = functools.partial(COUPLINGS[make][0], exact=self.exact, axis=self.split_axis)
-        units, params = [], []
-        for pair in zip(self.f_layers, self.g_layers, strict=True):
-            units.append(make(*(self._pure(layer, training) for layer in pair)))
-            params.append(tuple(_values(layer.trainable_variables) for layer in pair))
-        return units, params
+        pairs = list(zip(self.f_layers, self.g_layers, strict=True))
+        params = [tuple(_values(f.trainable_variables) for f in pair) for pair in pairs]
+        states = [tuple(_values(f.non_trainable_variables) for f in pair) for pair in pairs]
 
-    def _pure(self, layer, training):
+        def unit(pair, state):
+            f, g = (self._pure(f, s, training) for f, s in zip(pair, state, strict=True))
+            return make(f, g)
+
+        if not self.loop:
+            return [unit(*one) for one in zip(pairs, states, strict=True)], params
+        params, states = (
+            tf.nest.map_structure(lambda *values: tf.stack(values), *nests)
+            for nests in (params, states)
+        )
+
+        def unit_at(i):
+            return unit(pairs[0], tf.nest.map_structure(lambda stacked: stacked[i], states))
+
+        return [Repeated(unit_at, len(pairs))], [params]
+
+    def _pure(self, layer, state, training):
         """`layer` as a pure function; its aux is {index: new value} of the state it moves."""
-        state = _values(layer.non_trainable_variables)
         mode = {"training": training} if "training" in _arguments(layer.call) else {}
 
         def function(params, x):
@@ -282,6 +317,7 @@ class Sequence(keras.layers.Layer):
             "backprop": self.backprop,
             "sizes": self.sizes and list(self.sizes),
             "memory_budget": self.memory_budget,
+            "loop": self.loop,
         }
 
     @classmethod
@@ -295,6 +331,20 @@ class Sequence(keras.layers.Layer):
         units = [tuple(deserialize(layer) for layer in pair) for pair in config["units"]]
         coupling = coupling if coupling in COUPLINGS else registered(coupling)
         return cls(**(config | {"units": units, "coupling": coupling}))
+
+
+def _form(layer):
+    """What a layer is but for its name, weights and seeds, to be compared with another's."""
+
+    def strip(config):
+        if isinstance(config, dict):
+            names = config.keys() - {"name", "seed", "build_config"}
+            return {name: strip(config[name]) for name in names}
+        return [strip(item) for item in config] if isinstance(config, list | tuple) else config
+
+    weights = [(tuple(v.shape), v.dtype, v.trainable) for v in layer.variables]
+    functions = [f.function for f in layer._flatten_layers() if isinstance(f, Function)]
+    return strip(keras.saving.serialize_keras_object(layer)), weights, functions
 
 
 def _arguments(function):

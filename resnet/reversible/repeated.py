@@ -7,13 +7,9 @@ from resnet.reversible.coupling import Coupling
 
 def _outputs_of(function, params, x):
     """What a pure function returns, as a nest of tf.TensorSpec; nothing is computed."""
-
-    def placeholders(nest):
-        return tf.nest.map_structure(lambda t: tf.compat.v1.placeholder(t.dtype, t.shape), nest)
-
-    with tf.Graph().as_default():
-        outputs = function(placeholders(params), placeholders(x))
-        return tf.nest.map_structure(lambda t: tf.TensorSpec(t.shape, t.dtype), outputs)
+    specs = tf.nest.map_structure(lambda t: tf.TensorSpec(t.shape, t.dtype), (params, x))
+    traced = tf.function(function, autograph=False).get_concrete_function(*specs)
+    return traced.structured_outputs
 
 
 class Repeated(Coupling):
@@ -24,8 +20,15 @@ class Repeated(Coupling):
     """
 
     def __init__(self, unit, num_units):
-        """Repeats an invertible coupling `num_units` times."""
-        self.unit, self.num_units = unit, num_units
+        """Repeats an invertible coupling.
+
+        Args:
+          unit: the coupling; or a function `unit(i)` that makes the one at place i, an int32
+            tensor, where more than the parameters differs.
+          num_units: how many times.
+        """
+        self.num_units = num_units
+        self._unit = (lambda i: unit) if isinstance(unit, Coupling) else unit
 
     def _at(self, params, i):
         """The parameters of unit i."""
@@ -51,11 +54,12 @@ class Repeated(Coupling):
 
     def forward(self, params, x):
         """(x1, x2) -> (y1, y2), and aux."""
-        _, aux_spec = _outputs_of(self.unit.forward, self._at(params, 0), x)
+        first = self._unit(tf.constant(0))
+        _, aux_spec = _outputs_of(first.forward, self._at(params, 0), x)
 
         def body(i, state):
             x, arrays = state
-            y, aux = self.unit.forward(self._at(params, i), x)
+            y, aux = self._unit(i).forward(self._at(params, i), x)
             return y, _written(arrays, i, aux)
 
         y, arrays = self._loop(body, (x, self._arrays(aux_spec)))
@@ -64,7 +68,11 @@ class Repeated(Coupling):
     def inverse(self, params, y):
         """(y1, y2) -> (x1, x2)."""
         last = self.num_units - 1
-        return self._loop(lambda i, y: self.unit.inverse(self._at(params, last - i), y), y)
+
+        def body(i, y):
+            return self._unit(last - i).inverse(self._at(params, last - i), y)
+
+        return self._loop(body, y)
 
     def backward(self, params, y, dy):
         """Inverts and differentiates unit by unit; see `AdditiveCoupling.backward`."""
@@ -73,7 +81,7 @@ class Repeated(Coupling):
 
         def body(i, state):
             y, dy, arrays = state
-            x, dx, dparams = self.unit.backward(self._at(params, last - i), y, dy)
+            x, dx, dparams = self._unit(last - i).backward(self._at(params, last - i), y, dy)
             return x, dx, _written(arrays, last - i, dparams)
 
         x, dx, arrays = self._loop(body, (y, dy, self._arrays(unit_spec)))

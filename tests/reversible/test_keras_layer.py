@@ -217,8 +217,8 @@ def test_nested_sequences_and_frozen_layers():
     assert_close(*found, 1e-10)
 
 
-def dense_pair(*widths):
-    return tuple(keras.layers.Dense(width) for width in widths)
+def dense_pair(*widths, activation=None):
+    return tuple(keras.layers.Dense(width, activation) for width in widths)
 
 
 @pytest.mark.parametrize(
@@ -235,6 +235,22 @@ def dense_pair(*widths):
             "unknown backprop 'magic': choose one of reversible",
         ),
         (lambda: Sequence([dense_pair(8, 8)], "affine", exact=True), None, "exact needs the addi"),
+        (
+            lambda: Sequence([dense_pair(4, 4)], backprop="stored", memory_budget=9),
+            None,
+            'memory_budget needs backprop "reversible"',
+        ),
+        (
+            lambda: Sequence([dense_pair(4, 4)], loop=True, memory_budget=9),
+            None,
+            "loop goes with backprop",
+        ),
+        (
+            lambda: Sequence([dense_pair(4, 4), dense_pair(4, 4, activation="relu")], loop=True),
+            (2, 8),
+            "F of unit 1 .* is not like that of unit 0, but in a loop",
+        ),
+        (lambda: Sequence([dense_pair(4, 4)], sizes=(3, 4)), (2, 8), "make them add up to it"),
         (lambda: Sequence([dense_pair(4, 4)]), (2, 7), "axis -1 .* is 7, but must be even"),
         (lambda: Sequence([dense_pair(4, 5)]), (2, 8), r"G of unit 0 .* to \(2, 5\), but the addi"),
         (lambda: Sequence([dense_pair(4, 4)], "affine"), (2, 8), r"coupling needs \(2, 8\)"),
@@ -365,6 +381,35 @@ def test_a_memory_budget_stores_as_many_units_as_fit(sums_as_written):
     for other in found[1:]:
         for a, b in zip(tf.nest.flatten(found[0][:3]), tf.nest.flatten(other[:3]), strict=True):
             np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("kind", ["dense", "attention"])
+def test_a_loop_in_exact_mode(kind, compiled, sums_as_written):
+    x = draw(kind, "float32")
+    found = []
+    for backprop, loop in (("stored", False), ("stored", True), ("reversible", True)):
+        layer = make(kind, "additive", True, "float32", backprop, True, num_units=4)
+        layer.loop = loop
+        found.append(run(layer, x, compiled))
+    # The framework's own gradient of a loop is another graph, fused and rounded otherwise.
+    assert_close(found[1], found[0], TOLERANCE["float32"])
+    for a, b in zip(tf.nest.flatten(found[2]), tf.nest.flatten(found[0]), strict=True):
+        np.testing.assert_array_equal(a, b)
+    x = tf.round(x * 4096) / 4096
+    np.testing.assert_array_equal(layer.inverse(layer(x)), x)
+
+
+@pytest.mark.parametrize("coupling", ["affine", Lifting])
+def test_a_loop_takes_every_coupling(coupling):
+    x = draw("attention", "float64")
+    found = []
+    for loop in (False, True):
+        factor = COUPLINGS.get(coupling, 1)
+        units = [(function(5, 3 * factor), function(3, 5 * factor)) for _ in range(3)]
+        layer = Sequence(units, coupling, sizes=(3, 5), loop=loop, dtype="float64")
+        found.append(run(layer, x, True))
+    assert_close(*found, 1e-10)
 
 
 def test_a_memory_budget_needs_the_batch_size():
