@@ -14,14 +14,14 @@ import keras
 from resnet import reversible
 from resnet.data.cifar import load_dataset
 
-NUM_IMAGES, BATCH = 2000, 200
+NUM_IMAGES, BATCH = 1500, 250
 
 
 def residual(channels):
     """F or G."""
     return keras.Sequential(
         [
-            keras.layers.BatchNormalization(momentum=0.9),
+            keras.layers.BatchNormalization(),
             keras.layers.ReLU(),
             keras.layers.Conv2D(channels, 3, padding="same", use_bias=False),
         ]
@@ -31,11 +31,11 @@ def residual(channels):
 def stage(channels, num_units, backprop):
     """Units on `channels`, half of them in F and half in G."""
     units = [(residual(channels // 2), residual(channels // 2)) for _ in range(num_units)]
-    return reversible.Sequence(units, exact=True, backprop=backprop)
+    return reversible.Sequence(units, exact=True, backprop=backprop, loop=True)
 
 
 def make(backprop):
-    """(step, evaluate); see side_by_side."""
+    """step(); see side_by_side."""
     keras.utils.set_random_seed(0)
     images = keras.Input([32, 32, 3])
     h = keras.layers.Conv2D(32, 3, padding="same")(images / 128.0 - 1.0)
@@ -46,17 +46,14 @@ def make(backprop):
     logits = keras.layers.Dense(10)(keras.layers.GlobalAveragePooling2D()(h))
     model = keras.Model(images, logits)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(keras.optimizers.Adam(3e-3), loss, metrics=["accuracy"])
+    model.compile(keras.optimizers.Adam(3e-3), loss)
     dataset = load_dataset("synthetic", "data")
-    train, held_out = dataset.train.take(slice(NUM_IMAGES)), dataset.test
+    train = dataset.train.take(slice(NUM_IMAGES))
 
     def step():
         return model.fit(train.images, train.labels, BATCH, verbose=0).history["loss"][0]
 
-    def evaluate():
-        return model.evaluate(held_out.images, held_out.labels, BATCH, verbose=0)[1]
-
-    return step, evaluate
+    return step
 
 
 if __name__ == "__main__":
