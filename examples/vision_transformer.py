@@ -51,6 +51,17 @@ class SelfAttention(keras.layers.Layer):
         return self.attention(x, x)
 
 
+@keras.saving.register_keras_serializable("examples")
+class Positions(keras.layers.Layer):
+    """Adds a vector that is learned to the token at each position."""
+
+    def build(self, shape):
+        self.vectors = self.add_weight(shape=shape[1:], initializer="random_normal")
+
+    def call(self, x):
+        return x + self.vectors
+
+
 def perceptron():
     """Two dense layers on every token, behind layer norm."""
     return keras.Sequential(
@@ -67,11 +78,10 @@ def make(backprop):
     keras.utils.set_random_seed(0)
     images = keras.Input([32, 32, 3])
     tokens = keras.layers.Conv2D(WIDTH, PATCH, strides=PATCH)(images / 128.0 - 1.0)
-    tokens = keras.layers.Reshape([NUM_TOKENS, WIDTH])(tokens)
-    positions = keras.layers.Embedding(NUM_TOKENS, WIDTH)(np.arange(NUM_TOKENS)[None])
-    tokens = tokens + positions
+    tokens = Positions()(keras.layers.Reshape([NUM_TOKENS, WIDTH])(tokens))
     units = [(SelfAttention(), perceptron()) for _ in range(DEPTH)]
-    one, other = reversible.Sequence(units, backprop=backprop, loop=True)([tokens, tokens])
+    layer = reversible.Sequence(units, backprop=backprop, loop=backprop == "reversible")
+    one, other = layer([tokens, tokens])
     tokens = keras.layers.LayerNormalization()(keras.layers.Concatenate()([one, other]))
     logits = keras.layers.Dense(10)(keras.layers.GlobalAveragePooling1D()(tokens))
     model = keras.Model(images, logits)

@@ -53,7 +53,7 @@ def residual(channels):
 def stage(channels, num_units, backprop):
     """Units on `channels`, half of them in F and half in G."""
     units = [(residual(channels // 2), residual(channels // 2)) for _ in range(num_units)]
-    return reversible.Sequence(units, backprop=backprop, loop=True)
+    return reversible.Sequence(units, backprop=backprop, loop=backprop == "reversible")
 
 
 def make(backprop):

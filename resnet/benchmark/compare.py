@@ -6,10 +6,17 @@ import platform
 import statistics
 import sys
 
+import tensorflow as tf
 from absl import flags
 from tqdm import tqdm
 
-from resnet.benchmark.training import config_of_flags, in_fresh_process, slope_sizes
+from resnet.benchmark.training import (
+    MODEL_OPTIONS,
+    config_of_flags,
+    in_fresh_process,
+    peak_of,
+    slope_sizes,
+)
 from resnet.errors import UsageError
 
 FLAGS = flags.FLAGS
@@ -48,8 +55,16 @@ def compare():
       UsageError: --model is not a RevNet for CIFAR, or --memcnn_python is not there.
     """
     config, sizes = config_of_flags(), slope_sizes() or (64, 256)
-    if config.family != "revnet":
-        raise UsageError(f"--compare needs a RevNet, and --model is {config.name}")
+    if config.family != "revnet" or config.preprocessor != "cifar":
+        raise UsageError(f"--compare needs a RevNet for CIFAR, and --model is {config.name}")
+    for name in (*MODEL_OPTIONS, "memory_budget"):
+        if FLAGS[name].present:
+            raise UsageError(f"--{name} does not go with --compare, which has rows of its own")
+    if FLAGS.memcnn_python and tf.config.list_physical_devices("GPU"):
+        raise UsageError(
+            "--memcnn_python measures on the CPU, and TensorFlow sees a GPU: hide it with "
+            "CUDA_VISIBLE_DEVICES="
+        )
     measures = {name: _this_library(config, arguments) for name, arguments in WAYS.items()}
     if FLAGS.memcnn_python:
         measures[PEER] = _memcnn(config)
@@ -61,7 +76,7 @@ def compare():
                 found[name].append(measure(FLAGS.batch_size, FLAGS.steps))
                 progress.update()
         for name, measure in measures.items():
-            peaks[name] = [_peak(measure(size, 1)) for size in sizes]
+            peaks[name] = [peak_of(measure(size, 1)) for size in sizes]
             progress.update(len(sizes))
     rows = [_row(name, found, peaks[name], sizes) for name in measures]
     lines = ["| " + " | ".join(row) + " |" for row in (HEADER, ["---"] * len(HEADER), *rows)]
@@ -112,10 +127,6 @@ def _joined(numbers):
     return ",".join(map(str, numbers))
 
 
-def _peak(result):
-    return result.get("peak_device_mb", result["peak_rss_mb"])
-
-
 def _row(name, found, peaks, sizes):
     dtype = name.split(maxsplit=1)[0]
     rates = [result["images_per_second"] for result in found[name]]
@@ -126,7 +137,7 @@ def _row(name, found, peaks, sizes):
         _ratio(found, name, PEER),
         _ratio(found, STORED[dtype], name) if dtype in STORED else "",
         f"{(peaks[1] - peaks[0]) / (sizes[1] - sizes[0]):.2f}",
-        f"{median(_peak(result) for result in found[name]):.0f}",
+        f"{median(peak_of(result) for result in found[name]):.0f}",
         f"{median(result['first_step_seconds'] for result in found[name]):.1f}",
     )
 

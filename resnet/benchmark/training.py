@@ -39,8 +39,7 @@ def measure_training():
     result = _these_flags(FLAGS.batch_size)
     if sizes:
         peaks = [
-            (result if size == FLAGS.batch_size else _these_flags(size))[_memory_field(result)]
-            for size in sizes
+            peak_of(result if size == FLAGS.batch_size else _these_flags(size)) for size in sizes
         ]
         result["mb_per_image"] = round((peaks[1] - peaks[0]) / (sizes[1] - sizes[0]), 3)
         result["memory_slope"] = dict(zip(map(str, sizes), peaks, strict=True))
@@ -58,8 +57,9 @@ def slope_sizes():
     return sizes
 
 
-def _memory_field(result):
-    return "peak_device_mb" if "peak_device_mb" in result else "peak_rss_mb"
+def peak_of(result):
+    """MB of the device where it counts them, else of the process."""
+    return result.get("peak_device_mb", result["peak_rss_mb"])
 
 
 def _integers(flag):
@@ -95,6 +95,8 @@ def _measure(config):
     placement = place()
     jit = resolve_jit(FLAGS.jit or "auto", placement)
     options = {n: FLAGS[n].value for n in MODEL_OPTIONS if FLAGS[n].value is not None}
+    if FLAGS.recompute_grad and (config.family, FLAGS.backprop) != ("revnet", "checkpoint"):
+        raise UsageError("--recompute_grad needs a RevNet and --backprop checkpoint")
     if FLAGS.recompute_grad:
         sequence.recompute = with_recompute_grad
     budget = (FLAGS.memory_budget or 0) / FLAGS.batch_size
@@ -123,6 +125,7 @@ def _measure(config):
         "batch_size": FLAGS.batch_size,
         "dtype": model.dtype,
         "backprop": model.backprop,
+        "recompute_grad": FLAGS.recompute_grad,
         "exact": model.exact,
         "loop": model.loop,
         "units_kept": [stage.num_kept for stage in model.stages] if is_reversible else None,

@@ -141,15 +141,15 @@ class ReversibleStage:
           x: pair of (N, H, W, C) float32.
 
         Returns:
-          (y, error): the stage's output; the largest error of a restored value, relative to
-          the largest value.
+          (y, error): the stage's output; the largest error of a value that backprop restores,
+          relative to the largest value.
         """
-        units, params, _ = self._couplings(params, training=True)
-        if not units[0].is_invertible:
-            x, _ = units[0].forward(params[0], x)
-            units, params = units[1:], params[1:]
-        h = y = run_sequence(units, params, x, "stored")[0] if units else x
-        for unit, unit_params in zip(reversed(units), reversed(params), strict=True):
+        units, params, num_kept = self._couplings(params, training=True)
+        begin, cut = int(not units[0].is_invertible), len(units) - num_kept
+        x, _ = run_sequence(units[:begin], params[:begin], x, "stored")
+        h, _ = run_sequence(units[begin:cut], params[begin:cut], x, "stored")
+        y, _ = run_sequence(units[max(begin, cut) :], params[max(begin, cut) :], h, "stored")
+        for unit, unit_params in zip(units[begin:cut][::-1], params[begin:cut][::-1], strict=True):
             h = unit.inverse(unit_params, h)
         error = [tf.reduce_max(tf.abs(a - b)) for a, b in zip(h, x, strict=True)]
         return y, tf.reduce_max(error) / tf.reduce_max([tf.reduce_max(tf.abs(t)) for t in x])

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import math
 
 import numpy as np
 import tensorflow as tf
@@ -115,17 +116,22 @@ def _error(got, wanted):
     norms = np.linalg.norm(got), np.linalg.norm(wanted)
     if not norms[1]:
         return GradientError(float(norms[0]), 0.0)
-    one, other = got / (norms[0] or 1.0), wanted / norms[1]
+    angle = float(angle_between(np.ravel(got), np.ravel(wanted))) if norms[0] else 90.0
+    return GradientError(float(np.linalg.norm(got - wanted) / norms[1]), angle)
+
+
+def angle_between(one, other):
+    """Degrees between two vectors, (n,) float64, as a tensor; exactly 0 if they are equal."""
+    one, other = (vector / tf.norm(vector) for vector in (one, other))
     # arccos of the product would lose half of the digits where the angle is small.
-    angle = np.degrees(2 * np.arctan2(np.linalg.norm(one - other), np.linalg.norm(one + other)))
-    return GradientError(float(np.linalg.norm(got - wanted) / norms[1]), float(angle))
+    return tf.atan2(tf.norm(one - other), tf.norm(one + other)) * (360 / math.pi)
 
 
 @contextlib.contextmanager
 def _state_kept(layer, x):
     """Puts batch statistics and random states back as they were."""
     if not layer.built:
-        layer.build(tf.nest.map_structure(lambda t: t.shape, x))
+        layer.build(tf.nest.map_structure(lambda t: tuple(t.shape), x))
     values = [tf.identity(v.value) for v in layer.non_trainable_variables]
     try:
         yield

@@ -9,7 +9,7 @@ import tensorflow as tf
 from resnet.reversible.additive import AdditiveCoupling
 from resnet.reversible.affine import AffineCoupling
 from resnet.reversible.exact import round_to_grid
-from resnet.reversible.function_layer import Function, registered
+from resnet.reversible.function_layer import registered
 from resnet.reversible.memory import units_that_fit
 from resnet.reversible.repeated import Repeated
 from resnet.reversible.sequence import BACKPROPS, run_sequence
@@ -97,7 +97,9 @@ class Sequence(keras.layers.Layer):
           ValueError: no units, or not pairs; unknown or excluded choices.
         """
         kwargs.pop("autocast", None)
-        super().__init__(autocast=False, **kwargs)
+        # Variables are read here as they are; F and G cast theirs by policies of their own.
+        policy = keras.dtype_policies.get(kwargs.pop("dtype", None) or keras.config.dtype_policy())
+        super().__init__(autocast=False, dtype=policy.variable_dtype, **kwargs)
         pairs = [tuple(unit) if isinstance(unit, list | tuple) else (unit,) for unit in units]
         for i, pair in enumerate(pairs):
             if len(pair) != 2 or not all(isinstance(layer, keras.layers.Layer) for layer in pair):
@@ -136,6 +138,7 @@ class Sequence(keras.layers.Layer):
         self.exact, self.backprop = exact, backprop
         self.sizes, self.memory_budget = sizes and tuple(sizes), memory_budget
         self.num_kept, self.loop = 0, loop
+        self._batch_size, self._num_that_fit = None, {}
         self.f_layers = [f for f, _ in pairs]
         self.g_layers = [g for _, g in pairs]
 
@@ -143,7 +146,6 @@ class Sequence(keras.layers.Layer):
 
     def build(self, input_shape):
         """Builds F and G, and checks what they return."""
-        self._batch_size = tf.nest.flatten(input_shape)[0]
         half1, half2 = (list(half) for half in self._half_shapes(input_shape))
         for i, (f, g) in enumerate(zip(self.f_layers, self.g_layers, strict=True)):
             self._build_one(f"F of unit {i}", f, half2, half1)
@@ -182,6 +184,11 @@ class Sequence(keras.layers.Layer):
     def _build_one(self, role, layer, shape, other):
         """Builds F or G, which maps `shape` to what is coupled to `other`."""
         found = tuple(layer(keras.KerasTensor(shape, self.variable_dtype)).shape)
+        if any(getattr(part, "activity_regularizer", None) for part in layer._flatten_layers()):
+            raise ValueError(
+                f"{self.name}: {role} ({layer.name}) has an activity_regularizer, whose loss would "
+                "be lost: regularize the weights, or what the Sequence returns"
+            )
         if callable(self.coupling):
             return
         wanted = list(other)
@@ -193,9 +200,10 @@ class Sequence(keras.layers.Layer):
                 '"same", and as many filters'
             )
 
-    def compute_output_shape(self, input_shape):
-        """The input's."""
-        return input_shape
+    def compute_output_spec(self, x, training=None):
+        """The input's shape, in the variables' type."""
+        self._batch_size = tf.nest.flatten(x)[0].shape[0]  # what keras.Input was given
+        return tf.nest.map_structure(lambda t: keras.KerasTensor(t.shape, self.variable_dtype), x)
 
     # ------------------------------------------------------------------ computation
 
@@ -212,13 +220,11 @@ class Sequence(keras.layers.Layer):
         Raises:
           ValueError: a memory budget, and the batch size is not known.
         """
-        if not tf.is_tensor(tf.nest.flatten(x)[0]):  # symbolic: a functional model is made
-            return tf.nest.map_structure(
-                lambda t: keras.KerasTensor(t.shape, self.variable_dtype), x
-            )
         units, params = self._units_and_params(training)
         halves = self._halves(x)
-        self.num_kept = self._num_that_fit(units, params, halves) if self.memory_budget else 0
+        self.num_kept = 0
+        if self.memory_budget and training:
+            self.num_kept = self._units_in_budget(units, params, halves)
         y, aux = run_sequence(units, params, halves, self.backprop, self.num_kept)
         if self.loop:
             aux = [
@@ -251,16 +257,20 @@ class Sequence(keras.layers.Layer):
             return type(like)(halves)
         return tf.concat(halves, axis=self.split_axis)
 
-    def _num_that_fit(self, units, params, halves):
+    def _units_in_budget(self, units, params, halves):
         """Units at the end that the memory budget holds."""
-        batch_size = halves[0].shape[0] or self._batch_size
-        if batch_size is None:
+        shapes = tuple((h.shape[0] or self._batch_size, *h.shape[1:]) for h in halves)
+        if any(size is None for shape in shapes for size in shape):
             raise ValueError(
-                f"{self.name}: memory_budget needs to know the batch size: give the model's "
-                "keras.Input a batch_size, or leave memory_budget out"
+                f"{self.name}: memory_budget needs to know the batch size and all others, but a "
+                f"half has shape {shapes[0]}: give the model's keras.Input a batch_size, or leave "
+                "memory_budget out"
             )
-        specs = tuple(tf.TensorSpec([batch_size, *h.shape[1:]], h.dtype) for h in halves)
-        return units_that_fit(units, params, specs, self.memory_budget)
+        if shapes not in self._num_that_fit:
+            specs = tuple(tf.TensorSpec(s, h.dtype) for s, h in zip(shapes, halves, strict=True))
+            found = units_that_fit(units, params, specs, self.memory_budget)
+            self._num_that_fit[shapes] = found
+        return self._num_that_fit[shapes]
 
     def _units_and_params(self, training):
         """(couplings, their parameters) with the variables' present values."""
@@ -292,7 +302,11 @@ class Sequence(keras.layers.Layer):
         mode = {"training": training} if "training" in _arguments(layer.call) else {}
 
         def function(params, x):
-            y, new = layer.stateless_call(params, state, x, **mode)
+            values = [*zip(layer.trainable_variables, params, strict=True)]
+            values += zip(layer.non_trainable_variables, state, strict=True)
+            with keras.StatelessScope(values) as scope:
+                y = layer(x, **mode)
+            new = [scope.get_current_value(v) for v in layer.non_trainable_variables]
             moved = {f"{i:06d}": v for i, v in enumerate(new) if v is not state[i]}
             return tf.cast(y, x.dtype), moved
 
@@ -334,16 +348,23 @@ class Sequence(keras.layers.Layer):
 
 
 def _form(layer):
-    """What a layer is but for its name, weights and seeds, to be compared with another's."""
+    """What a layer is but for names, weights and seeds, to be compared with another's."""
+    parts = layer._flatten_layers()
+    # Of a functional model, operations have names, too.
+    named = [one for part in parts for one in (part, *getattr(part, "operations", ()))]
+    places = {one.name: f"layer {i}" for i, one in enumerate(named)}
 
     def strip(config):
         if isinstance(config, dict):
             names = config.keys() - {"name", "seed", "build_config"}
             return {name: strip(config[name]) for name in names}
-        return [strip(item) for item in config] if isinstance(config, list | tuple) else config
+        if isinstance(config, list | tuple):
+            return [strip(item) for item in config]
+        return places.get(config, config) if isinstance(config, str) else config
 
     weights = [(tuple(v.shape), v.dtype, v.trainable) for v in layer.variables]
-    functions = [f.function for f in layer._flatten_layers() if isinstance(f, Function)]
+    # Of functions, a config holds but the names.
+    functions = [getattr(part, name, None) for part in parts for name in ("function", "activation")]
     return strip(keras.saving.serialize_keras_object(layer)), weights, functions
 
 

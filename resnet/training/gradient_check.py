@@ -1,8 +1,9 @@
 """How far reversible gradients are from stored ones, on a batch of a running training."""
 
-import math
-
+import numpy as np
 import tensorflow as tf
+
+from resnet.reversible.checks import angle_between
 
 
 class GradientCheck:
@@ -36,7 +37,7 @@ class GradientCheck:
         strategy = self._steps.strategy
         found = self._check(inputs, labels)
         return {
-            name: max(float(value) for value in strategy.experimental_local_results(values))
+            name: float(np.max(strategy.experimental_local_results(values)))  # NaN included
             for name, values in found.items()
         }
 
@@ -55,16 +56,12 @@ class GradientCheck:
         )
         return {
             "reconstruction_error": steps.model.reconstruction_error(images),
-            "gradient_angle": angle(found, wanted),
+            "gradient_angle": angle_between(_flat(found), _flat(wanted)),
         }
 
 
-def angle(one, other):
-    """Degrees between two {name: tensor} as vectors; exactly 0 if they are equal."""
-    one, other = (
-        tf.concat([tf.reshape(tf.cast(t[name], tf.float64), [-1]) for name in sorted(one)], 0)
-        for t in (one, other)
+def _flat(tensors):
+    """A {name: tensor} as one vector, float64."""
+    return tf.concat(
+        [tf.reshape(tf.cast(t, tf.float64), [-1]) for _, t in sorted(tensors.items())], 0
     )
-    one, other = (vector / tf.norm(vector) for vector in (one, other))
-    # arccos of the product would lose half of the digits where the angle is small.
-    return tf.atan2(tf.norm(one - other), tf.norm(one + other)) * 2 * (180 / math.pi)

@@ -67,6 +67,13 @@ class Logs:
         """Whether NAME.csv has a row of this step."""
         return step in self._steps[name]
 
+    def first_value(self, name):
+        """The value in NAME.csv's first row; None if there is no row."""
+        if not self._steps.get(name):
+            return None
+        with open(self.folder / f"{name}.csv", newline="", encoding="utf-8") as file:
+            return float(list(csv.reader(file))[1][2])
+
     def write(self, name, step, value):
         """Appends a row to NAME.csv and a TensorBoard scalar NAME.
 

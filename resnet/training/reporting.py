@@ -45,9 +45,10 @@ class Reporter:
         """`step` is where training starts; the last two say what else is logged."""
         self._config = experiment.config
         columns = COLUMNS | (EVALUATION_COLUMNS if evaluates else {})
-        columns |= DRIFT_COLUMNS if checks_gradients else {}
-        self._first_angle = None
+        angles = experiment.logs / "gradient_angle.csv"  # a run before this one may have them
+        columns |= DRIFT_COLUMNS if checks_gradients or angles.exists() else {}
         self._logs = Logs(experiment.logs, command, columns, step) if is_chief else None
+        self._first_angle = self._logs.first_value("gradient_angle") if is_chief else None
         self._interval = _Interval()
         self._progress = tqdm(
             initial=step,

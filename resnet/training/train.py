@@ -105,8 +105,12 @@ def train_and_evaluate(experiment, feed, placement, jit, command, resume):
     with stop_requests() as stop, reporter:
         while step < num_steps:
             rate = config.learning_rate(step)
-            checking = check if check_every and step % check_every == 0 else None
-            metrics, drift = _train_step(steps, batches, rate, options, checking)
+            inputs, labels = _next_batch(batches)
+            drift = None
+            if check and step % check_every == 0:
+                with reporter.paused():
+                    drift = _checked(check, inputs, labels)
+            metrics = _train_step(steps, inputs, labels, rate, options)
             step += 1
             _require_finite(metrics["loss"], step, experiment)
             reporter.add(metrics)
@@ -135,27 +139,39 @@ def train_and_evaluate(experiment, feed, placement, jit, command, resume):
     return results
 
 
-def _train_step(steps, batches, rate, options, check):
-    """One update, after the GradientCheck of its batch if there is one; both as Python floats."""
-    is_reading = True
+def _next_batch(batches):
     try:
-        inputs, labels = next(batches)
-        is_reading = False
-        drift = check(inputs, labels) if check else None
+        return next(batches)
+    except LOST_HOST:
+        raise
+    except tf.errors.OpError as error:
+        raise DataError(
+            f"cannot take the training images: {message_of(error)}. Build their shards again, or "
+            "change the config that they do not fit"
+        ) from None
+
+
+def _train_step(steps, inputs, labels, rate, options):
+    """One update; the metrics as Python floats."""
+    try:
         metrics = steps.train(inputs, labels, tf.constant(rate, tf.float32))
-        return {name: float(value) for name, value in metrics.items()}, drift
+        return {name: float(value) for name, value in metrics.items()}
     except tf.errors.ResourceExhaustedError as error:
         raise UserError(
             f"out of memory with --backprop {options.backprop}: {message_of(error)}. "
             "Lower --batch_size or --memory_budget, raise --num_pass, or choose a --backprop that "
             "keeps less"
         ) from None
-    except tf.errors.OpError as error:
-        if not is_reading or isinstance(error, LOST_HOST):
-            raise
-        raise DataError(
-            f"cannot take the training images: {message_of(error)}. Build their shards again, or "
-            "change the config that they do not fit"
+
+
+def _checked(check, inputs, labels):
+    """What a GradientCheck finds."""
+    try:
+        return check(inputs, labels)
+    except tf.errors.ResourceExhaustedError as error:
+        raise UserError(
+            f"out of memory in the check of gradients: {message_of(error)}. It needs what stored "
+            "backprop needs: give --check_gradients_every 0, or raise --num_pass"
         ) from None
 
 

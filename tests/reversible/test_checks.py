@@ -41,6 +41,12 @@ def test_errors_are_small_and_none_in_exact_mode(x):
     assert all(e.relative == e.angle == 0 for e in check_gradients(exact, x).values())
 
 
+def test_layers_that_were_not_built_and_pairs(x):
+    for value in (x, tf.split(x, 2, axis=-1)):
+        assert check_invertible(make(), value) < 1e-5
+        assert max(e.relative for e in check_gradients(make(), value).values()) < 1e-3
+
+
 def test_the_state_is_left_as_it_was(x):
     layer = make()
     layer.build(x.shape)

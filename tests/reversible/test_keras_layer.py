@@ -217,8 +217,17 @@ def test_nested_sequences_and_frozen_layers():
     assert_close(*found, 1e-10)
 
 
-def dense_pair(*widths, activation=None):
-    return tuple(keras.layers.Dense(width, activation) for width in widths)
+def dense_pair(*widths, **options):
+    return tuple(keras.layers.Dense(width, **options) for width in widths)
+
+
+def tanh_layer(factor):
+    """Layers of different factors differ in nothing that a config says."""
+
+    def activation(x):
+        return factor * tf.tanh(x)
+
+    return keras.layers.Dense(4, activation)
 
 
 @pytest.mark.parametrize(
@@ -249,6 +258,16 @@ def dense_pair(*widths, activation=None):
             lambda: Sequence([dense_pair(4, 4), dense_pair(4, 4, activation="relu")], loop=True),
             (2, 8),
             "F of unit 1 .* is not like that of unit 0, but in a loop",
+        ),
+        (
+            lambda: Sequence([dense_pair(4, 4, activity_regularizer="l2")]),
+            (2, 8),
+            "F of unit 0 .* has an activity_regularizer, whose loss would be lost",
+        ),
+        (
+            lambda: Sequence([(tanh_layer(k), tanh_layer(1)) for k in (1, 2)], loop=True),
+            (2, 8),
+            "F of unit 1 .* is not like that of unit 0",
         ),
         (lambda: Sequence([dense_pair(4, 4)], sizes=(3, 4)), (2, 8), "make them add up to it"),
         (lambda: Sequence([dense_pair(4, 4)]), (2, 7), "axis -1 .* is 7, but must be even"),
@@ -410,6 +429,36 @@ def test_a_loop_takes_every_coupling(coupling):
         layer = Sequence(units, coupling, sizes=(3, 5), loop=loop, dtype="float64")
         found.append(run(layer, x, True))
     assert_close(*found, 1e-10)
+
+
+def test_functional_models_alike_go_in_a_loop():
+    def half():
+        inputs = keras.Input([4])
+        return keras.Model(inputs, keras.layers.Dense(4, "tanh")(inputs) + inputs)
+
+    layer = Sequence([(half(), half()) for _ in range(3)], loop=True)
+    assert layer(tf.ones([2, 8])).shape == (2, 8)
+
+
+def test_functions_and_bare_layers_compute_in_a_policy_of_their_own():
+    seen = []
+
+    def note(params, x):
+        seen.append((params["w"].dtype, x.dtype))
+        return x @ params["w"]
+
+    policy = "mixed_bfloat16"
+    f, g = (reversible.Function(note, {"w": np.eye(4)}, dtype=policy) for _ in range(2))
+    layer = Sequence([(f, g), dense_pair(4, 4, dtype=policy)], dtype=policy)
+    inputs = keras.Input([8])
+    for call in (layer, keras.Model(inputs, layer(inputs))):
+        seen.clear()
+        y = call(tf.ones([2, 8]))
+        assert y.dtype == "float32" and set(seen) == {(tf.bfloat16, tf.bfloat16)}
+    # In float32, 1 + 1 / 512 is not 1.
+    x = tf.constant([[1.0 + 1 / 512] * 4])
+    shift = Sequence([dense_pair(2, 2, dtype=policy, kernel_initializer="ones")], dtype=policy)
+    np.testing.assert_array_equal(shift(x)[0, :2] - x[0, :2], [2, 2])
 
 
 def test_a_memory_budget_needs_the_batch_size():
