@@ -10,6 +10,7 @@ from side_by_side import side_by_side  # first, because it loads TensorFlow quie
 
 # isort: split
 import keras
+import tensorflow as tf
 
 from resnet import reversible
 from resnet.data.cifar import load_dataset
@@ -49,9 +50,13 @@ def make(backprop):
     model.compile(keras.optimizers.Adam(3e-3), loss)
     dataset = load_dataset("synthetic", "data")
     train = dataset.train.take(slice(NUM_IMAGES))
+    batches = tf.data.Dataset.from_tensor_slices((train.images, train.labels)).batch(BATCH)
+    options = tf.data.Options()
+    options.autotune.enabled = False  # its thread sleeps for seconds, and `fit` waits for it
+    batches = batches.with_options(options)
 
     def step():
-        return model.fit(train.images, train.labels, BATCH, verbose=0).history["loss"][0]
+        return model.fit(batches, shuffle=False, verbose=0).history["loss"][0]
 
     return step
 

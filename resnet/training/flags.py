@@ -196,8 +196,8 @@ def resolve_jit(jit, placement):
     """Whether to compile with XLA: auto is on for GPUs, off on the CPU, where it is slower."""
     if jit == "on" and not placement.uses_gpu:
         print(
-            "warning: XLA's scheduler for CPUs hoists recomputation, so that it frees no memory; "
-            "XLA_FLAGS=--xla_cpu_enable_concurrency_optimized_scheduler=false makes it wait"
+            "warning: on CPUs XLA is slower, and its scheduler may run recomputation early, so "
+            "that nothing is freed: leave --jit at auto, unless this is a trial"
         )
     return jit == "on" or (jit == "auto" and placement.uses_gpu)
 
