@@ -103,7 +103,10 @@ def units_to_keep(config, stages, extra_bytes=0):
     for stage, side, walk_bytes in reversed(list(zip(stages, sides, walk, strict=True))):
         # What is kept here also waits while the stages behind are walked back.
         room = min(room, limit - walk_bytes)
-        kept.append(min(1 + stage.num_others, int(room // _kept_unit_bytes(stage, side))))
+        num_units = 1 + stage.num_others
+        if not extra_bytes:  # measured to be free among the last stage's equal units alone
+            num_units = 0 if kept else stage.num_others
+        kept.append(min(num_units, int(room // _kept_unit_bytes(stage, side))))
         room -= kept[-1] * _kept_unit_bytes(stage, side)
     return kept[::-1]
 

@@ -149,6 +149,10 @@ def test_a_memory_budget_keeps_units_and_bits(name, loop, sums_as_written):
     assert num_kept[-1] == sum(config.units)
 
 
+def test_what_is_kept_for_nothing_are_equal_units_of_the_last_stage():
+    assert [stage.num_kept for stage in resnet.get_model("revnet-38").stages] == [0, 0, 2]
+
+
 def test_the_graph_does_not_grow_with_depth_in_a_loop():
     def num_nodes(units):
         config = dataclasses.replace(resnet.get_config("revnet-test"), units=units)
