@@ -101,7 +101,7 @@ def _measure(config):
         sequence.recompute = with_recompute_grad
     budget = (FLAGS.memory_budget or 0) / FLAGS.batch_size
     model = get_model(config, **options, extra_bytes=budget)
-    optimizer = Momentum(model.trainable_by_storage_name, config.momentum)
+    optimizer = Momentum(model.trainable_by_storage_name, config.momentum, config.nesterov)
     steps = Steps(model, optimizer, jit=jit)
     rng = np.random.default_rng(1)
     shape = [FLAGS.batch_size, config.image_size, config.image_size, 3]

@@ -1,6 +1,7 @@
 """Named configs: `get_config(name)`, `list_configs()`."""
 
-from resnet.configs import cifar_configs, imagenet_configs  # noqa: F401  (they register)
+# They register, in the order of the list.
+from resnet.configs import cifar_configs, imagenet_configs, zoo_configs  # noqa: F401
 from resnet.configs.config import (
     Config,
     ConfigError,
@@ -8,6 +9,15 @@ from resnet.configs.config import (
     get_config,
     list_configs,
     read_json,
+    source_of,
 )
 
-__all__ = ["Config", "ConfigError", "config_from_json", "get_config", "list_configs", "read_json"]
+__all__ = [
+    "Config",
+    "ConfigError",
+    "config_from_json",
+    "get_config",
+    "list_configs",
+    "read_json",
+    "source_of",
+]

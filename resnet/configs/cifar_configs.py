@@ -10,8 +10,12 @@ revnet-38 ~ resnet-32, revnet-110 ~ resnet-110, revnet-164 ~ resnet-164.
 """
 
 import dataclasses
+import functools
 
-from resnet.configs.config import Config, register
+from resnet.configs import config as _config
+from resnet.configs.config import Config
+
+register = functools.partial(_config.register, source="revnet-public (Gomez et al. 2017)")
 
 RESNET_32 = register(
     Config(
@@ -47,6 +51,18 @@ REVNET_110 = register(
 )
 
 REVNET_164 = register(dataclasses.replace(REVNET_110, name="revnet-164", block="bottleneck"))
+
+# TensorFlow's eager RevNet: fewer batch norms, pixels in [0, 1].
+for _config_of_paper in (REVNET_38, REVNET_110):
+    _config.register(
+        dataclasses.replace(
+            _config_of_paper,
+            name=f"{_config_of_paper.name}-eager",
+            leading_activation="stages",
+            preprocessor="cifar-unit",
+        ),
+        source="TensorFlow's eager RevNet",
+    )
 
 # Small enough for tests.
 RESNET_TEST = register(

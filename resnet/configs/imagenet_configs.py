@@ -9,8 +9,12 @@ parameters. Each trains with
 """
 
 import dataclasses
+import functools
 
-from resnet.configs.config import Config, register
+from resnet.configs import config as _config
+from resnet.configs.config import Config
+
+register = functools.partial(_config.register, source="revnet-public (Gomez et al. 2017)")
 
 RESNET_50 = register(
     Config(

@@ -59,22 +59,24 @@ def training_and_evaluation(dataset, validation):
     return dataset.train.take(slice(cut)), dataset.train.take(slice(cut, None))
 
 
-def cifar_feed(dataset, validation, mean, config):
+def cifar_feed(dataset, validation, preparation, config):
     """Feed of a data set in memory.
 
     Args:
       dataset: Dataset.
       validation: whether a tenth of the training images is held out.
-      mean: (H, W, 3) float32, subtracted from every image.
+      preparation: Preparation of every image.
       config: Config, for batch sizes and seed.
     """
     train, held_out = training_and_evaluation(dataset, validation)
     splits = {"validation": held_out} if validation else {}
     splits["test"] = dataset.test
     return Feed(
-        functools.partial(training_batches, train, mean, config.seed),
+        functools.partial(training_batches, train, preparation, config.seed),
         {
-            name: functools.partial(evaluation_batches, split, mean, config.evaluation_batch_size)
+            name: functools.partial(
+                evaluation_batches, split, preparation, config.evaluation_batch_size
+            )
             for name, split in splits.items()
         },
     )

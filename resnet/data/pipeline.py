@@ -7,8 +7,6 @@ epoch before it.
 import numpy as np
 import tensorflow as tf
 
-PADDING = 2  # zero pixels a side before the random crop
-
 
 def mean_image(split):
     """Mean over the images of a split: (H, W, 3) float32 in [0, 255]."""
@@ -42,28 +40,29 @@ def training_indices(step, batch_size, num_images, seed):
     )
 
 
-def draw_augmentation(batch_size, step, seed):
+def draw_augmentation(batch_size, step, seed, padding):
     """Random crops and flips of a step's images.
 
     Returns:
       (top, left, flip), each (batch_size,): where the crop begins, int32 in
-      [0, 2 PADDING]; bool.
+      [0, 2 padding]; bool.
     """
     step_seed = tf.stack([tf.cast(seed, tf.int64), step])
     top, left = tf.unstack(
         tf.random.stateless_uniform(
-            [2, batch_size], step_seed, maxval=2 * PADDING + 1, dtype=tf.int32
+            [2, batch_size], step_seed, maxval=2 * padding + 1, dtype=tf.int32
         )
     )
     flip = tf.random.stateless_uniform([batch_size], step_seed + 1, maxval=2, dtype=tf.int32)
     return top, left, flip == 1
 
 
-def augment(images, top, left, flip):
+def augment(images, padding, top, left, flip):
     """Crops zero-padded images and flips some, for a whole batch.
 
     Args:
-      images: (N, H, W, 3) float32, mean already subtracted, so that zero is the mean.
+      images: (N, H, W, 3) of any type.
+      padding: pixels a side.
       top, left, flip: as `draw_augmentation` returns them.
 
     Returns:
@@ -73,20 +72,20 @@ def augment(images, top, left, flip):
     rows = top[:, None] + tf.range(height)  # (N, H)
     columns = tf.range(width)
     columns = tf.where(flip[:, None], columns[::-1], columns) + left[:, None]  # (N, W)
-    padded = tf.pad(images, [[0, 0], [PADDING, PADDING], [PADDING, PADDING], [0, 0]])
+    padded = tf.pad(images, [[0, 0], [padding, padding], [padding, padding], [0, 0]])
     cropped = tf.gather(padded, rows, axis=1, batch_dims=1)
     # Columns second, on axis 2 of each image.
     return tf.gather(cropped, columns, axis=2, batch_dims=1)
 
 
-def training_batches(split, mean, seed, first_step, share):
+def training_batches(split, preparation, seed, first_step, share):
     """Endless stream of augmented training batches.
 
     A step's images are the same however many replicas and hosts share them.
 
     Args:
       split: Split.
-      mean: (H, W, 3) float32.
+      preparation: data.preparation.Preparation.
       seed: int.
       first_step: step number of the first batch.
       share: data.feed.Share.
@@ -96,30 +95,33 @@ def training_batches(split, mean, seed, first_step, share):
     """
     with tf.device("/cpu:0"):  # the whole split: never on a GPU
         images, labels = tf.constant(split.images), tf.constant(split.labels)
-        mean = tf.constant(mean)
 
     def batch(position):
         step, replica = position // share.num_replicas, position % share.num_replicas
         part = share.host * share.num_replicas + replica
         indices = training_indices(step, share.step_size, len(split), seed)
-        drawn = draw_augmentation(share.step_size, step, seed)
+        padding = preparation.padding
+        drawn = draw_augmentation(share.step_size, step, seed, padding)
         start, end = part * share.batch_size, (part + 1) * share.batch_size
         indices, *drawn = (values[start:end] for values in (indices, *drawn))
-        x = tf.cast(tf.gather(images, indices), tf.float32) - mean
+        x = tf.gather(images, indices)
+        if preparation.pads_raw:
+            x = preparation(augment(x, padding, *drawn))
+        else:
+            x = augment(preparation(x), padding, *drawn)
         shape = [share.batch_size, *split.images.shape[1:]]
-        return tf.ensure_shape(augment(x, *drawn), shape), tf.gather(labels, indices)
+        return tf.ensure_shape(x, shape), tf.gather(labels, indices)
 
     first = first_step * share.num_replicas
     positions = tf.data.Dataset.counter(first, dtype=tf.int64)
     return positions.map(batch, num_parallel_calls=2, deterministic=True).prefetch(4)
 
 
-def evaluation_batches(split, mean, batch_size):
+def evaluation_batches(split, preparation, batch_size):
     """Every image once, in order, unaugmented; the last batch may be smaller.
 
     Returns:
       tf.data.Dataset of (images (N, H, W, 3) float32, labels (N,) int32).
     """
-    mean = tf.constant(mean)
     batches = tf.data.Dataset.from_tensor_slices((split.images, split.labels)).batch(batch_size)
-    return batches.map(lambda x, y: (tf.cast(x, tf.float32) - mean, y)).prefetch(2)
+    return batches.map(lambda x, y: (preparation(x), y)).prefetch(2)

@@ -1,6 +1,7 @@
-"""ResNets and RevNets: `get_model(config, ...)`."""
+"""ResNets, RevNets and VGGs: `get_model(config, ...)`."""
 
-from resnet.models.model import DTYPES, LOOPS, Model
+from resnet.models.model import Model
+from resnet.models.network import DTYPES, LOOPS, Network
 from resnet.models.pretrained import import_weights
 
 
@@ -13,4 +14,4 @@ def get_model(config, *args, **kwargs):
     return Model(config, *args, **kwargs)
 
 
-__all__ = ["DTYPES", "LOOPS", "Model", "get_model", "import_weights"]
+__all__ = ["DTYPES", "LOOPS", "Model", "Network", "get_model", "import_weights"]

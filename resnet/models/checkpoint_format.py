@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from resnet.errors import UserError
-from resnet.models.model import SCOPE
+from resnet.models.network import SCOPE
 
 STEP = f"{SCOPE}/global_step"  # number of updates done
 LEARN_RATE = f"{SCOPE}/learn_rate"

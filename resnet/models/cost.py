@@ -12,31 +12,39 @@ IMAGE_BYTES = 4
 WALK_OVERHEAD = 4 / 3
 
 
-def _sides(config, stages):
-    """Pixels a side at each stage's output."""
+def _stem_side(config):
+    """Pixels a side of what the first stage takes."""
     side = -(-config.image_size // config.stem_stride)
-    side = -(-side // 2) if config.stem_max_pool else side
-    found = []
+    return -(-side // 2) if config.stem_max_pool else side
+
+
+def _sides(config, stages):
+    """Pixels a side at the output of each stage's units."""
+    side, found = _stem_side(config), []
     for stage in stages:
         for residual in stage.residuals():
-            side = -(-side // residual.stride)
+            for convolution in residual.convolutions():
+                side = -(-side // convolution.stride)
         found.append(side)
+        side = side // 2 if stage.max_pool else side
     return found
 
 
-def multiply_adds(model):
+def multiply_adds(network):
     """Multiplications with addition of one image's forward pass, convolutions and head."""
-    config = model.config
-    side = -(-config.image_size // config.stem_stride)
-    total = 3 * config.stem_filters * (side * config.stem_kernel) ** 2
-    for stage, side in zip(model.stages, _sides(config, model.stages), strict=True):
-        for residual in stage.residuals():
-            for kernel, _, in_channels, filters in residual.convolutions():
-                total += side * side * kernel * kernel * in_channels * filters
+    config, stages = network.config, network.stages
+    total = sum(conv.multiply_adds(config.image_size) for conv in network.stem.convolutions())
+    side_before = _stem_side(config)
+    for stage, side in zip(stages, _sides(config, stages), strict=True):
         for shortcut in stage.start_shortcuts():
-            if shortcut.is_projected:
-                total += side * side * shortcut.in_channels * shortcut.filters
-    return total + model.head.channels * config.num_classes
+            total += sum(conv.multiply_adds(side_before) for conv in shortcut.convolutions())
+        here = side_before
+        for residual in stage.residuals():
+            for conv in residual.convolutions():
+                total += conv.multiply_adds(here)
+                here = -(-here // conv.stride)
+        side_before = side // 2 if stage.max_pool else side
+    return total + network.head.channels * config.num_classes
 
 
 def _half_bytes(stage, side):
@@ -49,7 +57,7 @@ def _half_bytes(stage, side):
 def _inside_bytes(stage, side):
     """Bytes that the backward pass of one residual function needs of its inside."""
     residual = stage.residuals()[-1]
-    inputs = [channels for _, _, channels, _ in residual.convolutions()]
+    inputs = [convolution.in_channels for convolution in residual.convolutions()]
     # The input of every convolution, and of every batch norm but the first's, which
     # is the stream itself unless it had to be converted.
     values = sum(inputs) + sum(inputs[1:])
@@ -61,7 +69,7 @@ def _inside_bytes(stage, side):
 def _working_bytes(stage, side):
     """Bytes alive while one residual function is walked back."""
     residual = stage.residuals()[-1]
-    widest = max(filters for *_, filters in residual.convolutions())
+    widest = max(convolution.filters for convolution in residual.convolutions())
     gradients = 2 * side * side * widest * residual.dtype.size
     # Both halves, their gradients and the value that is being subtracted.
     stream = (2 * stage.num_halves + 1) * _half_bytes(stage, side)
@@ -111,10 +119,10 @@ def units_to_keep(config, stages, extra_bytes=0):
     return kept[::-1]
 
 
-def activation_bytes(model):
+def activation_bytes(network):
     """Predicted bytes of activations and their gradients per image at a step's peak."""
-    config, stages = model.config, model.stages
-    if model.backprop == "reversible":
+    config, stages = network.config, network.stages
+    if network.backprop == "reversible":
         sides, kept, peaks = _sides(config, stages), 0, []
         for stage, side, walk in zip(stages, sides, _walk_bytes(config, stages), strict=True):
             kept += stage.num_kept * _kept_unit_bytes(stage, side)
@@ -123,7 +131,7 @@ def activation_bytes(model):
     kept, working = config.image_size**2 * 3 * IMAGE_BYTES, 0
     for stage, side in zip(stages, _sides(config, stages), strict=True):
         num_units = 1 + stage.num_others
-        if model.backprop == "stored":
+        if network.backprop == "stored":
             kept += num_units * _kept_unit_bytes(stage, side)
         else:
             kept += num_units * stage.num_halves * _half_bytes(stage, side)

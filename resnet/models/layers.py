@@ -5,15 +5,47 @@ computes batch statistics returns them beside its output and updates nothing, so
 that it can be run again without counting a batch twice.
 """
 
+import dataclasses
+
 import tensorflow as tf
+
+from resnet.models.parameters import Parameter
 
 BATCH_NORM_EPSILON = 1e-3
 MOVING_AVERAGE_DECAY = 0.99
 
 
-def convolution(params, name, x, stride=1):
-    """SAME convolution without bias: (N, H, W, C) -> (N, H/stride, W/stride, filters)."""
-    return tf.nn.conv2d(x, tf.cast(params[f"{name}/w"], x.dtype), stride, "SAME")
+@dataclasses.dataclass(frozen=True)
+class Convolution:
+    """A square SAME convolution; groups of channels are convolved by themselves."""
+
+    kernel: int  # pixels a side
+    stride: int
+    in_channels: int
+    filters: int  # channels of the output
+    groups: int = 1
+    has_bias: bool = False
+
+    def parameters(self, name):
+        """{name: Parameter}."""
+        shape = (self.kernel, self.kernel, self.in_channels // self.groups, self.filters)
+        bias = {f"{name}/b": Parameter((self.filters,), "bias")} if self.has_bias else {}
+        return {f"{name}/w": Parameter(shape, "conv")} | bias
+
+    def __call__(self, params, name, x):
+        """(N, H, W, in_channels) -> (N, H/stride, W/stride, filters)."""
+        w = tf.cast(params[f"{name}/w"], x.dtype)
+        # One by one: on CPUs, TensorFlow has no gradient of a grouped convolution.
+        parts = zip(tf.split(x, self.groups, -1), tf.split(w, self.groups, -1), strict=True)
+        y = [tf.nn.conv2d(part, kernel, self.stride, "SAME") for part, kernel in parts]
+        y = tf.concat(y, -1) if self.groups > 1 else y[0]
+        return y + tf.cast(params[f"{name}/b"], y.dtype) if self.has_bias else y
+
+    def multiply_adds(self, side):
+        """Multiplications with addition of one image whose side is so many pixels."""
+        out_side = -(-side // self.stride)
+        kernel_size = self.kernel**2 * self.in_channels // self.groups
+        return out_side**2 * kernel_size * self.filters
 
 
 def batch_norm(params, name, x, training):
@@ -63,7 +95,15 @@ def dense(params, name, x):
     return tf.matmul(x, params[f"{name}/w"]) + params[f"{name}/b"]
 
 
-def pad_channels(x, filters):
-    """Zero channels up to `filters`, half of them before and half after."""
-    missing = filters - x.shape[-1]
-    return tf.pad(x, [[0, 0], [0, 0], [0, 0], [missing // 2, missing - missing // 2]])
+def dropout(x, rate, seed):
+    """Zeroes a share `rate` of the values at random and divides the others by 1 - rate.
+
+    Srivastava et al. 2014, http://jmlr.org/papers/v15/srivastava14a.html. The same seed,
+    (2,) int64, drops the same values.
+    """
+    return tf.nn.experimental.stateless_dropout(x, rate, seed)
+
+
+def pad_channels(x, before, after):
+    """Zero channels in front of x's and behind them."""
+    return tf.pad(x, [[0, 0], [0, 0], [0, 0], [before, after]])

@@ -6,6 +6,9 @@ import zlib
 
 import tensorflow as tf
 
+# Standard deviation of a standard normal value, given that it lies within +-2.
+TRUNCATED_DEVIATION = 0.87962566103423978
+
 
 @dataclasses.dataclass(frozen=True)
 class Parameter:
@@ -29,26 +32,27 @@ class Parameter:
         """Number of elements."""
         return math.prod(self.shape)
 
-    def initial_value(self, name, seed):
+    def initial_value(self, name, seed, initializer="fan_out"):
         """The initial value, a float32 tensor that depends on name and seed alone.
 
-        Convolutions: normal of variance 2 / (k k out), truncated at two deviations
-        (He et al. 2015, fan out). Fully connected: uniform in +-sqrt(3 / fan_in).
+        Convolutions: normal around 0, truncated at two deviations (He et al. 2015,
+        https://arxiv.org/abs/1502.01852), and fully connected layers: uniform, with
+          "fan_out": variance 2 / (k k out) before the truncation; +-sqrt(3 / in).
+          "he_normal": variance 2 / (k k in) after it; +-sqrt(6 / (in + out)).
         """
         random_seed = [seed, zlib.crc32(name.encode())]
         if self.kind == "conv":
-            kernel_height, kernel_width, _, filters = self.shape
-            deviation = math.sqrt(2 / (kernel_height * kernel_width * filters))
+            height, width, fan_in, fan_out = self.shape
+            if initializer == "he_normal":
+                deviation = math.sqrt(2 / (height * width * fan_in)) / TRUNCATED_DEVIATION
+            else:
+                deviation = math.sqrt(2 / (height * width * fan_out))
             return tf.random.stateless_truncated_normal(self.shape, random_seed, stddev=deviation)
         if self.kind == "dense":
-            limit = math.sqrt(3 / self.shape[0])
+            square = 6 / sum(self.shape) if initializer == "he_normal" else 3 / self.shape[0]
+            limit = math.sqrt(square)
             return tf.random.stateless_uniform(self.shape, random_seed, -limit, limit)
         return tf.fill(self.shape, 1.0 if self.kind in ("gamma", "variance") else 0.0)
-
-
-def convolution_parameters(name, kernel, in_channels, filters):
-    """{name: Parameter} of a square convolution without bias."""
-    return {f"{name}/w": Parameter((kernel, kernel, in_channels, filters), "conv")}
 
 
 def batch_norm_parameters(name, channels):

@@ -10,8 +10,8 @@ import dataclasses
 import tensorflow as tf
 
 from resnet.models.parameters import prefixed, under
-from resnet.models.residual import Residual, Shortcut
-from resnet.models.units import ResidualUnit
+from resnet.models.residual import Residual
+from resnet.models.units import PlainUnit, ResidualUnit
 from resnet.reversible import (
     AdditiveCoupling,
     AdditiveTransition,
@@ -34,24 +34,35 @@ def unstack(params, num_units):
     return [{name: column[i] for name, column in columns.items()} for i in range(num_units)]
 
 
+def seed_at(seed, place):
+    """The seed of a place in the network; None if there is none.
+
+    Args:
+      seed: (2,) int64 or None.
+      place: integer, or int32 scalar.
+    """
+    return None if seed is None else seed + tf.stack([0, tf.cast(place, tf.int64)])
+
+
 @dataclasses.dataclass(frozen=True)
-class ResidualStage:
-    """A ResNet's stage."""
+class Stage:
+    """A ResNet's or VGG's stage."""
 
     num_halves = 1  # parts that the channels are split in
 
-    start: ResidualUnit
-    unit: ResidualUnit  # the form of the others
+    start: ResidualUnit | PlainUnit
+    unit: ResidualUnit | PlainUnit  # the form of the others
     num_others: int
     backprop: str
+    max_pool: bool = False  # 2x2, stride 2, at its end
 
     def residuals(self):
-        """Every Residual of the stage, in order."""
+        """Every residual function of the stage, in order."""
         return [self.start.residual] + [self.unit.residual] * self.num_others
 
     def start_shortcuts(self):
         """The first unit's shortcuts."""
-        return (self.start.shortcut,)
+        return self.start.shortcuts
 
     def start_parameters(self):
         """{name: Parameter} of the first unit."""
@@ -61,19 +72,22 @@ class ResidualStage:
         """{name: Parameter} of each other unit."""
         return self.unit.parameters()
 
-    def __call__(self, params, x, training):
+    def __call__(self, params, x, training, seed=None):
         """(N, H, W, C) -> (N, H/stride, W/stride, filters), statistics, and 0: no exact range."""
         statistics = []
         units = [self.start] + [self.unit] * self.num_others
         all_params = [under("start", params), *unstack(under("units", params), self.num_others)]
-        for unit, unit_params in zip(units, all_params, strict=True):
+        for i, (unit, unit_params) in enumerate(zip(units, all_params, strict=True)):
+            unit_seed = seed_at(seed, i)
 
-            def run(params, x, unit=unit):
-                return unit(params, x, training)
+            def run(params, x, unit=unit, unit_seed=unit_seed):
+                return unit(params, x, training, unit_seed)
 
             x, found = (recompute(run) if self.backprop == "checkpoint" else run)(unit_params, x)
             statistics.append(found)
         first, *others = statistics
+        if self.max_pool:
+            x = tf.nn.max_pool2d(x, 2, 2, "VALID")
         return x, prefixed("start", first) | prefixed("units", stack(others)), tf.constant(0)
 
 
@@ -82,8 +96,10 @@ class ReversibleStage:
     """A RevNet's stage; a unit adds F to one half of the channels and G to the other."""
 
     num_halves = 2
+    max_pool = False
 
     start_f: Residual
+    start_g: Residual
     residual: Residual  # the form of every other F and G
     shortcuts: tuple  # of the first unit's halves
     num_others: int
@@ -94,7 +110,7 @@ class ReversibleStage:
 
     def residuals(self):
         """Every Residual of the stage, in order."""
-        return [self.start_f] + [self.residual] * (1 + 2 * self.num_others)
+        return [self.start_f, self.start_g] + [self.residual] * (2 * self.num_others)
 
     def start_shortcuts(self):
         """The first unit's shortcuts."""
@@ -105,7 +121,7 @@ class ReversibleStage:
         shortcut1, shortcut2 = self.shortcuts
         return (
             prefixed("f", self.start_f.parameters())
-            | prefixed("g", self.residual.parameters())
+            | prefixed("g", self.start_g.parameters())
             | shortcut1.parameters()
             | shortcut2.parameters()
         )
@@ -115,36 +131,38 @@ class ReversibleStage:
         one = self.residual.parameters()
         return prefixed("f", one) | prefixed("g", one)
 
-    def __call__(self, params, x, training):
+    def __call__(self, params, x, training, seed=None):
         """Runs the stage.
 
         Args:
           params: {name: tensor}.
           x: pair of (N, H, W, C) float32.
-          training: whether batch norm uses the batch's statistics.
+          training: whether batch norm uses the batch's statistics, and values are dropped.
+          seed: (2,) int64 that says which; None if none are.
 
         Returns:
           (y, statistics, past): pair of (N, H/stride, W/stride, filters); {name: batch
           statistic}; int32 number of values past the exact range.
         """
-        units, unit_params, num_kept = self._couplings(params, training)
+        units, unit_params, num_kept = self._couplings(params, training, seed)
         y, aux = run_sequence(units, unit_params, x, self.backprop, num_kept)
         first, *found = [prefixed("f", f) | prefixed("g", g) for f, g, _ in aux]
         statistics = prefixed("start", first) | prefixed("units", _joined(units[1:], found))
         return y, statistics, tf.add_n([tf.reduce_sum(past) for _, _, past in aux])
 
-    def reconstruct(self, params, x):
+    def reconstruct(self, params, x, seed=None):
         """Runs the stage in training and inverts its units back to the first that can be.
 
         Args:
           params: {name: tensor}.
           x: pair of (N, H, W, C) float32.
+          seed: as in `__call__`.
 
         Returns:
           (y, error): the stage's output; the largest error of a value that backprop restores,
           relative to the largest value.
         """
-        units, params, num_kept = self._couplings(params, training=True)
+        units, params, num_kept = self._couplings(params, True, seed)
         begin, cut = int(not units[0].is_invertible), len(units) - num_kept
         x, _ = run_sequence(units[:begin], params[:begin], x, "stored")
         h, _ = run_sequence(units[begin:cut], params[begin:cut], x, "stored")
@@ -154,35 +172,41 @@ class ReversibleStage:
         error = [tf.reduce_max(tf.abs(a - b)) for a, b in zip(h, x, strict=True)]
         return y, tf.reduce_max(error) / tf.reduce_max([tf.reduce_max(tf.abs(t)) for t in x])
 
-    def _couplings(self, params, training):
+    def _couplings(self, params, training, seed):
         """(couplings, their parameters, how many at the end are kept)."""
 
-        def pure(residual):
-            return lambda params, x: residual(params, x, training)
+        def pure(residual, place):
+            return lambda params, x: residual(params, x, training, seed_at(seed, place))
 
-        def pure_shortcut(shortcut: Shortcut):
-            return lambda params, x: (shortcut(params, x), {})
+        def pure_shortcut(shortcut):
+            return lambda params, x: shortcut(params, x, training)
 
-        f = g = pure(self.residual)
-        unit = AdditiveCoupling(f, g, self.exact)
+        def unit_at(i):
+            f, g = (pure(self.residual, 2 * i + half) for half in (0, 1))
+            return AdditiveCoupling(f, g, self.exact)
+
+        f, g = pure(self.start_f, 0), pure(self.start_g, 1)
         start = under("start", params)
         start_params = (under("f", start), under("g", start))
         if all(shortcut.is_identity for shortcut in self.shortcuts):
-            first = AdditiveCoupling(pure(self.start_f), g, self.exact)
+            first = AdditiveCoupling(f, g, self.exact)
         else:
             shortcuts = [pure_shortcut(shortcut) for shortcut in self.shortcuts]
-            first = AdditiveTransition(pure(self.start_f), g, *shortcuts, self.exact)
+            first = AdditiveTransition(f, g, *shortcuts, self.exact)
             start_params += tuple(
                 {name: start[name] for name in shortcut.parameters()} for shortcut in self.shortcuts
             )
-        others, others_params, num_kept = self._others(unit, under("units", params))
+        others, others_params, num_kept = self._others(unit_at, under("units", params))
         others_params = [(under("f", p), under("g", p)) for p in others_params]
         if self.num_kept > self.num_others:
             num_kept += 1
         return [first, *others], [start_params, *others_params], num_kept
 
-    def _others(self, unit, params):
-        """(couplings, their parameters, how many couplings at the end are kept)."""
+    def _others(self, unit_at, params):
+        """(couplings, their parameters, how many couplings at the end are kept).
+
+        `unit_at(i)` makes the unit at place i of the stage, counted from 1 for these.
+        """
         num_kept = min(self.num_kept, self.num_others)
         num_walked = self.num_others - num_kept
         couplings, coupling_params = [], []
@@ -190,7 +214,10 @@ class ReversibleStage:
         for begin, count, loop_from in ((0, num_walked, 1), (num_walked, num_kept, LOOP_FROM)):
             part = {name: value[begin : begin + count] for name, value in params.items()}
             is_loop = self.loop and count >= loop_from
-            couplings += [Repeated(unit, count)] if is_loop else [unit] * count
+            if is_loop:
+                couplings.append(Repeated(lambda i, begin=begin: unit_at(begin + 1 + i), count))
+            else:
+                couplings += [unit_at(begin + 1 + i) for i in range(count)]
             coupling_params += [part] if is_loop else unstack(part, count)
         return couplings, coupling_params, 1 if is_loop else count
 

@@ -1,19 +1,16 @@
-"""Stem, residual unit and head, as pure functions of their parameters.
+"""Stem, units and head, as pure functions of their parameters.
 
-Every class here has `parameters() -> {name: Parameter}` and
-`__call__(params, x, training) -> (y, statistics)`.
+Every class here has `parameters() -> {name: Parameter}`, and
+`__call__(params, x, training) -> (y, statistics)`; a unit's call takes the seed of its
+dropout too.
 """
 
 import dataclasses
 
 import tensorflow as tf
 
-from resnet.models.layers import activation, convolution, dense
-from resnet.models.parameters import (
-    batch_norm_parameters,
-    convolution_parameters,
-    dense_parameters,
-)
+from resnet.models.layers import Convolution, activation, dense
+from resnet.models.parameters import batch_norm_parameters, dense_parameters
 from resnet.models.residual import Residual, Shortcut
 
 
@@ -21,23 +18,24 @@ from resnet.models.residual import Residual, Shortcut
 class Stem:
     """Convolution, BN, ReLU, for ImageNet a 3x3/2 max pool: images -> (N, H, W, filters)."""
 
-    in_channels: int
-    filters: int
-    kernel: int
-    stride: int
+    convolution: Convolution
     max_pool: bool
     dtype: tf.DType  # of the arithmetic
     stream_dtype: tf.DType  # of the output
 
+    def convolutions(self):
+        """[Convolution]."""
+        return [self.convolution]
+
     def parameters(self):
         """{name: Parameter}."""
-        return convolution_parameters(
-            "init/init_conv", self.kernel, self.in_channels, self.filters
-        ) | batch_norm_parameters("init/init_bn", self.filters)
+        return self.convolution.parameters("init/init_conv") | batch_norm_parameters(
+            "init/init_bn", self.convolution.filters
+        )
 
     def __call__(self, params, images, training):
         """(N, H, W, channels) -> (N, H/stride, W/stride, filters), and statistics."""
-        h = convolution(params, "init/init_conv", tf.cast(images, self.dtype), self.stride)
+        h = self.convolution(params, "init/init_conv", tf.cast(images, self.dtype))
         h, statistics = activation(params, "init/init_bn", h, training)
         if self.max_pool:
             h = tf.nn.max_pool2d(h, 3, 2, "SAME")
@@ -45,37 +43,110 @@ class Stem:
 
 
 @dataclasses.dataclass(frozen=True)
+class NoStem:
+    """A VGG's: images, in the type of the arithmetic."""
+
+    dtype: tf.DType
+
+    def convolutions(self):
+        """[Convolution]: none."""
+        return []
+
+    def parameters(self):
+        """{name: Parameter}: none."""
+        return {}
+
+    def __call__(self, params, images, training):
+        """(N, H, W, channels), and no statistics."""
+        return tf.cast(images, self.dtype), {}
+
+
+@dataclasses.dataclass(frozen=True)
 class ResidualUnit:
-    """A ResNet's unit, y = s(x) + F(x)."""
+    """A ResNet's unit, y = s(x) + F(x); in the original order, y = ReLU(s(x) + F(x)).
+
+    With `shares_activation`, y = s(a) + F(a) with a = ReLU(BN(x)), and F does not begin
+    with BN and ReLU itself.
+    """
 
     residual: Residual
     shortcut: Shortcut
+    shares_activation: bool = False
+
+    @property
+    def shortcuts(self):
+        """(Shortcut,)."""
+        return (self.shortcut,)
 
     def parameters(self):
         """{name: Parameter}."""
-        return self.residual.parameters() | self.shortcut.parameters()
+        shared = {}
+        if self.shares_activation:
+            shared = batch_norm_parameters("sub1/bn1", self.residual.in_channels)
+        return shared | self.residual.parameters() | self.shortcut.parameters()
 
-    def __call__(self, params, x, training):
+    def __call__(self, params, x, training, seed=None):
         """(N, H, W, C) -> (N, H/stride, W/stride, filters), and statistics."""
-        f, statistics = self.residual(params, x, training)
-        return self.shortcut(params, x) + f, statistics
+        statistics = {}
+        if self.shares_activation:
+            x, statistics = activation(params, "sub1/bn1", x, training)
+        f, of_residual = self.residual(params, x, training, seed)
+        s, of_shortcut = self.shortcut(params, x, training)
+        y = s + f if self.residual.is_preactivated else tf.nn.relu(s + f)
+        return y, statistics | of_residual | of_shortcut
+
+
+@dataclasses.dataclass(frozen=True)
+class PlainUnit:
+    """A VGG's unit: 3x3 convolution with bias, BN, ReLU."""
+
+    convolution: Convolution
+    dtype: tf.DType = tf.float32
+
+    shortcuts = ()
+
+    @property
+    def residual(self):
+        """What stands where others have a residual function."""
+        return self
+
+    @property
+    def filters(self):
+        """Channels of the output."""
+        return self.convolution.filters
+
+    def convolutions(self):
+        """[Convolution]."""
+        return [self.convolution]
+
+    def parameters(self):
+        """{name: Parameter}."""
+        return self.convolution.parameters("conv") | batch_norm_parameters("bn", self.filters)
+
+    def __call__(self, params, x, training, seed=None):
+        """(N, H, W, C) -> (N, H, W, filters), and statistics."""
+        return activation(params, "bn", self.convolution(params, "conv", x), training)
 
 
 @dataclasses.dataclass(frozen=True)
 class Head:
-    """BN, ReLU, mean over pixels, fully connected: (N, H, W, C) -> logits (N, classes)."""
+    """[BN, ReLU,] mean over pixels, fully connected: (N, H, W, C) -> logits (N, classes)."""
 
     channels: int
     num_classes: int
+    activate_first: bool = True  # whether BN and ReLU are there
 
     def parameters(self):
         """{name: Parameter}."""
-        return batch_norm_parameters("unit_last/final_bn", self.channels) | dense_parameters(
-            "logit", self.channels, self.num_classes
-        )
+        found = dense_parameters("logit", self.channels, self.num_classes)
+        if self.activate_first:
+            found = batch_norm_parameters("unit_last/final_bn", self.channels) | found
+        return found
 
     def __call__(self, params, x, training):
         """(N, H, W, channels) -> (N, classes) float32, and statistics."""
-        h, statistics = activation(params, "unit_last/final_bn", x, training)
-        h = tf.reduce_mean(tf.cast(h, tf.float32), axis=[1, 2])
+        statistics = {}
+        if self.activate_first:
+            x, statistics = activation(params, "unit_last/final_bn", x, training)
+        h = tf.reduce_mean(tf.cast(x, tf.float32), axis=[1, 2])
         return dense(params, "logit", h), statistics

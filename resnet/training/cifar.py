@@ -4,6 +4,7 @@ from absl import flags
 
 from resnet.data.cifar import NUM_CLASSES, cifar_feed, load_dataset, training_and_evaluation
 from resnet.data.pipeline import mean_image
+from resnet.data.preparation import PREPROCESSORS, prepare_for
 from resnet.errors import UsageError
 from resnet.training import flags as training_flags
 from resnet.training.script import Task, run_training
@@ -24,7 +25,7 @@ def define_flags():
 def main():
     """Trains, evaluates while training, and prints the test accuracy."""
     run_training(
-        Task(DEFAULT_MODEL, NUM_CLASSES, ("cifar",), _load, _make_feed, _print_test_accuracy)
+        Task(DEFAULT_MODEL, NUM_CLASSES, PREPROCESSORS, _load, _make_feed, _print_test_accuracy)
     )
 
 
@@ -43,8 +44,12 @@ def _load(experiment):
 def _make_feed(dataset, experiment, is_chief):
     validation = experiment.options.validation
     train, _ = training_and_evaluation(dataset, validation)
-    mean = experiment.mean_image(lambda: mean_image(train), is_chief)
-    return cifar_feed(dataset, validation, mean, experiment.config)
+    preparation = prepare_for(
+        experiment.config.preprocessor,
+        dataset.name,
+        lambda: experiment.mean_image(lambda: mean_image(train), is_chief),
+    )
+    return cifar_feed(dataset, validation, preparation, experiment.config)
 
 
 def _print_test_accuracy(results, _):

@@ -9,7 +9,7 @@ from absl import flags
 from resnet.configs import config_from_json, get_config, list_configs
 from resnet.errors import UsageError
 from resnet.models import DTYPES, LOOPS
-from resnet.models.model import family_defaults
+from resnet.models.network import family_defaults
 from resnet.reversible import BACKPROPS
 from resnet.sizes import parse_size
 from resnet.training.experiment import RunOptions, read_conf

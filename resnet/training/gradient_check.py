@@ -22,11 +22,11 @@ class GradientCheck:
         if steps.jit:
             self._check_one = tf.function(self._check_replica, autograph=False, jit_compile=True)
 
-    def __call__(self, inputs, labels):
+    def __call__(self, inputs, labels, step=None):
         """Checks one batch.
 
         Args:
-          inputs, labels: as `Steps.train` takes them.
+          inputs, labels, step: as `Steps.train` takes them.
 
         Returns:
           {"reconstruction_error": largest error of a value that a stage's inverse restores,
@@ -35,27 +35,28 @@ class GradientCheck:
           replica where it is largest.
         """
         strategy = self._steps.strategy
-        found = self._check(inputs, labels)
+        found = self._check(inputs, labels, step)
         return {
             name: float(np.max(strategy.experimental_local_results(values)))  # NaN included
             for name, values in found.items()
         }
 
-    def _check_all(self, inputs, labels):
-        return self._steps.strategy.run(self._check_one, (inputs, labels))
+    def _check_all(self, inputs, labels, step):
+        return self._steps.strategy.run(self._check_one, (inputs, labels, step))
 
-    def _check_replica(self, inputs, labels):
+    def _check_replica(self, inputs, labels, step):
         steps = self._steps
+        seed = steps.seed_of(step)
         inputs, labels = tf.nest.map_structure(
             lambda x: x[: x.shape[0] // steps.num_passes], (inputs, labels)
         )
         images = steps.prepare(inputs)
         found, wanted = (
-            model.forward_and_backward(images, labels)["gradients"]
+            model.forward_and_backward(images, labels, seed)["gradients"]
             for model in (steps.model, self._stored)
         )
         return {
-            "reconstruction_error": steps.model.reconstruction_error(images),
+            "reconstruction_error": steps.model.reconstruction_error(images, seed),
             "gradient_angle": angle_between(_flat(found), _flat(wanted)),
         }
 

@@ -4,15 +4,16 @@ import tensorflow as tf
 
 
 class Momentum:
-    """m = momentum m + g;  w = w - learning_rate m.
+    """m = momentum m + g;  w = w - learning_rate m, or, in Nesterov's form, - learning_rate
+    (g + momentum m) with the new m.
 
     Attributes:
       slots: {storage name: tf.Variable}, the accumulators m.
     """
 
-    def __init__(self, variables, momentum):
+    def __init__(self, variables, momentum, nesterov=False):
         """Makes accumulators of zeros for {storage name: tf.Variable}."""
-        self.variables, self.momentum = variables, momentum
+        self.variables, self.momentum, self.nesterov = variables, momentum, nesterov
         self.slots = {
             name: tf.Variable(
                 tf.zeros_like(variable),
@@ -40,4 +41,5 @@ class Momentum:
                 lr=learning_rate,
                 grad=gradients[name],
                 momentum=self.momentum,
+                use_nesterov=self.nesterov,
             )

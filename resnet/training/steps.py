@@ -2,7 +2,11 @@
 
 import tensorflow as tf
 
+from resnet.models.stages import seed_at
+
 METRICS = ("loss", "accuracy", "past_exact_range")
+# Seeds of dropout are [seed of the run and step, part of the batch and place in the network].
+STEP_SEEDS, PART_SEEDS = 2**32, 2**40
 
 
 class Steps:
@@ -26,11 +30,23 @@ class Steps:
         if jit:
             self._replica_step = tf.function(self._all_passes, autograph=False, jit_compile=True)
 
-    def _all_passes(self, inputs, labels):
+    def seed_of(self, step):
+        """The seed of a replica's first pass, (2,) int64; None if nothing is dropped.
+
+        Args:
+          step: int64 scalar; None to draw a seed.
+        """
+        if step is None or not self.model.config.dropout:
+            return None
+        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+        part = tf.cast(replica, tf.int64) * self.num_passes * PART_SEEDS
+        return tf.stack([self.model.config.seed * STEP_SEEDS + step, part])
+
+    def _all_passes(self, inputs, labels, seed):
         """`_one_pass` over every pass's part of a replica's batch; the mean of what they return."""
         count = self.num_passes
         if count == 1:
-            return self._one_pass(inputs, labels)
+            return self._one_pass(inputs, labels, seed)
         parts = tf.nest.map_structure(
             lambda x: tf.reshape(x, [count, x.shape[0] // count, *x.shape[1:]]), (inputs, labels)
         )
@@ -42,7 +58,8 @@ class Steps:
         zeros = {"gradients": gradients, "statistics": statistics, "metrics": metrics}
 
         def add_pass(i, total):
-            result = self._one_pass(*tf.nest.map_structure(lambda x: x[i], parts))
+            part = tf.nest.map_structure(lambda x: x[i], parts)
+            result = self._one_pass(*part, seed_at(seed, tf.cast(i, tf.int64) * PART_SEEDS))
             return i + 1, tf.nest.map_structure(tf.add, total, result)
 
         # A loop, so that no pass's memory is taken before the one before it is done.
@@ -55,8 +72,8 @@ class Steps:
         )
         return tf.nest.map_structure(lambda x: x / count, total)
 
-    def _one_pass(self, inputs, labels):
-        result = self.model.forward_and_backward(self.prepare(inputs), labels)
+    def _one_pass(self, inputs, labels, seed):
+        result = self.model.forward_and_backward(self.prepare(inputs), labels, seed)
         hits = tf.equal(tf.argmax(result["logits"], 1, tf.int32), labels)
         accuracy = tf.reduce_mean(tf.cast(hits, tf.float32))
         past = tf.cast(result["past_exact_range"], tf.float32)
@@ -66,16 +83,23 @@ class Steps:
             "metrics": dict(zip(METRICS, (result["loss"], accuracy, past), strict=True)),
         }
 
-    def _train(self, inputs, labels, learning_rate):
-        """Updates the model by one batch; returns METRICS."""
-        metrics = self.strategy.run(self._train_replica, (inputs, labels, learning_rate))
+    def _train(self, inputs, labels, learning_rate, step=None):
+        """Updates the model by one batch; returns METRICS.
+
+        Args:
+          inputs, labels: a batch.
+          learning_rate: float32 scalar.
+          step: int64 scalar, the number of updates done, from which dropout is drawn;
+            default: drawn anew.
+        """
+        metrics = self.strategy.run(self._train_replica, (inputs, labels, learning_rate, step))
         reduced = {n: self.strategy.reduce("MEAN", m, axis=None) for n, m in metrics.items()}
         # Means so far, but this one is a count.
         reduced["past_exact_range"] *= self.strategy.num_replicas_in_sync * self.num_passes
         return reduced
 
-    def _train_replica(self, inputs, labels, learning_rate):
-        result = self._replica_step(inputs, labels)
+    def _train_replica(self, inputs, labels, learning_rate, step):
+        result = self._replica_step(inputs, labels, self.seed_of(step))
         gradients, statistics = result["gradients"], result["statistics"]
         if self.strategy.num_replicas_in_sync > 1:
             replica = tf.distribute.get_replica_context()

@@ -33,7 +33,9 @@ def build(experiment, feed, placement, jit=False):
     """(model, optimizer, steps) of an experiment."""
     with placement.strategy.scope():
         model = experiment.make_model(placement.num_replicas)
-        optimizer = Momentum(model.trainable_by_storage_name, experiment.config.momentum)
+        optimizer = Momentum(
+            model.trainable_by_storage_name, experiment.config.momentum, experiment.config.nesterov
+        )
     num_passes = experiment.options.num_pass
     steps = Steps(model, optimizer, placement.strategy, jit, num_passes, feed.prepare)
     return model, optimizer, steps
@@ -109,8 +111,8 @@ def train_and_evaluate(experiment, feed, placement, jit, command, resume):
             drift = None
             if check and step % check_every == 0:
                 with reporter.paused():
-                    drift = _checked(check, inputs, labels)
-            metrics = _train_step(steps, inputs, labels, rate, options)
+                    drift = _checked(check, inputs, labels, step)
+            metrics = _train_step(steps, inputs, labels, rate, step, options)
             step += 1
             _require_finite(metrics["loss"], step, experiment)
             reporter.add(metrics)
@@ -151,10 +153,12 @@ def _next_batch(batches):
         ) from None
 
 
-def _train_step(steps, inputs, labels, rate, options):
+def _train_step(steps, inputs, labels, rate, step, options):
     """One update; the metrics as Python floats."""
     try:
-        metrics = steps.train(inputs, labels, tf.constant(rate, tf.float32))
+        metrics = steps.train(
+            inputs, labels, tf.constant(rate, tf.float32), tf.constant(step, tf.int64)
+        )
         return {name: float(value) for name, value in metrics.items()}
     except tf.errors.ResourceExhaustedError as error:
         raise UserError(
@@ -164,10 +168,10 @@ def _train_step(steps, inputs, labels, rate, options):
         ) from None
 
 
-def _checked(check, inputs, labels):
+def _checked(check, inputs, labels, step):
     """What a GradientCheck finds."""
     try:
-        return check(inputs, labels)
+        return check(inputs, labels, tf.constant(step, tf.int64))
     except tf.errors.ResourceExhaustedError as error:
         raise UserError(
             f"out of memory in the check of gradients: {message_of(error)}. It needs what stored "

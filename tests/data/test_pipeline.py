@@ -10,6 +10,7 @@ from resnet.data import pipeline, synthetic
 from resnet.data.cifar import load_dataset, training_and_evaluation
 from resnet.data.dataset import Split
 from resnet.data.feed import Share
+from resnet.data.preparation import CHANNELS, prepare_for
 
 
 @pytest.fixture(scope="module")
@@ -18,22 +19,29 @@ def split():
     return Split(images, np.arange(70, dtype=np.int32) % 10)
 
 
+def prepared_by_mean(split):
+    return prepare_for("cifar", "cifar-10", lambda: pipeline.mean_image(split))
+
+
 def test_any_step_can_be_had_without_those_before_it(split):
-    mean = pipeline.mean_image(split)
-    batches = list(pipeline.training_batches(split, mean, 5, 0, Share(16)).take(9))
+    preparation = prepared_by_mean(split)
+    batches = list(pipeline.training_batches(split, preparation, 5, 0, Share(16)).take(9))
     for step in (0, 4, 8):
-        images, labels = next(iter(pipeline.training_batches(split, mean, 5, step, Share(16))))
+        images, labels = next(
+            iter(pipeline.training_batches(split, preparation, 5, step, Share(16)))
+        )
         np.testing.assert_array_equal(images, batches[step][0])
         np.testing.assert_array_equal(labels, batches[step][1])
-    other = next(iter(pipeline.training_batches(split, mean, 6, 0, Share(16))))[0]
+    other = next(iter(pipeline.training_batches(split, preparation, 6, 0, Share(16))))[0]
     assert not np.array_equal(other, batches[0][0])
 
 
 def test_replicas_and_hosts_share_the_images_of_one(split):
-    mean = pipeline.mean_image(split)
-    whole = list(pipeline.training_batches(split, mean, 5, 3, Share(16)).take(2))
+    preparation = prepared_by_mean(split)
+    whole = list(pipeline.training_batches(split, preparation, 5, 3, Share(16)).take(2))
     hosts = [
-        iter(pipeline.training_batches(split, mean, 5, 3, Share(4, 2, 2, host))) for host in (0, 1)
+        iter(pipeline.training_batches(split, preparation, 5, 3, Share(4, 2, 2, host)))
+        for host in (0, 1)
     ]
     for images, labels in whole:
         parts = [next(host) for host in hosts for _ in range(2)]
@@ -53,8 +61,8 @@ def test_every_epoch_shows_every_image_once_in_a_new_order():
 
 def test_augmentation_is_a_crop_of_the_zero_padded_image_perhaps_flipped(split):
     images = tf.constant(split.images, tf.float32)
-    drawn = pipeline.draw_augmentation(len(images), tf.constant(3, tf.int64), 1)
-    augmented = pipeline.augment(images, *drawn).numpy()
+    drawn = pipeline.draw_augmentation(len(images), tf.constant(3, tf.int64), 1, 2)
+    augmented = pipeline.augment(images, 2, *drawn).numpy()
     padded = np.pad(split.images.astype(np.float32), [(0, 0), (2, 2), (2, 2), (0, 0)])
     seen = set()
     for image, original in zip(augmented, padded, strict=True):
@@ -74,10 +82,44 @@ def test_augmentation_is_a_crop_of_the_zero_padded_image_perhaps_flipped(split):
 def test_mean_and_evaluation_batches(split):
     mean = pipeline.mean_image(split)
     np.testing.assert_allclose(mean, split.images.mean(axis=0), rtol=1e-6)
-    batches = list(pipeline.evaluation_batches(split, mean, 32))
+    batches = list(pipeline.evaluation_batches(split, prepared_by_mean(split), 32))
     assert [len(labels) for _, labels in batches] == [32, 32, 6]
     images = np.concatenate([images for images, _ in batches])
     np.testing.assert_allclose(images, split.images - mean, atol=1e-4)
+
+
+def test_standard_images_are_crops_of_black_padded_ones_per_channel(split):
+    preparation = prepare_for("cifar-standard", "cifar-10", mean_image=None)
+    mean, deviation = (np.array(x) for x in CHANNELS["cifar-10"])
+    (evaluated, labels), *_ = pipeline.evaluation_batches(split, preparation, 70)
+    wanted = (split.images / 255 - mean) / deviation
+    np.testing.assert_allclose(evaluated, wanted, atol=1e-5)
+    trained, trained_labels = next(
+        iter(pipeline.training_batches(split, preparation, 5, 0, Share(16)))
+    )
+    black = [[4, 4], [4, 4], [0, 0]]
+    for image, label in zip(trained.numpy(), trained_labels.numpy(), strict=True):
+        assert any(
+            np.abs(image - crop[y : y + 32, x : x + 32]).max() < 1e-5
+            for i in np.flatnonzero(labels.numpy() == label)
+            for flipped in (split.images[i], split.images[i][:, ::-1])
+            for crop in [(np.pad(flipped, black) / 255 - mean) / deviation]
+            for y in range(9)
+            for x in range(9)
+        )
+
+
+def test_unit_images_are_in_0_to_1(split):
+    preparation = prepare_for("cifar-unit", "cifar-10", mean_image=None)
+    (images, _), *_ = pipeline.evaluation_batches(split, preparation, 70)
+    np.testing.assert_allclose(images, split.images / 255, atol=1e-6)
+
+
+def test_channel_statistics_of_the_synthetic_set():
+    pixels = synthetic.load().train.images.reshape(-1, 3) / 255
+    mean, deviation = CHANNELS["synthetic"]
+    np.testing.assert_allclose(pixels.mean(axis=0), mean, atol=1e-4)
+    np.testing.assert_allclose(pixels.std(axis=0), deviation, atol=1e-4)
 
 
 def test_validation_split_holds_the_last_tenth_out():
@@ -103,8 +145,8 @@ def test_synthetic_is_seeded_balanced_and_not_told_by_colour():
 def test_input_is_much_faster_than_training():
     """RevNet-38 trains some 300 images/s on 2 cores: 20 times that is 6,000."""
     dataset = synthetic.load()
-    mean = pipeline.mean_image(dataset.train)
-    batches = iter(pipeline.training_batches(dataset.train, mean, 0, 0, Share(100)))
+    preparation = prepared_by_mean(dataset.train)
+    batches = iter(pipeline.training_batches(dataset.train, preparation, 0, 0, Share(100)))
     for _ in range(10):
         next(batches)
     start = time.perf_counter()

@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 import resnet
+from resnet.models import Network
 from resnet.models.cost import activation_bytes, multiply_adds
 from resnet.training.steps import keep_order_of_sums
 
@@ -27,6 +28,56 @@ PARAMETERS = {
     "resnet-152": 60_185_128,
     "revnet-56": 27_553_128,
     "revnet-104": 45_428_072,
+    "revnet-38-eager": 464_026,
+    "revnet-110-eager": 1_725_578,
+    "resnet20-v1": 269_722,
+    "resnet32-v1": 464_154,
+    "resnet44-v1": 658_586,
+    "resnet56-v1": 853_018,
+    "resnet110-v1": 1_727_962,
+    "resnet20-v2": 269_722,
+    "resnet32-v2": 464_154,
+    "resnet44-v2": 658_586,
+    "resnet56-v2": 853_018,
+    "resnet110-v2": 1_730_522,
+    "resnet164-v2": 1_703_258,
+    "resnet1001-v2": 10_327_706,
+    "wrn-16-4": 2_748_890,
+    "wrn-40-4": 8_949_210,
+    "wrn-16-8": 10_961_370,
+    "wrn-28-10": 36_479_194,
+    "vgg-11": 9_231_114,
+    "vgg-13": 9_416_010,
+    "vgg-16": 14_728_266,
+    "vgg-19": 20_040_522,
+    "resnext-29-8x64d": 34_426_698,
+    "revwrn-40-4": 8_994_730,
+    "revwrn-28-10": 36_745_898,
+    "revnet-1001": 10_325_162,
+}
+
+# What papers and cifar-vs-tensorflow2 print, in millions.
+PUBLISHED = {
+    "resnet20-v1": "0.27",
+    "resnet20-v2": "0.27",
+    "resnet32-v1": "0.46",
+    "resnet32-v2": "0.46",
+    "resnet44-v1": "0.66",
+    "resnet44-v2": "0.66",
+    "resnet56-v1": "0.85",
+    "resnet56-v2": "0.85",
+    "resnet110-v1": "1.7",
+    "resnet110-v2": "1.7",
+    "resnet164-v2": "1.7",
+    "resnet1001-v2": "10",
+    "wrn-40-4": "8.9",
+    "wrn-16-8": "11",
+    "wrn-28-10": "36.5",
+    "vgg-11": "9.2",
+    "vgg-13": "9.4",
+    "vgg-16": "14.7",
+    "vgg-19": "20",
+    "resnext-29-8x64d": "34.4",
 }
 
 
@@ -36,7 +87,11 @@ def test_every_config_has_its_count():
 
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_parameter_counts(name):
-    assert resnet.get_model(name).num_parameters == PARAMETERS[name]
+    count = Network(resnet.get_config(name)).num_parameters
+    assert count == PARAMETERS[name]
+    if name in PUBLISHED:
+        decimals = len(PUBLISHED[name].partition(".")[2])
+        assert f"{count / 1e6:.{decimals}f}" == PUBLISHED[name]
 
 
 @pytest.fixture

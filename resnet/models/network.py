@@ -1,0 +1,290 @@
+"""The network: its blocks, the parameters they have, and what they compute."""
+
+import dataclasses
+
+import tensorflow as tf
+
+from resnet.errors import UsageError
+from resnet.models.cost import units_to_keep
+from resnet.models.layers import Convolution
+from resnet.models.parameters import Parameter, prefixed, under
+from resnet.models.residual import Residual, Shortcut
+from resnet.models.stages import LOOP_FROM, ReversibleStage, Stage, seed_at
+from resnet.models.units import Head, NoStem, PlainUnit, ResidualUnit, Stem
+from resnet.reversible import BACKPROPS, count_past_exact_range, recompute, round_to_grid
+
+DTYPES = {"float32": tf.float32, "bfloat16": tf.bfloat16}
+SCOPE = "Model"  # revnet-public's name of the whole model
+LOOPS = ("auto", "on", "off")
+IMAGE_CHANNELS = 3
+STAGE_SEEDS = 2**32  # apart: more than there are residual functions in a stage
+
+
+def family_defaults(config):
+    """(backprop, exact) where nothing is asked for."""
+    return ("reversible", True) if config.family == "revnet" else ("stored", False)
+
+
+class Network:
+    """The structure of a ResNet, RevNet or VGG; it holds no values.
+
+    Each tensor has a public name, revnet-public's where that has one (such as
+    Model/unit_1_0/f/sub1/conv1/w). In storage the equal units of a stage share one
+    tensor, with the unit as leading axis.
+
+    Attributes:
+      config: the resnet.configs.Config.
+      backprop: "reversible", "stored" or "checkpoint".
+      dtype: "float32" or "bfloat16".
+      exact: whether the residual stream of a RevNet is kept on a fixed grid.
+      loop: "auto", "on" or "off".
+      extra_bytes: activations that may be stored beyond reversible backprop's, per image.
+      stem, stages, head: the network's blocks, input to output.
+    """
+
+    def __init__(
+        self, config, backprop=None, dtype="float32", exact=None, loop="auto", extra_bytes=0
+    ):
+        """Lists the blocks; see `Model` for the arguments and errors."""
+        is_revnet = config.family == "revnet"
+        default_backprop, default_exact = family_defaults(config)
+        backprop = backprop or default_backprop
+        exact = default_exact if exact is None else exact
+        if backprop not in BACKPROPS:
+            raise UsageError(f"unknown backprop {backprop!r}: choose one of {', '.join(BACKPROPS)}")
+        if dtype not in DTYPES:
+            raise UsageError(f"unknown dtype {dtype!r}: choose one of {', '.join(DTYPES)}")
+        if not is_revnet and (backprop == "reversible" or exact):
+            asked = 'backprop "reversible"' if backprop == "reversible" else "exact mode"
+            family = {"resnet": "ResNet", "vgg": "VGG"}[config.family]
+            raise UsageError(
+                f"{asked} needs a RevNet, and {config.name} is a {family}: its units have no "
+                'inverse. Use backprop "stored" or "checkpoint" without exact mode, or a RevNet'
+            )
+        if loop not in LOOPS:
+            raise UsageError(f"unknown loop {loop!r}: choose one of {', '.join(LOOPS)}")
+        if loop == "on" and backprop != "reversible":
+            raise UsageError(
+                f'loop "on" needs backprop "reversible", but {config.name} has {backprop!r}: '
+                'leave loop at "auto"'
+            )
+        if extra_bytes and backprop != "reversible":
+            raise UsageError(
+                f'a memory budget needs backprop "reversible", but {config.name} has '
+                f"{backprop!r}: give a budget of 0, or change backprop"
+            )
+        self.config, self.backprop, self.dtype, self.exact = config, backprop, dtype, exact
+        self.loop, self.extra_bytes = loop, extra_bytes
+        self._build_blocks()
+
+    # ------------------------------------------------------------------ structure
+
+    @property
+    def _num_halves(self):
+        return 2 if self.config.family == "revnet" else 1
+
+    def _build_blocks(self):
+        """Lists the network's blocks, input to output."""
+        config, halves = self.config, self._num_halves
+        self.stem, channels = self._stem(), config.stem_filters // halves
+        build = {
+            "resnet": self._residual_stage,
+            "revnet": self._reversible_stage,
+            "vgg": self._plain_stage,
+        }[config.family]
+        self.stages = []
+        for stage, (filters, units, stride) in enumerate(
+            zip(config.stage_channels, config.units, config.strides, strict=True)
+        ):
+            filters = filters // halves
+            self.stages.append(build(stage, channels or IMAGE_CHANNELS, filters, stride, units - 1))
+            channels = filters
+        if self.backprop == "reversible":
+            kept = units_to_keep(config, self.stages, self.extra_bytes)
+            for s, stage in enumerate(self.stages):
+                # Where there are many, a few that are kept for nothing save next to nothing,
+                # and the parameters of all would have to be copied.
+                if self.extra_bytes or stage.num_others < LOOP_FROM:
+                    self.stages[s] = dataclasses.replace(stage, num_kept=kept[s])
+        is_preactivated = config.activation_order == "preactivated" and config.family != "vgg"
+        self.head = Head(channels * halves, config.num_classes, is_preactivated)
+
+    def _stem(self):
+        config, dtype = self.config, DTYPES[self.dtype]
+        if not config.stem_filters:
+            return NoStem(dtype)
+        convolution = Convolution(
+            config.stem_kernel, config.stem_stride, IMAGE_CHANNELS, config.stem_filters
+        )
+        # Two halves are added to once a unit: bfloat16 sums would drown small terms.
+        stream_dtype = tf.float32 if config.family == "revnet" else dtype
+        return Stem(convolution, config.stem_max_pool, dtype, stream_dtype)
+
+    def _residual(self, in_channels, filters, stride=1, activate_first=True):
+        config = self.config
+        return Residual(
+            config.block,
+            in_channels,
+            filters,
+            stride,
+            activate_first,
+            DTYPES[self.dtype],
+            config.activation_order,
+            config.bottleneck_width,
+            config.bottleneck_stride_at,
+            config.cardinality,
+            config.dropout,
+        )
+
+    def _shortcut(self, residual, name):
+        return Shortcut(
+            self.config.shortcut_kind,
+            residual.in_channels,
+            residual.filters,
+            residual.stride,
+            name,
+            residual.dtype,
+            has_batch_norm=not residual.is_preactivated,
+        )
+
+    def _activates(self, stage):
+        """Whether (F of a stage's first unit, its G, those of the others) begin with BN and ReLU.
+
+        The stem ends in BN and ReLU, which the very first function does not repeat.
+        """
+        if self.config.leading_activation == "stages":
+            return stage > 0, stage > 0, False
+        return stage > 0, True, True
+
+    def _residual_stage(self, stage, in_channels, filters, stride, num_others):
+        in_first, _, in_others = self._activates(stage)
+        shares = self.config.preactivate_shortcut and in_first
+        start = self._residual(in_channels, filters, stride, in_first and not shares)
+        other = self._residual(filters, filters, activate_first=in_others)
+        return Stage(
+            ResidualUnit(start, self._shortcut(start, "project"), shares),
+            ResidualUnit(other, self._shortcut(other, "project")),
+            num_others,
+            self.backprop,
+        )
+
+    def _reversible_stage(self, stage, in_channels, filters, stride, num_others):
+        in_f, in_g, in_others = self._activates(stage)
+        start = self._residual(in_channels, filters, stride, in_f)
+        shortcuts = [f"{half}_bottleneck/project" for half in ("x1", "x2")]
+        is_deep = num_others >= LOOP_FROM and self.backprop == "reversible"
+        return ReversibleStage(
+            start,
+            self._residual(filters, filters, activate_first=in_g),
+            self._residual(filters, filters, activate_first=in_others),
+            tuple(self._shortcut(start, name) for name in shortcuts),
+            num_others,
+            self.backprop,
+            self.exact,
+            loop=self.loop == "on" or (self.loop == "auto" and is_deep),
+        )
+
+    def _plain_stage(self, _, in_channels, filters, stride, num_others):
+        dtype = DTYPES[self.dtype]
+        start, unit = (
+            PlainUnit(Convolution(3, stride, channels, filters, has_bias=True), dtype)
+            for channels in (in_channels, filters)
+        )
+        return Stage(start, unit, num_others, self.backprop, max_pool=True)
+
+    # ------------------------------------------------------------------ parameters
+
+    def storage(self):
+        """Yields (storage name, Parameter, public names); several names share a stack."""
+        for name, parameter in self.stem.parameters().items():
+            yield name, parameter, [f"{SCOPE}/{name}"]
+        for s, stage in enumerate(self.stages, 1):
+            for name, parameter in stage.start_parameters().items():
+                yield f"stage_{s}/start/{name}", parameter, [f"{SCOPE}/unit_{s}_0/{name}"]
+            others = range(1, stage.num_others + 1)
+            for name, parameter in stage.unit_parameters().items() if others else ():
+                public = [f"{SCOPE}/unit_{s}_{u}/{name}" for u in others]
+                yield f"stage_{s}/units/{name}", parameter, public
+        for name, parameter in self.head.parameters().items():
+            yield name, parameter, [f"{SCOPE}/{name}"]
+
+    def parameters_by_name(self):
+        """{public name: Parameter}: shape and kind of every tensor, moving averages too."""
+        found: dict[str, Parameter] = {}
+        for _, parameter, public in self.storage():
+            found |= dict.fromkeys(public, parameter)
+        return found
+
+    @property
+    def num_parameters(self):
+        """Number of trainable parameters."""
+        return sum(p.size for p in self.parameters_by_name().values() if not p.is_statistic)
+
+    # ----------------------------------------------------------------- computation
+
+    def apply(self, values, images, training, seed=None):
+        """The network as a pure function.
+
+        Args:
+          values: {storage name: tensor}; in training the moving averages may lack.
+          images: (N, H, W, 3) float, preprocessed.
+          training: whether batch norm uses the batch's statistics, and values are dropped.
+          seed: (2,) int64 that says which values dropout drops; default: drawn.
+
+        Returns:
+          (logits, statistics, past_exact_range): (N, classes) float32; {storage
+          name: batch statistic} (empty in evaluation); int32 number of residual
+          stream values past the exact range (0 if not exact).
+        """
+        x, statistics = self._apply_stem(values, images, training)
+        past = [count_past_exact_range(*x)] if self.exact else []
+        seed = self._dropout_seed(training, seed)
+        for s, stage in enumerate(self.stages, 1):
+            params = under(f"stage_{s}", values)
+            x, found, count = stage(params, x, training, seed_at(seed, s * STAGE_SEEDS))
+            statistics = statistics | prefixed(f"stage_{s}", found)
+            past.append(count)
+        x = tf.concat(x, axis=-1) if self._num_halves == 2 else x
+        logits, found = self.head(values, x, training)
+        return logits, statistics | found, tf.add_n(past)
+
+    def _dropout_seed(self, training, seed):
+        """`seed`, or one that is drawn, if anything is dropped; else None."""
+        if not self.config.dropout or not training:
+            return None
+        if seed is None:
+            return tf.random.uniform([2], maxval=2**31 - 1, dtype=tf.int64)
+        return tf.convert_to_tensor(seed, tf.int64)
+
+    def _apply_stem(self, values, images, training):
+        """What the first stage takes, and the stem's statistics."""
+
+        def stem(params, images):
+            return self.stem(params, images, training)
+
+        if training and self.backprop != "stored":
+            stem = recompute(stem)  # of the stem, only the images are kept
+        x, statistics = stem(
+            {name: values[name] for name in self.stem.parameters() if name in values}, images
+        )
+        x = tuple(tf.split(x, 2, axis=-1)) if self._num_halves == 2 else x
+        return (tuple(round_to_grid(half) for half in x) if self.exact else x), statistics
+
+    def reconstruction_error(self, values, images, seed=None):
+        """Largest error of a value that a RevNet's stages restore in training.
+
+        Args:
+          values: {storage name: tensor}.
+          images: (N, H, W, 3) float, preprocessed.
+          seed: as in `apply`.
+
+        Returns:
+          float32 scalar, relative to the largest value of the stage's stream.
+        """
+        x, _ = self._apply_stem(values, images, training=True)
+        seed, errors = self._dropout_seed(True, seed), []
+        for s, stage in enumerate(self.stages, 1):
+            params = under(f"stage_{s}", values)
+            x, error = stage.reconstruct(params, x, seed_at(seed, s * STAGE_SEEDS))
+            errors.append(error)
+        return tf.reduce_max(errors)

@@ -1,0 +1,54 @@
+"""Every config: a training step, a checkpoint, and a restored model that goes on alike."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import resnet
+from resnet.training.checkpoint import restore_checkpoint, save_checkpoint
+from resnet.training.optimizer import Momentum
+from resnet.training.steps import Steps
+
+BATCH_SIZE = 2
+IMAGE_SIZE = 64  # of ImageNet's, whose networks take any: the full size has tests of its own
+
+
+@pytest.fixture
+def eagerly():
+    """A function that says whether tf.functions run step by step."""
+    yield tf.config.run_functions_eagerly
+    tf.config.run_functions_eagerly(False)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("name", resnet.list_configs())
+def test_a_step_and_a_restore(name, dtype, tmp_path, eagerly):
+    config = resnet.get_config(name)
+    if config.image_size > IMAGE_SIZE:
+        config = dataclasses.replace(config, image_size=IMAGE_SIZE)
+    model = resnet.get_model(config, dtype=dtype)
+    optimizer = Momentum(model.trainable_by_storage_name, config.momentum, config.nesterov)
+    # Building graphs takes longer than running them once, but for loops.
+    eagerly(not any(stage.num_halves == 2 and stage.loop for stage in model.stages))
+    rng = np.random.default_rng(0)
+    shape = [BATCH_SIZE, config.image_size, config.image_size, 3]
+    images = tf.constant(rng.standard_normal(shape, np.float32))
+    labels = tf.constant(rng.integers(0, config.num_classes, BATCH_SIZE, np.int32))
+    initial = model.get_weights()
+
+    metrics = Steps(model, optimizer).train(images, labels, tf.constant(0.1))
+
+    assert np.isfinite(metrics["loss"])
+    variables = [*model.variables_by_storage_name.values(), *optimizer.slots.values()]
+    saved = [variable.numpy() for variable in variables]
+    # The first convolution has a gradient only if all behind it have passed it on.
+    first = next(n for n, p in model.parameters_by_name().items() if p.kind == "conv")
+    assert not np.array_equal(initial[first], model.get_weights()[first])
+    prefix = save_checkpoint(tmp_path, 1, model, optimizer, config.seed)
+    for variable in variables:
+        variable.assign(tf.zeros_like(variable))
+    assert restore_checkpoint(prefix, model, optimizer) == 1
+    for variable, value in zip(variables, saved, strict=True):
+        np.testing.assert_array_equal(variable, value, err_msg=variable.name)
