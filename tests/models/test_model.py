@@ -10,7 +10,6 @@ import tensorflow as tf
 import resnet
 from resnet.models import Network
 from resnet.models.cost import activation_bytes, multiply_adds
-from resnet.training.steps import keep_order_of_sums
 
 # Trainable parameters with the config's own number of classes.
 PARAMETERS = {
@@ -92,13 +91,6 @@ def test_parameter_counts(name):
     if name in PUBLISHED:
         decimals = len(PUBLISHED[name].partition(".")[2])
         assert f"{count / 1e6:.{decimals}f}" == PUBLISHED[name]
-
-
-@pytest.fixture
-def sums_as_written():
-    keep_order_of_sums()
-    yield
-    tf.config.optimizer.set_experimental_options({"arithmetic_optimization": True})
 
 
 def batch(config, size):
