@@ -8,7 +8,7 @@ import sys
 import time
 
 from resnet import cli  # noqa: F401  (loads TensorFlow quietly)
-from resnet.benchmark.memory import peak_over, size_now
+from resnet.process_memory import peak_over, size_now
 
 BACKPROPS = ("stored", "reversible")
 

@@ -50,13 +50,18 @@ def test_a_run_and_what_it_leaves(tmp_path):
         "model.ckpt-4.index",
         "model.ckpt-6.data-00000-of-00001",
         "model.ckpt-6.index",
+        "result.json",
     ]
     conf = json.loads((results / "conf.json").read_text())
     assert (conf["filters"], conf["run"]["validation"]) == ([4, 8, 16], True)
+    result = json.loads((results / "result.json").read_text())
+    assert (result["step"], result["accuracy"]["test"]["num_images"]) == (6, 2_000)
+    assert result["training_seconds"] > 0 and result["peak_mb"] > 0
     for name, column in {
         "train_ce": "ce",
         "train_acc": "acc",
         "learn_rate": "lr",
+        "step_seconds": "seconds",
         "past_exact_range": "count",
     }.items():
         table = rows(logs / f"{name}.csv")
@@ -70,7 +75,14 @@ def test_a_run_and_what_it_leaves(tmp_path):
         for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
             event = tf.compat.v1.Event.FromString(record)
             tags |= {value.tag for value in event.summary.value}
-    assert tags == {"train_ce", "train_acc", "learn_rate", "past_exact_range", "valid_acc"}
+    assert tags == {
+        "train_ce",
+        "train_acc",
+        "learn_rate",
+        "step_seconds",
+        "past_exact_range",
+        "valid_acc",
+    }
 
 
 @pytest.mark.parametrize(

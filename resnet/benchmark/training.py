@@ -14,10 +14,10 @@ import numpy as np
 import tensorflow as tf
 from absl import flags
 
-from resnet.benchmark.memory import peak_over, size_now
 from resnet.configs import get_config
 from resnet.errors import UsageError, UserError
 from resnet.models import get_model
+from resnet.process_memory import peak_over, size_now
 from resnet.reversible import sequence
 from resnet.training.flags import resolve_jit
 from resnet.training.optimizer import Momentum

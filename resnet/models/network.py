@@ -208,6 +208,15 @@ class Network:
         for name, parameter in self.head.parameters().items():
             yield name, parameter, [f"{SCOPE}/{name}"]
 
+    def names_by_unit(self):
+        """[[public name]]: those of the stem, of each unit and of the head, in order."""
+        found = [[f"{SCOPE}/{name}" for name in self.stem.parameters()]]
+        for s, stage in enumerate(self.stages, 1):
+            for unit in range(1 + stage.num_others):
+                names = stage.unit_parameters() if unit else stage.start_parameters()
+                found.append([f"{SCOPE}/unit_{s}_{unit}/{name}" for name in names])
+        return [*found, [f"{SCOPE}/{name}" for name in self.head.parameters()]]
+
     def parameters_by_name(self):
         """{public name: Parameter}: shape and kind of every tensor, moving averages too."""
         found: dict[str, Parameter] = {}

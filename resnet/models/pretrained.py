@@ -2,16 +2,8 @@
 
 import dataclasses
 
-from resnet.models.checkpoint_format import (
-    LEARN_RATE,
-    SEED,
-    STEP,
-    CheckpointError,
-    read_checkpoint,
-    slot_name,
-)
-
-SOURCES = ("revnet-public",)
+from resnet.models.checkpoint_format import CheckpointError
+from resnet.models.sources import SOURCES
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +23,8 @@ def import_weights(model, checkpoint, source="revnet-public"):
       model: Model; unchanged if anything is wrong.
       checkpoint: path of a TensorFlow checkpoint without .index, such as
         .../model.ckpt-0.
-      source: "revnet-public"; this project's own checkpoints have the same format.
+      source: "revnet-public" (this project's own checkpoints have the same format),
+        "cifar-vs-tensorflow2" or "tf-eager-revnet".
 
     Returns:
       ImportReport.
@@ -42,18 +35,11 @@ def import_weights(model, checkpoint, source="revnet-public"):
     """
     if source not in SOURCES:
         raise CheckpointError(f"unknown source {source!r}: choose one of {', '.join(SOURCES)}")
-    tensors = read_checkpoint(checkpoint)
-    momentum = {
-        name: tensors.pop(slot_name(name))
-        for name, parameter in model.parameters_by_name().items()
-        if not parameter.is_statistic and slot_name(name) in tensors
-    }
-    other = {name: tensors.pop(name) for name in (STEP, LEARN_RATE, SEED) if name in tensors}
+    found = SOURCES[source](model, checkpoint)
     try:
-        model.set_weights(tensors)
+        model.set_weights(found.weights)
     except ValueError as error:
         raise CheckpointError(
             f"checkpoint {checkpoint}: {error}. Give the model that it was trained as"
         ) from None
-    step = int(other.pop(STEP)) if STEP in other else None
-    return ImportReport(tuple(tensors), momentum, step, tuple(other))
+    return ImportReport(tuple(found.weights), found.momentum, found.step, found.ignored)

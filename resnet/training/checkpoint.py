@@ -128,3 +128,34 @@ def restore_checkpoint(prefix, model, optimizer=None):
             "Give the config and the experiment it was trained with"
         ) from None
     return step
+
+
+def init_from_checkpoint(prefix, model):
+    """Sets those weights and moving averages that a checkpoint has in the same shape.
+
+    Args:
+      prefix: the checkpoint's path without .index; of any model of this project.
+      model: Model.
+
+    Returns:
+      [str]: the tensors that keep their initial values, each with the reason.
+
+    Raises:
+      CheckpointError: missing, damaged, or nothing in it fits.
+    """
+    tensors, left = read_checkpoint(prefix), []
+    weights = model.get_weights()
+    for name, value in weights.items():
+        if name not in tensors:
+            left.append(f"{name} (not there)")
+        elif tensors[name].shape != value.shape:
+            left.append(f"{name} (shape {tensors[name].shape} there, {value.shape} here)")
+        else:
+            weights[name] = tensors[name]
+    if len(left) == len(weights):
+        raise CheckpointError(
+            f"checkpoint {prefix} has no tensor that fits {model.config.name}, such as {left[0]}: "
+            "give an experiment of the same family to --init_from"
+        )
+    model.set_weights(weights)
+    return left

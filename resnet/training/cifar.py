@@ -1,5 +1,7 @@
 """What run_cifar_train.py trains: CIFAR-10, CIFAR-100 or the embedded data set."""
 
+import dataclasses
+
 from absl import flags
 
 from resnet.data.cifar import NUM_CLASSES, cifar_feed, load_dataset, training_and_evaluation
@@ -11,6 +13,7 @@ from resnet.training.script import Task, run_training
 
 FLAGS = flags.FLAGS
 DEFAULT_MODEL = "revnet-38"
+SAMPLE_SIZE = 20  # images of a smoke test's splits
 
 
 def define_flags():
@@ -20,12 +23,21 @@ def define_flags():
     flags.DEFINE_enum("dataset", None, datasets, f"Data set (default {datasets[0]}).")
     flags.DEFINE_string("data_folder", "./data", "Folder of the data sets.")
     flags.DEFINE_boolean("validation", None, "Hold a tenth of the training images out.")
+    flags.DEFINE_boolean("eval_only", False, "With --restore: print the test accuracy, and exit.")
 
 
 def main():
     """Trains, evaluates while training, and prints the test accuracy."""
     run_training(
-        Task(DEFAULT_MODEL, NUM_CLASSES, PREPROCESSORS, _load, _make_feed, _print_test_accuracy)
+        Task(
+            DEFAULT_MODEL,
+            NUM_CLASSES,
+            PREPROCESSORS,
+            _load,
+            _make_feed,
+            _print_test_accuracy,
+            _sample,
+        )
     )
 
 
@@ -50,6 +62,12 @@ def _make_feed(dataset, experiment, is_chief):
         lambda: experiment.mean_image(lambda: mean_image(train), is_chief),
     )
     return cifar_feed(dataset, validation, preparation, experiment.config)
+
+
+def _sample(dataset):
+    """A few images of each split."""
+    train, test = (split.take(slice(SAMPLE_SIZE)) for split in (dataset.train, dataset.test))
+    return dataclasses.replace(dataset, train=train, test=test)
 
 
 def _print_test_accuracy(results, _):

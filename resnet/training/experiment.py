@@ -13,7 +13,7 @@ from resnet.files import remove, write_json, written_beside
 from resnet.models import DTYPES, LOOPS, get_model
 from resnet.reversible import BACKPROPS
 
-CONF, MEAN_IMAGE = "conf.json", "mean_image.npy"
+CONF, MEAN_IMAGE, RESULT = "conf.json", "mean_image.npy", "result.json"
 
 
 # option -> values that it takes
@@ -38,6 +38,7 @@ class RunOptions:
     num_pass: int = 1  # forward and backward passes before an update
     deterministic: bool = False  # whether ImageNet's images depend on (seed, step) alone
     check_gradients_every: int | None = None  # steps; compare gradients to stored backprop's
+    init_from: str | None = None  # experiment, beside this one, whose weights to start from
     max_num_steps: int | None = None  # stop here if it comes before config.num_steps
     keep_checkpoints: int | None = None  # the newest; None: all
 
@@ -48,8 +49,8 @@ class RunOptions:
                 fits, wanted = value in choices, f"one of {', '.join(choices)}"
             elif field.type is bool:
                 fits, wanted = isinstance(value, bool), "true or false"
-            elif field.type is str:
-                fits, wanted = isinstance(value, str), "a text"
+            elif field.type in (str, str | None):
+                fits, wanted = isinstance(value, field.type), "a text"
             else:
                 low = 0 if field.name in MAY_BE_ZERO else 1
                 fits = type(value) is int and value >= low
@@ -122,6 +123,24 @@ class Experiment:
         if image.shape != (size, size, 3):
             raise UserError(f"{path} has shape {image.shape}. Remove it to compute it anew")
         return image
+
+
+def new_folders(experiment_id, roots):
+    """The folders of a new experiment, one below each root, such as (results, logs).
+
+    Raises:
+      UsageError: the id is not a plain name, or one of them exists.
+    """
+    if pathlib.Path(experiment_id).name != experiment_id or experiment_id == "..":
+        raise UsageError(f"--id is {experiment_id!r}, but must be a plain name without slashes")
+    folders = [pathlib.Path(root) / experiment_id for root in roots]
+    for folder in folders:
+        if folder.exists():
+            raise UsageError(
+                f"experiment {experiment_id!r} exists in {str(folder.parent)!r}: continue it "
+                "with --restore, or give another --id"
+            )
+    return folders
 
 
 def new_id(dataset, model):

@@ -77,6 +77,15 @@ def define_experiment_flags(results):
     flags.DEFINE_string("logs", "./logs/public", "Folder of the logs.")
 
 
+def define_config_flags(default_model=None):
+    """Defines the flags that name a config; `default_model` is trained if they say nothing."""
+    default = f" (default {default_model})" if default_model else ""
+    flags.DEFINE_string("model", None, f"Named config{default}; python -m resnet.configs lists.")
+    flags.DEFINE_string(
+        "config", None, "JSON file in the format of conf.json; fields it lacks come from --model."
+    )
+
+
 def define_training_flags(default_model, results):
     """Defines the flags of a training script.
 
@@ -85,11 +94,13 @@ def define_training_flags(default_model, results):
       results: default results folder.
     """
     define_experiment_flags(results)
-    flags.DEFINE_string("model", None, f"Named config (default {default_model}).")
-    flags.DEFINE_string(
-        "config", None, "JSON file in the format of conf.json; fields it lacks come from --model."
-    )
+    define_config_flags(default_model)
     flags.DEFINE_boolean("restore", False, "Continue the experiment --id at its last checkpoint.")
+    flags.DEFINE_string(
+        "init_from",
+        None,
+        "Experiment in --results whose weights to start from, but those whose shapes differ.",
+    )
     flags.DEFINE_integer("max_num_steps", None, "Stop at this step.", lower_bound=1)
     flags.DEFINE_integer("batch_size", None, "Images a step, over all replicas.", lower_bound=1)
     flags.DEFINE_integer("seed", None, "Of initial weights and data order.", lower_bound=0)
@@ -117,6 +128,9 @@ def define_training_flags(default_model, results):
     flags.DEFINE_boolean(
         "dry_run", False, "Print model, memory, steps and data, then exit without training."
     )
+    flags.DEFINE_boolean(
+        "smoke_test", False, "Try the run on a few tiny batches, leave nothing, and exit."
+    )
 
 
 def resolve_config(default_model, num_classes):
@@ -140,7 +154,7 @@ def resolve_config(default_model, num_classes):
         config = config_from_json(fields)
     else:
         config = config_from_json(fields, get_config(FLAGS.model or default_model))
-    overrides = {name: FLAGS[name].value for name in OVERRIDES if FLAGS[name].present}
+    overrides = _given(OVERRIDES)
     asked = FLAGS.dataset if "dataset" in FLAGS else None
     dataset = asked or run.get("dataset") or next(iter(num_classes))
     if dataset not in num_classes:

@@ -39,6 +39,7 @@ def main():
             _load,
             _make_feed,
             _name_evaluation,
+            sample=lambda imagenet: imagenet,  # shards are read as they are needed
             all_gpus=True,
         )
     )

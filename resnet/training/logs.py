@@ -67,12 +67,9 @@ class Logs:
         """Whether NAME.csv has a row of this step."""
         return step in self._steps[name]
 
-    def first_value(self, name):
-        """The value in NAME.csv's first row; None if there is no row."""
-        if not self._steps.get(name):
-            return None
-        with open(self.folder / f"{name}.csv", newline="", encoding="utf-8") as file:
-            return float(list(csv.reader(file))[1][2])
+    def values(self, name):
+        """[(step, value)] of NAME.csv; empty if it is not one of the columns."""
+        return read_values(self.folder / f"{name}.csv") if name in self._steps else []
 
     def write(self, name, step, value):
         """Appends a row to NAME.csv and a TensorBoard scalar NAME.
@@ -103,3 +100,12 @@ class Logs:
     def flush(self):
         """Makes what was written visible to readers."""
         self._writer.flush()
+
+
+def read_values(path):
+    """[(step, value)], integers and numbers, of a log's CSV file; empty if there is none."""
+    if not path.exists():
+        return []
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = [row for row in csv.reader(file) if len(row) == 3 and row[0].isdigit()]
+    return [(int(step), float(value)) for step, _, value in rows]

@@ -13,6 +13,7 @@ COLUMNS = {
     "train_ce": "ce",
     "train_acc": "acc",
     "learn_rate": "lr",
+    "step_seconds": "seconds",
     "past_exact_range": "count",
 }
 EVALUATION_COLUMNS = {"valid_acc": "acc"}  # not there if another process evaluates
@@ -48,7 +49,8 @@ class Reporter:
         angles = experiment.logs / "gradient_angle.csv"  # a run before this one may have them
         columns |= DRIFT_COLUMNS if checks_gradients or angles.exists() else {}
         self._logs = Logs(experiment.logs, command, columns, step) if is_chief else None
-        self._first_angle = self._logs.first_value("gradient_angle") if is_chief else None
+        angles = self._logs.values("gradient_angle") if is_chief else []
+        self._first_angle = angles[0][1] if angles else None
         self._interval = _Interval()
         self._progress = tqdm(
             initial=step,
@@ -80,6 +82,7 @@ class Reporter:
         self.write("train_ce", step, loss)
         self.write("train_acc", step, accuracy)
         self.write("learn_rate", step, rate)
+        self.write("step_seconds", step, seconds / interval.steps)
         self.write("past_exact_range", step, interval.past_exact_range)
         self.flush()
         self._progress.set_postfix_str(f"loss {loss:.3f} acc {accuracy:.1f}% {speed:.0f} images/s")
@@ -111,6 +114,13 @@ class Reporter:
                 f"{drift['reconstruction_error']:.2g} of the largest: train with --exact, or "
                 "with --backprop stored or checkpoint",
             )
+
+    def training_seconds(self):
+        """Seconds that the logged steps took, evaluations apart, in this process and before."""
+        last, total = 0, 0.0
+        for step, seconds in self._logs.values("step_seconds") if self._logs else ():
+            last, total = step, total + (step - last) * seconds
+        return total
 
     def write(self, name, step, value):
         """Logs one value."""

@@ -2,19 +2,21 @@
 
 import dataclasses
 import pathlib
+import tempfile
 from collections.abc import Callable
 
 from absl import flags
 
 from resnet.errors import UsageError
 from resnet.training import flags as training_flags
-from resnet.training.experiment import Experiment, load_experiment, new_id
+from resnet.training.experiment import Experiment, load_experiment, new_folders, new_id
 from resnet.training.hosts import naming_lost_hosts
 from resnet.training.placement import Hosts, find_hosts, place
 from resnet.training.summary import summary
-from resnet.training.train import train_and_evaluate
+from resnet.training.train import evaluate_last_checkpoint, train_and_evaluate
 
 FLAGS = flags.FLAGS
+SMOKE_TEST_STEPS = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +29,7 @@ class Task:
     load: (experiment) -> the data; raises before training starts if it does not fit.
     make_feed: (data, experiment, is_chief) -> data.feed.Feed, once the experiment is saved.
     finish: ({name: Accuracy}, experiment), the script's last words.
+    sample: (data) -> a small part of it.
     all_gpus: whether --num_gpu defaults to all GPUs rather than one.
     """
 
@@ -36,6 +39,7 @@ class Task:
     load: Callable
     make_feed: Callable
     finish: Callable
+    sample: Callable
     all_gpus: bool = False
 
 
@@ -60,6 +64,13 @@ def _run(task, experiment, hosts, resume):
         print(summary(experiment, placement))
         return
     data = task.load(experiment)
+    if FLAGS.smoke_test:
+        _smoke_test(task, experiment, task.sample(data), placement, jit)
+        return
+    if _only_evaluates():
+        feed = task.make_feed(data, experiment, hosts.is_chief)
+        task.finish(evaluate_last_checkpoint(experiment, feed, placement), experiment)
+        return
     print(summary(experiment, placement), flush=True)
     if hosts.is_chief:
         experiment.save()
@@ -74,7 +85,38 @@ def _run(task, experiment, hosts, resume):
     task.finish(results, experiment)
 
 
+def _only_evaluates():
+    """Whether --eval_only is there and given."""
+    return "eval_only" in FLAGS and FLAGS.eval_only
+
+
+def _smoke_test(task, experiment, data, placement, jit):
+    """Trains and evaluates on a few images, in a folder that is then removed."""
+    num_images = 2 * placement.num_replicas * experiment.options.num_pass
+    with tempfile.TemporaryDirectory() as folder:
+        results, logs = (pathlib.Path(folder) / name for name in ("results", "logs"))
+        small = dataclasses.replace(
+            experiment,
+            config=dataclasses.replace(
+                experiment.config, batch_size=num_images, evaluation_batch_size=num_images
+            ),
+            options=dataclasses.replace(experiment.options, max_num_steps=SMOKE_TEST_STEPS),
+            results=results / experiment.id,
+            logs=logs,
+        )
+        small.save()
+        if source := experiment.options.init_from:
+            place = (experiment.results.parent / source).resolve()
+            (results / source).symlink_to(place)
+        feed = task.make_feed(data, small, is_chief=True)
+        command = training_flags.command_line()
+        train_and_evaluate(small, feed, placement, jit, command, command)
+    print(f"smoke test passed: {experiment.config.name}", flush=True)
+
+
 def _new(task, hosts):
+    if _only_evaluates():
+        raise UsageError("--eval_only needs --restore and --id: the experiment to evaluate")
     config, run = training_flags.resolve_config(task.default_model, task.num_classes)
     if config.preprocessor not in task.preprocessors:
         raise UsageError(
@@ -87,21 +129,18 @@ def _new(task, hosts):
     if len(hosts) > 1 and not FLAGS.id:
         raise UsageError(f"--id is needed with {len(hosts)} hosts: the same one on each of them")
     experiment_id = FLAGS.id or new_id(options.dataset, config.name)
-    if pathlib.Path(experiment_id).name != experiment_id or experiment_id == "..":
-        raise UsageError(f"--id is {experiment_id!r}, but must be a plain name without slashes")
-    folders = [pathlib.Path(root) / experiment_id for root in (FLAGS.results, FLAGS.logs)]
-    for folder in folders:
-        if folder.exists() and hosts.is_chief and not FLAGS.dry_run:
-            raise UsageError(
-                f"experiment {experiment_id!r} exists in {str(folder.parent)!r}: continue it "
-                "with --restore, or give another --id"
-            )
+    if not hosts.is_chief or FLAGS.dry_run:
+        folders = [pathlib.Path(root) / experiment_id for root in (FLAGS.results, FLAGS.logs)]
+    else:
+        folders = new_folders(experiment_id, (FLAGS.results, FLAGS.logs))
     return Experiment(experiment_id, config, options, *folders)
 
 
 def _restored(task):
     if not FLAGS.id:
         raise UsageError("--restore needs --id: the experiment to continue")
+    if FLAGS.smoke_test:
+        raise UsageError("--smoke_test tries new experiments: leave it or --restore out")
     experiment = load_experiment(FLAGS.id, FLAGS.results, FLAGS.logs)
     if experiment.options.dataset not in task.num_classes:
         raise UsageError(

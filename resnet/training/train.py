@@ -6,13 +6,17 @@ import tensorflow as tf
 
 from resnet.data.feed import Share
 from resnet.errors import DataError, UserError, message_of
+from resnet.files import write_json
+from resnet.process_memory import peak_over, size_now
 from resnet.training.checkpoint import (
+    init_from_checkpoint,
     list_checkpoints,
     remove_checkpoints,
     restore_checkpoint,
     save_checkpoint,
 )
 from resnet.training.evaluation import Evaluation
+from resnet.training.experiment import RESULT
 from resnet.training.gradient_check import GradientCheck
 from resnet.training.hosts import LOST_HOST, Agreement
 from resnet.training.interrupts import stop_requests
@@ -79,6 +83,8 @@ def train_and_evaluate(experiment, feed, placement, jit, command, resume):
     if checkpoints:
         step = restore_checkpoint(checkpoints[max(checkpoints)], model, optimizer)
         print(f"restored {checkpoints[max(checkpoints)]}", flush=True)
+    elif options.init_from:
+        _init_weights(experiment, model)
     agreement = Agreement(placement)
     agreement.require_same_start(experiment, step, model)
 
@@ -104,6 +110,7 @@ def train_and_evaluate(experiment, feed, placement, jit, command, resume):
         placement.strategy.distribute_datasets_from_function(lambda _: feed.training(step, share))
     )
     reporter = Reporter(experiment, command, step, is_chief, watched is not None, check is not None)
+    size = size_now()
     with stop_requests() as stop, reporter:
         while step < num_steps:
             rate = config.learning_rate(step)
@@ -136,9 +143,55 @@ def train_and_evaluate(experiment, feed, placement, jit, command, resume):
                 )
         if not list_checkpoints(experiment.results):
             save(step)
+        used = {"training_seconds": reporter.training_seconds(), "peak_mb": _peak(size, placement)}
         results = {name: evaluate(name, reporter) for name in feed.evaluations}
         reporter.flush()
+    if is_chief:
+        accuracies = {name: vars(accuracy) for name, accuracy in results.items()}
+        parameters = {"parameters": model.num_parameters}
+        write_json(
+            experiment.results / RESULT, {"step": step, "accuracy": accuracies} | parameters | used
+        )
     return results
+
+
+def evaluate_last_checkpoint(experiment, feed, placement):
+    """Evaluates the newest checkpoint of an experiment; trains and writes nothing.
+
+    Returns:
+      {name: Accuracy} of the feed's evaluations.
+
+    Raises:
+      UserError: there is no checkpoint.
+    """
+    checkpoints = list_checkpoints(experiment.results)
+    if not checkpoints:
+        raise UserError(f"no checkpoint in {str(experiment.results)!r}: train it first")
+    with placement.strategy.scope():
+        model = experiment.make_model(placement.num_replicas)
+    restore_checkpoint(checkpoints[max(checkpoints)], model)
+    print(f"restored {checkpoints[max(checkpoints)]}", flush=True)
+    evaluation = Evaluation(model)
+    return {name: evaluation(batches()) for name, batches in feed.evaluations.items()}
+
+
+def _init_weights(experiment, model):
+    """Starts from the weights of the experiment that --init_from names."""
+    source = experiment.results.parent / experiment.options.init_from
+    checkpoints = list_checkpoints(source)
+    if not checkpoints:
+        raise UserError(f"--init_from: no checkpoint in {str(source)!r}. Give an --id that has one")
+    left = init_from_checkpoint(checkpoints[max(checkpoints)], model)
+    print(f"weights of {checkpoints[max(checkpoints)]}", flush=True)
+    for tensor in left:
+        print(f"  initial value: {tensor}", flush=True)
+
+
+def _peak(size, placement):
+    """Peak memory of training in MB of 2^20 bytes: a GPU's, or the process's over `size`."""
+    if placement.uses_gpu:
+        return tf.config.experimental.get_memory_info("GPU:0")["peak"] / 2**20
+    return peak_over(size)
 
 
 def _next_batch(batches):

@@ -33,7 +33,7 @@ def test_json_fields_change_a_named_config():
     ("field", "value", "message"),
     [
         ("momentum", 1, r"momentum is 1.0, but must be in \[0, 1\)"),
-        ("block", "wide", 'block is \'wide\', but must be "basic" or "bottleneck"'),
+        ("block", "wide", "block is 'wide', but must be one of basic, bottleneck"),
         ("units", (3, 0, 3), "units is .*, but must be a list of integers of 1 or more"),
         ("batch_size", 0, "batch_size is 0, but must be 1 or more"),
         ("batch_size", True, "batch_size is True, but must be an integer"),
