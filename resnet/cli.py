@@ -37,24 +37,25 @@ with quietly():
     importlib.import_module("tensorflow")
 
 
-def run(main, starts_devices=True):
-    """Parses flags and runs `main()`; errors that a user can mend end in one line.
+def run(main, starts_devices=True, positional=None):
+    """Parses flags and runs `main`; errors that a user can mend end in one line.
 
     Args:
-      main: function without arguments; what it returns is the exit code.
+      main: function; what it returns is the exit code. Its arguments are the command
+        line's positional ones, of which there must be as many as `positional` names.
       starts_devices: whether TensorFlow looks for its devices first; not if `main`
         chooses them.
+      positional: names of the positional arguments; the last may end in "...": one or more.
 
     Exit codes: 0, 1 for bad data and the like, 2 for bad flags and configs.
     """
     try:
-        extra = _parse_flags()[1:]
-        if extra:
-            raise UsageError(f"unexpected argument {extra[0]!r}: flags start with --; see --help")
+        arguments = _parse_flags()[1:]
+        _check_positional(arguments, positional or ())
         if starts_devices:
             with quietly():
                 sys.modules["tensorflow"].constant(0)
-        code = main()
+        code = main(*arguments)
     except UserError as error:
         exit_with(error)
     except OSError as error:
@@ -67,6 +68,14 @@ def run(main, starts_devices=True):
         error.exit_code = 130
         exit_with(error)
     sys.exit(code)
+
+
+def _check_positional(arguments, names):
+    if len(arguments) < len(names):
+        raise UsageError(f"{names[len(arguments)]} is missing: see --help")
+    if len(arguments) > len(names) and not (names and names[-1].endswith("...")):
+        extra = arguments[len(names)]
+        raise UsageError(f"unexpected argument {extra!r}: flags start with --; see --help")
 
 
 def _parse_flags():

@@ -18,6 +18,7 @@ from resnet.benchmark.training import (
     slope_sizes,
 )
 from resnet.errors import UsageError
+from resnet.table import markdown
 
 FLAGS = flags.FLAGS
 
@@ -79,8 +80,7 @@ def compare():
             peaks[name] = [peak_of(measure(size, 1)) for size in sizes]
             progress.update(len(sizes))
     rows = [_row(name, found, peaks[name], sizes) for name in measures]
-    lines = ["| " + " | ".join(row) + " |" for row in (HEADER, ["---"] * len(HEADER), *rows)]
-    return "\n".join([*lines, "", _provenance(config, sizes, found)])
+    return "\n".join([markdown([HEADER, *rows]), "", _provenance(config, sizes, found)])
 
 
 def _this_library(config, arguments):

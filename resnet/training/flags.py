@@ -170,10 +170,14 @@ def _given(names):
     return {n: FLAGS[n].value for n in names if n in FLAGS and FLAGS[n].value is not None}
 
 
+def default_options(config):
+    """{run option: value} where the config's family decides."""
+    return dict(zip(("backprop", "exact"), family_defaults(config), strict=True))
+
+
 def resolve_options(config, run):
     """RunOptions from flags, a --config file's run options and the family's defaults."""
-    defaults = dict(zip(("backprop", "exact"), family_defaults(config), strict=True))
-    return RunOptions(**(defaults | run | _given(OPTIONS)))
+    return RunOptions(**(default_options(config) | run | _given(OPTIONS)))
 
 
 def restored_options(experiment):

@@ -1,0 +1,109 @@
+"""Trains the experiments of a YAML file, one after the other, and prints a table of them.
+
+    python -m resnet.experiments FILE.yaml
+
+The file is a list of experiments. An experiment has a name, and as keys any flag of
+run_cifar_train.py and any field of a config; a listed value is a sweep over it, `seeds`
+over seeds:
+
+    - name: wide
+      model: wrn-16-4
+      dataset: cifar-10
+      dropout: [0, 0.3]
+      seeds: [0, 1, 2]
+      max_num_steps: 2000
+
+Everything is validated before anything runs, and each experiment is tried on a few images
+first. Run again, the command skips what is finished and continues what was interrupted. A
+flag given here holds for every experiment that does not set it itself. The table is also
+written, as CSV and Markdown, to RESULTS/NAME.experiments/. cifar-vs-tensorflow2's files of
+experiments are understood too.
+"""
+
+import pathlib
+import sys
+
+from absl import flags
+
+from resnet import cli
+from resnet.errors import UsageError, UserError
+from resnet.experiments.plan import NOT_FOR_FILES, read_plan
+from resnet.experiments.report import write_report
+from resnet.experiments.runs import Outcome, Runner
+from resnet.training.cifar import define_flags as define_training_flags
+
+FLAGS = flags.FLAGS
+NOT_HERE = NOT_FOR_FILES - {"results", "dry_run"}
+
+
+def define_flags():
+    """Defines the command's flags: the training script's, and its own."""
+    define_training_flags()
+    flags.DEFINE_boolean("skip_smoke_tests", False, "Train at once, without trying on few images.")
+
+
+def main(path):
+    """Runs the experiments of the file at `path`."""
+    for name in sorted(NOT_HERE):
+        if FLAGS[name].present:
+            raise UsageError(f"--{name} does not go with experiments: leave it out")
+    runs, notices = _plan(path)
+    for notice in notices:
+        print(f"notice: {notice}")
+    folder = pathlib.Path(FLAGS.results) / f"{pathlib.Path(path).stem}.experiments"
+    runner = Runner(folder, FLAGS.results, FLAGS.logs)
+    for run in runs:
+        if runner.has_begun(run):
+            runner.require_same(run)
+    if FLAGS.dry_run:
+        for run in runs:
+            print(f"{run.id}: {run.config.name} on {run.options.dataset}, {_state(runner, run)}")
+        return 0
+    with runner.alone():
+        outcomes = _run_all(runner, runs)
+        print("\n" + write_report(outcomes, folder), flush=True)
+        print(f"\nalso in {folder}/table.csv and table.md")
+        if runner.is_stopped:
+            raise UserError(f"stopped. Continue with: python -m resnet.experiments {path}")
+    return 0 if all(outcome.result for outcome in outcomes) else 1
+
+
+def _plan(path):
+    try:
+        return read_plan(path)
+    except UsageError as error:
+        *others, last = str(error).split("\n")
+        for line in others:
+            print(f"error: {line}", file=sys.stderr)
+        raise UsageError(last) from None
+
+
+def _state(runner, run):
+    if runner.result(run):
+        return "finished"
+    return "begun" if runner.has_begun(run) else "new"
+
+
+def _run_all(runner, runs):
+    """[Outcome] of every run, in order."""
+    outcomes = {run.id: Outcome(run, runner.result(run), "not run") for run in runs}
+    for run in runs:
+        is_new = not runner.has_begun(run)
+        if is_new and run.smoke_test and not FLAGS.skip_smoke_tests and not runner.is_stopped:
+            print(f"\n== smoke test of {run.id}", flush=True)
+            failed = runner.smoke_test(run)
+            outcomes[run.id] = failed or outcomes[run.id]
+    for run in runs:
+        if outcomes[run.id].message != "not run" or runner.is_stopped:
+            continue
+        if outcomes[run.id].result:
+            print(f"\n== {run.id} is finished", flush=True)
+            continue
+        print(f"\n== {run.id}", flush=True)
+        outcomes[run.id] = runner.train(run)
+    return list(outcomes.values())
+
+
+if __name__ == "__main__":
+    define_flags()
+    cli.run(main, starts_devices=False, positional=("FILE.yaml",))

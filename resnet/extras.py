@@ -1,0 +1,23 @@
+"""Packages that only some commands need."""
+
+import importlib
+
+from resnet.errors import UserError
+
+PACKAGES = {"yaml": "pyyaml", "matplotlib": "matplotlib"}
+
+
+def load_extra(module, extra):
+    """Imports a module of one of pyproject.toml's optional extras.
+
+    Raises:
+      UserError: it is not installed; says how to.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        package = PACKAGES[module.partition(".")[0]]
+        raise UserError(
+            f"this needs {package}, which is not installed: .venv/bin/python -m pip install "
+            f"{package}, or -e '.[{extra}]'"
+        ) from None
