@@ -20,6 +20,7 @@ written, as CSV and Markdown, to RESULTS/NAME.experiments/. cifar-vs-tensorflow2
 experiments are understood too.
 """
 
+import dataclasses
 import pathlib
 import sys
 
@@ -87,12 +88,15 @@ def _state(runner, run):
 def _run_all(runner, runs):
     """[Outcome] of every run, in order."""
     outcomes = {run.id: Outcome(run, runner.result(run), "not run") for run in runs}
+    failures = {}  # group -> Outcome or None: seeds make no difference
     for run in runs:
         is_new = not runner.has_begun(run)
         if is_new and run.smoke_test and not FLAGS.skip_smoke_tests and not runner.is_stopped:
-            print(f"\n== smoke test of {run.id}", flush=True)
-            failed = runner.smoke_test(run)
-            outcomes[run.id] = failed or outcomes[run.id]
+            if run.group not in failures:
+                print(f"\n== smoke test of {run.group}", flush=True)
+                failures[run.group] = runner.smoke_test(run)
+            if failure := failures[run.group]:
+                outcomes[run.id] = dataclasses.replace(failure, run=run)
     for run in runs:
         if outcomes[run.id].message != "not run" or runner.is_stopped:
             continue

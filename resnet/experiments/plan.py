@@ -75,7 +75,9 @@ class _Plan:
         self._lines = {}  # id -> line
 
     def _problem(self, line, text):
-        self.problems.append(f"{self.path}:{line}: {text}")
+        problem = f"{self.path}:{line}: {text}"
+        if problem not in self.problems:  # runs of a sweep share most of their keys
+            self.problems.append(problem)
 
     def add(self, line, keys):
         """Takes up one experiment, a {key: Value}."""
@@ -99,13 +101,11 @@ class _Plan:
                 f"key 'name' is {name.content!r}, but must be a text of letters, digits and .+-_",
             )
             return
-        if any(key not in known for key in keys):
-            return
         smoke_test = keys.get("smoke_test", Value(True, line))
         if not isinstance(smoke_test.content, bool):
             self._problem(smoke_test.line, "key 'smoke_test' must be true or false")
             return
-        settings = {key: value for key, value in keys.items() if key not in OWN_KEYS}
+        settings = {k: value for k, value in keys.items() if k in known and k not in OWN_KEYS}
         if "seeds" in keys:
             settings["seed"] = _as_list(keys["seeds"])
         for chosen, suffixes in _sweep(settings):
@@ -114,6 +114,7 @@ class _Plan:
             self._add_run(line, run_id, group, chosen, smoke_test.content)
 
     def _add_run(self, line, run_id, group, settings, smoke_test):
+        self._lines.setdefault(run_id, []).append(line)
         given, changes, failed = _command_line_defaults(), {}, False
         for key, value in settings.items():
             if key not in _flag_names():
@@ -122,7 +123,9 @@ class _Plan:
             try:
                 given[key] = FLAGS[key].parser.parse(_text(value.content))
             except (ValueError, TypeError) as error:
-                self._problem(value.line, f"key {key!r} is {value.content!r}: {error}")
+                wanted = FLAGS[key].parser.syntactic_help
+                text = f"but must be {wanted}" if wanted else error
+                self._problem(value.line, f"key {key!r} is {value.content!r}, {text}")
                 failed = True
         if failed:
             return
@@ -135,7 +138,6 @@ class _Plan:
                 error = f"key {key!r}: {error}"
             self._problem(where, f"{run_id}: {error}")
             return
-        self._lines.setdefault(run_id, []).append(line)
         self.runs.append(Run(run_id, group, given, changes, config, options, smoke_test))
 
     def require_distinct_ids(self):
