@@ -104,9 +104,9 @@ if ! "$VENV/bin/python" -m pip --version >/dev/null 2>&1; then
   fi
 fi
 
-extras=cpu
+extras=cpu,experiments,plot
 if [[ "$(nvidia-smi -L 2>/dev/null || true)" == *GPU* ]]; then
-  extras=gpu
+  extras=gpu,experiments,plot
 fi
 # Stamps say what is installed; one that is older than pyproject.toml does not count.
 is_installed() {

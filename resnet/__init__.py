@@ -9,6 +9,7 @@ import importlib
 __version__ = "0.1.0"
 
 _HOME = {
+    "Classifier": "resnet.models.keras_model",
     "Model": "resnet.models",
     "get_config": "resnet.configs",
     "get_model": "resnet.models",

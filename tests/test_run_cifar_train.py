@@ -86,16 +86,19 @@ def test_a_run_and_what_it_leaves(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("dtype", "changes"),
-    [("float32", []), ("bfloat16", ["--memory_budget=1MB", "--check_gradients_every=3"])],
+    ("dtype", "changes", "fields"),
+    [
+        ("float32", [], {"dropout": 0.2, "preprocessor": "cifar-standard", "nesterov": True}),
+        ("bfloat16", ["--memory_budget=1MB", "--check_gradients_every=3"], {}),
+    ],
 )
-def test_killed_and_restored_equals_uninterrupted_to_the_bit(tmp_path, dtype, changes):
+def test_killed_and_restored_equals_uninterrupted_to_the_bit(tmp_path, dtype, changes, fields):
     """Also if what the restored run keeps in memory, and what it checks, is different."""
     steps, save_every = 40, 6
     arguments = [f"--max_num_steps={steps}", f"--dtype={dtype}"]
-    assert train(tmp_path, "whole", *arguments, save_every=save_every).returncode == 0
+    assert train(tmp_path, "whole", *arguments, save_every=save_every, **fields).returncode == 0
     kill_at = random.randint(1, steps - 1)
-    config = write_config(tmp_path, save_every=save_every)
+    config = write_config(tmp_path, save_every=save_every, **fields)
     process = start(
         SCRIPT,
         f"--config={config}",
@@ -175,6 +178,9 @@ BAD_FLAGS = {
     "--num_gpu=7": "--num_gpu is 7, but TensorFlow sees 0",
     "--config=nowhere.json": "config file 'nowhere.json' does not exist",
     "--restore": "--restore needs --id",
+    "--eval_only": "--eval_only needs --restore and --id",
+    "--restore --id=x --smoke_test": "--smoke_test tries new experiments",
+    "--init_from=gone --smoke_test": "--init_from: no checkpoint in",
     "--id=a/b": "must be a plain name without slashes",
     "--model=resnet-50": "resnet-50 takes 224x224 images",
     "--model=resnet-32 --backprop=reversible": "needs a RevNet, and resnet-32 is a ResNet",
@@ -265,6 +271,38 @@ def test_a_full_disk_keeps_what_was_saved(tmp_path):
     after = read_checkpoint(tmp_path / "results" / "full" / "model.ckpt-2")
     for name in before:
         np.testing.assert_array_equal(before[name], after[name])
+
+
+def test_eval_only_prints_the_accuracy_and_changes_nothing(tmp_path):
+    trained = train(tmp_path, "done", "--max_num_steps=2")
+    folders = [tmp_path / name / "done" for name in ("results", "logs")]
+    before = {path: path.read_bytes() for folder in folders for path in folder.iterdir()}
+    restore = ["--restore", "--id=done", "--eval_only"]
+    evaluated = run_quickly(SCRIPT, *restore, *places(tmp_path))
+    assert evaluated.stdout.splitlines()[-1] == trained.stdout.splitlines()[-1]
+    after = {path: path.read_bytes() for folder in folders for path in folder.iterdir()}
+    assert after == before
+    checkpoint = next(path for path in before if path.name.endswith(".index"))
+    checkpoint.unlink()
+    assert "no checkpoint in" in error_of(run_quickly(SCRIPT, *restore, *places(tmp_path)))
+
+
+def test_the_best_evaluation_is_kept(tmp_path):
+    done = train(tmp_path, "b", "--max_num_steps=5", "--keep_best", evaluate_every=1)
+    assert done.returncode == 0, done.stderr
+    logged = rows(tmp_path / "logs" / "b" / "valid_acc.csv")[1:]
+    best = max(logged, key=lambda row: float(row[2]))[0]  # the first of equals
+    names = {path.name for path in (tmp_path / "results" / "b" / "best").iterdir()}
+    assert names == {f"model.ckpt-{best}.index", f"model.ckpt-{best}.data-00000-of-00001"}
+    more = train(tmp_path, "c", "--max_num_steps=1", "--init_from=b/best")
+    assert f"best/model.ckpt-{best}" in more.stdout, more.stderr
+
+
+def test_a_smoke_test_leaves_nothing(tmp_path):
+    done = train(tmp_path, "smoke", "--smoke_test", "--num_pass=2", "--logical_cpus=2")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "smoke test passed: revnet-38"
+    assert [path.name for path in tmp_path.iterdir()] == ["tiny.json"]
 
 
 def test_damaged_and_foreign_checkpoints(tmp_path):

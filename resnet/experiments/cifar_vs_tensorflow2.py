@@ -20,7 +20,6 @@ SCHEDULE = {
 }
 TRAIN_KEYS = {
     "logdir": "logs",
-    "run_name": "name",
     "log_interval": "log_every",
     "val_interval": "evaluate_every",
     "batch_size": "batch_size",
@@ -122,7 +121,9 @@ def _model_parameters(parameters, found, problems, notices):
 def _train_parameters(line, parameters, found, problems):
     found |= {key: Value(content, line) for key, content in SCHEDULE.items()}
     for key, value in parameters.items():
-        if key in TRAIN_KEYS:
+        if key == "run_name":
+            found["name"] = Value(re.sub(r"[^\w.+-]+", "-", str(value.content)), value.line)
+        elif key in TRAIN_KEYS:
             found[TRAIN_KEYS[key]] = value
         elif key not in ("lr_values", "lr_boundaries"):
             problems.append((value.line, f"unknown key {key!r} of 'train_parameters'"))

@@ -24,13 +24,13 @@ def write_report(outcomes, folder):
     """Writes table.csv and table.md to a folder; returns the table for a terminal.
 
     Args:
-      outcomes: [runs.Outcome], those of a group side by side.
+      outcomes: [runs.Outcome].
       folder: pathlib.Path.
     """
-    groups = [
-        (group, list(of_group))
-        for group, of_group in itertools.groupby(outcomes, lambda outcome: outcome.run.group)
-    ]
+    by_group = {}
+    for outcome in outcomes:
+        by_group.setdefault(outcome.run.group, []).append(outcome)
+    groups = list(by_group.items())
     with (
         written_beside(folder / "table.csv") as path,
         open(path, "w", newline="", encoding="utf-8") as file,

@@ -20,8 +20,9 @@ from resnet.training.interrupts import stop_requests
 
 SCRIPT = pathlib.Path(__file__).resolve().parents[2] / "run_cifar_train.py"
 TAIL = 4000  # characters of a process's stderr that are kept
-STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM, -signal.SIGTERM, -signal.SIGKILL)
+PLACES = {"logs", "data_folder"}  # flags that a continued run needs again
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
+LIBC = ctypes.CDLL(None)  # loaded before any fork
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,31 +112,36 @@ class Runner:
         """Trains a run, or continues it; its Outcome."""
         if self.has_begun(run):
             given = {k: v for k, v in run.flags.items() if k in FREE_ON_RESTORE | PLACES}
-            arguments = [f"--id={run.id}", "--restore", *_flags(given)]
+            arguments = [*self._flags(run, given), "--restore"]
         else:
             arguments = self._new_run(run)
         code, message = self._process(arguments)
-        if code in STOPPED:
-            message = f"stopped: {message}" if message else "stopped"
         return Outcome(run, None if code else self.result(run), message)
 
     def _new_run(self, run):
-        arguments = [f"--id={run.id}", *_flags(run.flags)]
+        """Arguments that start a run."""
+        config = {}
         if run.changes:
             path = self.folder / f"{run.id}.json"
             write_json(path, run.changes)
-            arguments.append(f"--config={path}")
-        return arguments
+            config = {"config": path}
+        return self._flags(run, run.flags | config)
+
+    def _flags(self, run, values):
+        """{flag: value} and the run's id and folders as arguments."""
+        values = {"id": run.id, "results": self._results, "logs": self._logs} | values
+        return [
+            f"--{'' if value else 'no'}{name}" if isinstance(value, bool) else f"--{name}={value}"
+            for name, value in values.items()
+        ]
 
     def _process(self, arguments):
         """Runs the training script; returns (exit code, its error message)."""
-        if "--logs" not in "".join(arguments):
-            arguments = [*arguments, f"--logs={self._logs}"]
         process = subprocess.Popen(
-            [sys.executable, str(SCRIPT), *arguments, f"--results={self._results}"],
+            [sys.executable, str(SCRIPT), *arguments],
             stderr=subprocess.PIPE,
             pass_fds=[self._lock.fileno()],
-            process_group=0,  # Ctrl-C is for this process, which passes it on once
+            start_new_session=True,  # Ctrl-C is for this process, which passes it on once
             preexec_fn=_end_with_parent,
         )
         kept = []
@@ -153,21 +159,10 @@ class Runner:
         return process.returncode, _error_line("".join(kept)) if process.returncode else ""
 
 
-PLACES = {"logs", "data_folder"}
-
-
-def _flags(values):
-    """{flag: value} as arguments."""
-    return [
-        f"--{'' if value else 'no'}{name}" if isinstance(value, bool) else f"--{name}={value}"
-        for name, value in values.items()
-    ]
-
-
 def _end_with_parent():
     """In a new process on Linux: asks for SIGTERM if the one that started it is killed."""
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _copy(stream, kept):

@@ -10,10 +10,11 @@ import numpy as np
 from resnet.configs import Config, config_from_json, read_json
 from resnet.errors import UsageError, UserError
 from resnet.files import remove, write_json, written_beside
-from resnet.models import DTYPES, LOOPS, get_model
+from resnet.models import DTYPES, LOOPS, Model, Network
 from resnet.reversible import BACKPROPS
 
 CONF, MEAN_IMAGE, RESULT = "conf.json", "mean_image.npy", "result.json"
+BEST = "best"  # folder of the best evaluation's checkpoint
 
 
 # option -> values that it takes
@@ -41,6 +42,7 @@ class RunOptions:
     init_from: str | None = None  # experiment, beside this one, whose weights to start from
     max_num_steps: int | None = None  # stop here if it comes before config.num_steps
     keep_checkpoints: int | None = None  # the newest; None: all
+    keep_best: bool = False  # also the one of the best evaluation, in a folder of its own
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
@@ -87,15 +89,21 @@ class Experiment:
 
     def make_model(self, num_replicas):
         """The Model, with initial weights."""
+        return Model(self.config, **self._network_options(num_replicas))
+
+    def make_network(self, num_replicas):
+        """The Network: what `make_model` makes, without variables."""
+        return Network(self.config, **self._network_options(num_replicas))
+
+    def _network_options(self, num_replicas):
         options = self.options
-        return get_model(
-            self.config,
-            options.backprop,
-            options.dtype,
-            options.exact,
-            loop=options.loop,
-            extra_bytes=(options.memory_budget or 0) / self.images_at_once(num_replicas),
-        )
+        return {
+            "backprop": options.backprop,
+            "dtype": options.dtype,
+            "exact": options.exact,
+            "loop": options.loop,
+            "extra_bytes": (options.memory_budget or 0) / self.images_at_once(num_replicas),
+        }
 
     def save(self):
         """Writes conf.json, all or nothing, and removes what a killed run left half-written."""

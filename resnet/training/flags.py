@@ -33,6 +33,7 @@ FREE_ON_RESTORE = {
     "check_gradients_every",
     "max_num_steps",
     "keep_checkpoints",
+    "keep_best",
 }
 PLACES = ("results", "logs", "data_folder", "data_dir")  # what a command to continue repeats
 
@@ -117,6 +118,9 @@ def define_training_flags(default_model, results):
     flags.DEFINE_integer("save_every", None, "Steps between checkpoints.", lower_bound=1)
     flags.DEFINE_integer(
         "keep_checkpoints", None, "Keep the newest only (default: all).", lower_bound=1
+    )
+    flags.DEFINE_boolean(
+        "keep_best", None, "Also keep the checkpoint of the best evaluation, in best/."
     )
     define_model_flags()
     flags.DEFINE_integer(

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import math
 import sys
 import time
 
@@ -121,6 +122,11 @@ class Reporter:
         for step, seconds in self._logs.values("step_seconds") if self._logs else ():
             last, total = step, total + (step - last) * seconds
         return total
+
+    def best_accuracy(self):
+        """The best evaluation that is logged, in percent."""
+        logged = self._logs.values("valid_acc") if self._logs else []
+        return max((accuracy for _, accuracy in logged), default=-math.inf)
 
     def write(self, name, step, value):
         """Logs one value."""

@@ -6,22 +6,23 @@ from resnet.models.cost import activation_bytes, multiply_adds
 def summary(experiment, placement):
     """Text that describes a run: model, cost, predicted memory, steps and data."""
     config, options = experiment.config, experiment.options
-    model = experiment.make_model(placement.num_replicas)
-    per_image = activation_bytes(model)
+    network = experiment.make_network(placement.num_replicas)
+    per_image = activation_bytes(network)
     at_once = experiment.images_at_once(placement.num_replicas)
     rates = [f"{config.learning_rates[0]:g}"]
     rates += [
         f"{rate:g} from step {boundary:,}"
         for rate, boundary in zip(config.learning_rates[1:], config.boundaries, strict=True)
     ]
+    units = "convolutions" if config.family == "vgg" else f"{config.block} units"
     exact = ", exact stream" if options.exact else ""
     rows = {
-        "model": f"{config.name}, {config.block} units {'-'.join(map(str, config.units))}, "
+        "model": f"{config.name}, {units} {'-'.join(map(str, config.units))}, "
         f"filters {'-'.join(map(str, config.filters))}",
-        "parameters": f"{model.num_parameters:,}",
-        "multiply-adds": f"{multiply_adds(model):,} an image, forward",
+        "parameters": f"{network.num_parameters:,}",
+        "multiply-adds": f"{multiply_adds(network):,} an image, forward",
         "arithmetic": f"{options.dtype}{exact}, backprop {options.backprop}",
-        **_kept(model),
+        **_kept(network),
         "activation memory": f"about {per_image / 1e6:.2f} MB an image, "
         f"{per_image * at_once / 1e6:.0f} MB for the {at_once} at once on a device (predicted)",
         "steps": f"{experiment.num_steps:,} of {config.batch_size} images; "
@@ -35,9 +36,9 @@ def summary(experiment, placement):
     return "\n".join(f"{name + ':':<19}{value}" for name, value in rows.items())
 
 
-def _kept(model):
+def _kept(network):
     """The row that says which activations are kept, if some are and some are not."""
-    if model.backprop != "reversible":
+    if network.backprop != "reversible":
         return {}
-    counts = [f"{stage.num_kept} of {1 + stage.num_others}" for stage in model.stages]
+    counts = [f"{stage.num_kept} of {1 + stage.num_others}" for stage in network.stages]
     return {"kept": f"at the stages' ends, {', '.join(counts)} units; the others are recomputed"}

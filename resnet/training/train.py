@@ -16,13 +16,14 @@ from resnet.training.checkpoint import (
     save_checkpoint,
 )
 from resnet.training.evaluation import Evaluation
-from resnet.training.experiment import RESULT
+from resnet.training.experiment import BEST, RESULT
 from resnet.training.gradient_check import GradientCheck
 from resnet.training.hosts import LOST_HOST, Agreement
 from resnet.training.interrupts import stop_requests
 from resnet.training.optimizer import Momentum
 from resnet.training.reporting import Reporter
 from resnet.training.steps import Steps
+from resnet.training.trained import restore_newest
 
 
 class InterruptedRunError(UserError):
@@ -88,17 +89,20 @@ def train_and_evaluate(experiment, feed, placement, jit, command, resume):
     agreement = Agreement(placement)
     agreement.require_same_start(experiment, step, model)
 
-    def save(step):
+    def save(step, folder=experiment.results, num_kept=options.keep_checkpoints):
         if is_chief:
-            save_checkpoint(experiment.results, step, model, optimizer, config.seed)
-            if options.keep_checkpoints:
-                remove_checkpoints(experiment.results, options.keep_checkpoints)
+            save_checkpoint(folder, step, model, optimizer, config.seed)
+            if num_kept:
+                remove_checkpoints(folder, num_kept)
 
     def evaluate(name, reporter):
         """Accuracy; the feed's first evaluation is logged."""
         accuracy = evaluation(feed.evaluations[name]())
         if name == watched:
+            is_best = accuracy.top1 > reporter.best_accuracy()
             reporter.write("valid_acc", step, accuracy.top1)
+            if options.keep_best and is_best:
+                save(step, experiment.results / BEST, num_kept=1)
         return accuracy
 
     check_every, check = options.check_gradients_every, None
@@ -164,13 +168,9 @@ def evaluate_last_checkpoint(experiment, feed, placement):
     Raises:
       UserError: there is no checkpoint.
     """
-    checkpoints = list_checkpoints(experiment.results)
-    if not checkpoints:
-        raise UserError(f"no checkpoint in {str(experiment.results)!r}: train it first")
     with placement.strategy.scope():
         model = experiment.make_model(placement.num_replicas)
-    restore_checkpoint(checkpoints[max(checkpoints)], model)
-    print(f"restored {checkpoints[max(checkpoints)]}", flush=True)
+    print(f"restored step {restore_newest(experiment, model)}", flush=True)
     evaluation = Evaluation(model)
     return {name: evaluation(batches()) for name, batches in feed.evaluations.items()}
 
