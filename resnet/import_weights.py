@@ -20,7 +20,7 @@ from resnet.models.sources import SOURCES
 from resnet.training import flags as training_flags
 from resnet.training.checkpoint import save_checkpoint
 from resnet.training.experiment import Experiment, new_folders
-from resnet.training.imagenet import DATASET
+from resnet.training.imagenet import DATASET, RESULTS
 from resnet.training.optimizer import Momentum
 
 FLAGS = flags.FLAGS
@@ -49,9 +49,10 @@ def main():
         raise UsageError("--model is needed: the config that the checkpoint was trained as")
     config, run = training_flags.resolve_config(None, NUM_CLASSES | {DATASET: None})
     options = training_flags.resolve_options(config, run)
-    experiment = Experiment(
-        FLAGS.id, config, options, *new_folders(FLAGS.id, (FLAGS.results, FLAGS.logs))
-    )
+    if options.dataset == DATASET and not FLAGS["results"].present:
+        FLAGS.results = RESULTS
+    folders = new_folders(FLAGS.id, (FLAGS.results, FLAGS.logs))
+    experiment = Experiment(FLAGS.id, config, options, *folders)
     model = experiment.make_model(num_replicas=1)
     report = import_weights(model, FLAGS.checkpoint, FLAGS.source)
     optimizer = Momentum(model.trainable_by_storage_name, config.momentum, config.nesterov)

@@ -73,7 +73,7 @@ def test_everything_wrong_is_named_before_anything_runs(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("- name: [", "file.yaml:2: not valid YAML"),
+        ("- name: [", "file.yaml:1: not valid YAML"),
         ("- 3", "file.yaml:1: an experiment must be a mapping"),
         ("", "file.yaml is empty"),
         ("- name: a\n  name: b", "file.yaml:2: key 'name' stands twice, in line 1"),

@@ -288,7 +288,7 @@ def test_eval_only_prints_the_accuracy_and_changes_nothing(tmp_path):
 
 
 def test_the_best_evaluation_is_kept(tmp_path):
-    done = train(tmp_path, "b", "--max_num_steps=5", "--keep_best", evaluate_every=1)
+    done = train(tmp_path, "b", "--max_num_steps=4", "--keep_best", evaluate_every=2)
     assert done.returncode == 0, done.stderr
     logged = rows(tmp_path / "logs" / "b" / "valid_acc.csv")[1:]
     best = max(logged, key=lambda row: float(row[2]))[0]  # the first of equals
@@ -299,7 +299,8 @@ def test_the_best_evaluation_is_kept(tmp_path):
 
 
 def test_a_smoke_test_leaves_nothing(tmp_path):
-    done = train(tmp_path, "smoke", "--smoke_test", "--num_pass=2", "--logical_cpus=2")
+    arguments = ["--smoke_test", "--num_pass=2", "--logical_cpus=2"]
+    done = train(tmp_path, "smoke", *arguments, batch_size=8)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "smoke test passed: revnet-38"
     assert [path.name for path in tmp_path.iterdir()] == ["tiny.json"]

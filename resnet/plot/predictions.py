@@ -68,7 +68,7 @@ def draw_mistakes(images, labels, probabilities, label_names, title):
       labels, probabilities, label_names, title: as in `draw_confusion_matrix`.
     """
     figure = new_figure(1.5 * COLUMNS, 1.95 * ROWS)
-    axes = figure.subplots(ROWS, COLUMNS).flat
+    axes = list(figure.subplots(ROWS, COLUMNS).flat)
     for axis in axes:
         axis.axis("off")
     worst = worst_mistakes(labels, probabilities)[: ROWS * COLUMNS]
