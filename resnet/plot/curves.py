@@ -24,13 +24,16 @@ def draw_curves(logs):
                     continue
                 label = f"{experiment_id}, {kind}" if kind and len(names) > 1 else experiment_id
                 steps, heights = zip(*values, strict=True)
-                marker = "o" if len(values) < 20 else ""
+                # Evaluations are few, and a rate holds from one step to another.
+                marker = "o" if name == "valid_acc" else ""
+                shape = "steps-pre" if name == "learn_rate" else "default"
                 axis.plot(
                     steps,
                     heights,
                     style,
                     color=f"C{number % 10}",
                     marker=marker,
+                    drawstyle=shape,
                     markersize=3,
                     linewidth=1.2,
                     label=label,
