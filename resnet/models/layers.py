@@ -34,12 +34,15 @@ class Convolution:
 
     def __call__(self, params, name, x):
         """(N, H, W, in_channels) -> (N, H/stride, W/stride, filters)."""
-        w = tf.cast(params[f"{name}/w"], x.dtype)
-        # One by one: on CPUs, TensorFlow has no gradient of a grouped convolution.
-        parts = zip(tf.split(x, self.groups, -1), tf.split(w, self.groups, -1), strict=True)
-        y = [tf.nn.conv2d(part, kernel, self.stride, "SAME") for part, kernel in parts]
-        y = tf.concat(y, -1) if self.groups > 1 else y[0]
+        y = self._convolve(x, tf.cast(params[f"{name}/w"], x.dtype))
         return y + tf.cast(params[f"{name}/b"], y.dtype) if self.has_bias else y
+
+    def _convolve(self, x, w):
+        if self.groups == 1:
+            return tf.nn.conv2d(x, w, self.stride, "SAME")
+        # One by one: on CPUs, TensorFlow has no gradient of a grouped convolution.
+        groups = zip(tf.split(x, self.groups, -1), tf.split(w, self.groups, -1), strict=True)
+        return tf.concat([tf.nn.conv2d(x, w, self.stride, "SAME") for x, w in groups], -1)
 
     def multiply_adds(self, side):
         """Multiplications with addition of one image whose side is so many pixels."""

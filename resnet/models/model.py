@@ -167,11 +167,10 @@ class Model(Network, tf.Module):
         values = {n: tf.convert_to_tensor(v) for n, v in self.trainable_by_storage_name.items()}
         return super().reconstruction_error(values, self._checked(images), seed)
 
-    def with_backprop(self, backprop):
-        """This model with another `backprop`; the variables are the same ones."""
+    def variant(self, backprop, dtype=None):
+        """This model with another `backprop` and `dtype`; the variables are the same ones."""
         other = copy.copy(self)
-        other.backprop, other.loop, other.extra_bytes = backprop, "auto", 0
-        other._build_blocks()
+        Network.__init__(other, self.config, backprop, dtype or self.dtype, self.exact)
         return other
 
     def __call__(self, images, training=False):

@@ -16,7 +16,7 @@ class GradientCheck:
     def __init__(self, steps):
         """`steps`: the training's Steps, whose replicas and compilation it shares."""
         self._steps = steps
-        self._stored = steps.model.with_backprop("stored")
+        self._stored = steps.model.variant("stored")
         self._check = tf.function(self._check_all, autograph=False)
         self._check_one = self._check_replica
         if steps.jit:

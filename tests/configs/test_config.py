@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 
+from processes import run_quickly
 from resnet.configs import ConfigError, config_from_json, get_config, list_configs
 
 
@@ -14,6 +15,30 @@ def test_recipes():
     assert rates == [0.1, 0.1, 0.01, 0.01, 0.001, 0.001]
     assert (imagenet.batch_size, imagenet.num_steps, imagenet.weight_decay) == (256, 600_000, 1e-4)
     assert imagenet.learning_rate(480_000) == 0.0001
+
+
+def test_recipes_of_the_zoo():
+    resnet, wide = get_config("resnet56-v1"), get_config("wrn-40-4")
+    assert (resnet.batch_size, resnet.num_steps, resnet.weight_decay) == (128, 64_000, 2e-4)
+    rates = [resnet.learning_rate(s) for s in (0, 399, 400, 31_999, 32_000, 48_000, 63_999)]
+    assert rates == [0.01, 0.01, 0.1, 0.1, 0.01, 0.001, 0.001]
+    assert (wide.num_steps, wide.weight_decay, wide.nesterov) == (80_000, 5e-4, True)
+    rates = [wide.learning_rate(s) for s in (23_999, 24_000, 48_000, 64_000)]
+    assert rates == [0.1, 0.02, 0.004, 0.0008]
+    assert get_config("vgg-16").weight_decay == 5e-4
+    names = [name for name in list_configs() if get_config(name).preprocessor == "cifar-standard"]
+    assert len(names) == 5 + 5 + 2 + 4 + 4 + 1 + 3
+
+
+def test_the_list_names_every_config():
+    done = run_quickly("resnet.configs")
+    assert done.returncode == 0, done.stderr
+    header, *rows = done.stdout.splitlines()
+    assert header.split() == ["config", "family", "image", "parameters", "multiply-adds", "source"]
+    assert [row.split()[0] for row in rows] == list_configs()
+    (row,) = (row for row in rows if row.startswith("resnet20-v1 "))
+    wanted = ["269,722", "40.6", "M", "cifar-vs-tensorflow2;"]
+    assert row.split()[3:7] == wanted
 
 
 @pytest.mark.parametrize("name", list_configs())
@@ -43,6 +68,28 @@ def test_json_fields_change_a_named_config():
 def test_validation(field, value, message):
     with pytest.raises(ConfigError, match=message):
         dataclasses.replace(get_config("revnet-38"), **{field: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "message"),
+    [
+        ("revnet-38", {"activation_order": "original"}, "must be left at its default: a revnet"),
+        ("revnet-38", {"preactivate_shortcut": True}, "must be left at its default: a revnet"),
+        ("vgg-11", {"dropout": 0.5}, "must be left at its default: a vgg"),
+        ("vgg-11", {"strides": (1, 2, 1, 1, 1)}, "strides is .* must be left at its default"),
+        ("vgg-11", {"stem_filters": 16}, "stem_filters is 16, but must be 0: a VGG has no stem"),
+        ("resnet20-v1", {"stem_filters": 0}, "stem_filters is 0, but must be 1 or more"),
+        ("resnet20-v1", {"preactivate_shortcut": True}, "activation_order is 'original', but"),
+        ("resnet20-v1", {"shortcut": "C"}, "shortcut is 'C', but must be one of auto, pool, A, B"),
+        ("resnet20-v1", {"filters": (16, 64, 32)}, "rising from stem_filters on, with shortcut A"),
+        ("resnext-29-8x64d", {"cardinality": 7}, "cardinality is 7, but must be a divisor"),
+        ("resnet164-v2", {"bottleneck_stride_at": 3}, "bottleneck_stride_at is 3, but must be 1"),
+        ("wrn-16-4", {"dropout": 1}, r"dropout is 1.0, but must be in \[0, 1\)"),
+    ],
+)
+def test_fields_that_do_not_go_together(name, changes, message):
+    with pytest.raises(ConfigError, match=message):
+        dataclasses.replace(get_config(name), **changes)
 
 
 def test_a_config_without_a_name_needs_a_base():
