@@ -19,13 +19,13 @@ from absl import flags
 
 from resnet import cli
 from resnet.errors import UsageError, UserError
-from resnet.files import written_beside
+from resnet.files import remove, written_beside
 from resnet.models import get_model
 from resnet.models.keras_model import Classifier
 from resnet.models.network import IMAGE_CHANNELS
 from resnet.training.experiment import load_experiment
 from resnet.training.flags import define_experiment_flags
-from resnet.training.trained import restore_newest, stored_preparation
+from resnet.training.trained import define_best_flag, restore_trained, stored_preparation
 
 FLAGS = flags.FLAGS
 
@@ -35,6 +35,7 @@ def define_flags():
     define_experiment_flags("./results/cifar")
     flags.DEFINE_enum("format", "saved_model", list(FORMATS), "What to write.")
     flags.DEFINE_boolean("preprocessing", False, "Let the model take pixels of 0 to 255.")
+    define_best_flag()
     flags.DEFINE_string("output", None, "Where to (default ./exports/ID and the format's ending).")
 
 
@@ -51,7 +52,7 @@ def main():
         raise UsageError(f"--output is {str(output)!r}, but must end in {suffix!r}")
     options = experiment.options
     model = get_model(experiment.config, "stored", options.dtype, options.exact)
-    step = restore_newest(experiment, model)
+    step = restore_trained(experiment, model, FLAGS.best)
     preparation = stored_preparation(experiment) if FLAGS.preprocessing else None
     try:
         with written_beside(output) as temporary:
@@ -108,8 +109,11 @@ def keras_model(model, preparation):
 def write_keras(model, preparation, path):
     """Writes a .keras file; arguments as in `write_saved_model`."""
     whole = path.with_name(path.name + ".keras")  # Keras insists on the ending
-    keras_model(model, preparation).save(whole)
-    whole.rename(path)
+    try:
+        keras_model(model, preparation).save(whole)
+        whole.rename(path)
+    finally:
+        remove(whole)
 
 
 def write_npz(model, preparation, path):

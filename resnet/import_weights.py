@@ -10,15 +10,20 @@ cifar-vs-tensorflow2, tf-eager-revnet.
 
 # This module is for the command line: `resnet.import_weights` is the function.
 
+import dataclasses
+
 from absl import flags
 
 from resnet import cli
+from resnet.configs import get_config
 from resnet.data.cifar import NUM_CLASSES
+from resnet.data.preparation import PREPROCESSORS
 from resnet.errors import UsageError
+from resnet.files import written_beside
 from resnet.models import import_weights
 from resnet.models.sources import SOURCES
 from resnet.training import flags as training_flags
-from resnet.training.checkpoint import save_checkpoint
+from resnet.training.checkpoint import list_checkpoints, save_checkpoint
 from resnet.training.experiment import Experiment, new_folders
 from resnet.training.imagenet import DATASET, RESULTS
 from resnet.training.optimizer import Momentum
@@ -34,7 +39,7 @@ def define_flags():
     training_flags.define_config_flags()
     training_flags.define_experiment_flags("./results/cifar")
     datasets = [*NUM_CLASSES, DATASET]
-    flags.DEFINE_enum("dataset", None, datasets, f"What it is trained on (default {datasets[0]}).")
+    flags.DEFINE_enum("dataset", None, datasets, "What it is trained on (default: the model's).")
     flags.DEFINE_integer(
         "step", None, "Number of its updates, if it does not say (default: the config's end).", 0
     )
@@ -47,7 +52,7 @@ def main():
             raise UsageError(f"--{name} is needed: see --help")
     if not (FLAGS.model or FLAGS.config):
         raise UsageError("--model is needed: the config that the checkpoint was trained as")
-    config, run = training_flags.resolve_config(None, NUM_CLASSES | {DATASET: None})
+    config, run = training_flags.resolve_config(None, _num_classes())
     options = training_flags.resolve_options(config, run)
     if options.dataset == DATASET and not FLAGS["results"].present:
         FLAGS.results = RESULTS
@@ -59,8 +64,10 @@ def main():
     slots = model.to_public({name: slot.numpy() for name, slot in optimizer.slots.items()})
     model.assign_public(optimizer.slots, slots | report.momentum)
     step = next(n for n in (FLAGS.step, report.step, config.num_steps) if n is not None)
-    prefix = save_checkpoint(experiment.results, step, model, optimizer, config.seed)
-    experiment.save()
+    with written_beside(experiment.results) as folder:  # never a part of it
+        dataclasses.replace(experiment, results=folder).save()
+        save_checkpoint(folder, step, model, optimizer, config.seed)
+    prefix = list_checkpoints(experiment.results)[step]
     print(
         f"{len(report.imported)} tensors"
         + (f" and {len(report.momentum)} of momentum" if report.momentum else "")
@@ -68,6 +75,14 @@ def main():
     )
     if report.ignored:
         print(f"not needed: {', '.join(report.ignored)}")
+
+
+def _num_classes():
+    """{data set: its number of classes}, the model's own first."""
+    imagenet = {DATASET: None}
+    if FLAGS.model and get_config(FLAGS.model).preprocessor not in PREPROCESSORS:
+        return imagenet | NUM_CLASSES
+    return NUM_CLASSES | imagenet
 
 
 if __name__ == "__main__":

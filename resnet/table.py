@@ -21,5 +21,6 @@ def aligned(rows, right=()):
 
 def markdown(rows):
     """Rows of equally many texts as a Markdown table, the header first."""
-    header, *others = ["| " + " | ".join(row) + " |" for row in rows]
+    escaped = [[cell.replace("|", "\\|") for cell in row] for row in rows]
+    header, *others = ["| " + " | ".join(row) + " |" for row in escaped]
     return "\n".join([header, "|" + " --- |" * len(rows[0]), *others])

@@ -8,8 +8,11 @@ import pytest
 
 from processes import assert_same_checkpoint, error_of, run_quickly, start
 from resnet.errors import UserError
+from resnet.experiments.cifar_vs_tensorflow2 import translate
 from resnet.experiments.report import write_report
+from resnet.experiments.yaml_file import Value
 from resnet.extras import load_extra
+from resnet.table import markdown
 
 MODULE = "resnet.experiments"
 
@@ -48,6 +51,26 @@ def test_everything_wrong_is_named_before_anything_runs(tmp_path):
 - name: f
   model: resnet20-v1
   id: mine
+- name: f
+  num_pass: 3
+  model: resnet20-v1
+- name: g
+  preprocessor: inception
+  model: resnet20-v1
+- name: h
+  memory_budget: 1GB
+  model: resnet20-v1
+- name: i
+  init_from: nobody
+  model: resnet20-v1
+- name: j
+  seeds: []
+  jit: off
+- name: ..
+  weight_decay: 5e-4
+- name: k
+  seed: 1
+  seeds: [1]
 """,
     )
     done = run_quickly(MODULE, path, *places(tmp_path))
@@ -58,10 +81,18 @@ def test_everything_wrong_is_named_before_anything_runs(tmp_path):
         "6: b: config resnet20-v1: dropout is 1.5, but must be in [0, 1)",
         "8: key 'max_num_steps' is 'many', but must be a positive integer",
         "12: d: key 'backprop': backprop \"reversible\" needs a RevNet",
+        "13: key 'name': 'd' stands in line 10 too",
         "15: key 'name' is None, but must be a text",
         "17: key 'smoke_test' must be true or false",
         "20: unknown key 'id'",
-        "13: key 'name': 'd' stands in line 10 too",
+        "21: key 'name': 'f' stands in line 18 too",
+        "22: f: key 'num_pass': batch_size is 128, which does not divide over 3 passes",
+        "25: g: key 'preprocessor': resnet20-v1 takes",
+        "28: h: key 'memory_budget': a memory budget needs backprop",
+        "31: i: init_from is 'nobody', which is no run above",
+        "34: key 'seeds' lists no value",
+        "36: key 'name' is '..', but must be a text",
+        "39: keys 'seed' and 'seeds' exclude each other",
     ]
     assert len(errors) == len(wanted), done.stderr
     for error, message in zip(errors, wanted, strict=True):
@@ -77,6 +108,8 @@ def test_everything_wrong_is_named_before_anything_runs(tmp_path):
         ("- 3", "file.yaml:1: an experiment must be a mapping"),
         ("", "file.yaml is empty"),
         ("- name: a\n  name: b", "file.yaml:2: key 'name' stands twice, in line 1"),
+        ("- &a {name: x, b: *a}", "file.yaml:1: not valid YAML"),
+        ("- module: M\n  model: cifar_vgg11\n  train_parameters: [1]", "but must be a mapping"),
         ("- module: Models.VGG\n  model: cifar_vgg12", "key 'model' is 'cifar_vgg12', which is"),
     ],
 )
@@ -125,14 +158,81 @@ def test_files_of_cifar_vs_tensorflow2_are_understood(tmp_path):
     ]
 
 
-def test_one_of_them_runs_with_its_own_schedule(tmp_path):
-    """Its batch size and log interval, too, and at last its table."""
-    text = FOREIGN.partition("---")[0].replace("resnet110", "resnet20").replace("400", "1")
-    path = write(tmp_path, text.replace("val_interval", "batch_size: 4\n    val_interval"))
-    arguments = ["--max_num_steps=2", "--skip_smoke_tests", "--data_folder=nowhere"]
-    done = run_quickly(MODULE, path, *arguments, *places(tmp_path))
-    assert done.returncode == 1
-    assert "cifar-10 is not in 'nowhere'" in done.stdout  # in the table: there is no other data
+def mapping(**keys):
+    """{key: Value}, as read_mappings has it, of keys in line 3."""
+    return {
+        key: Value(mapping(**content) if isinstance(content, dict) else content, 3)
+        for key, content in keys.items()
+    }
+
+
+def translated(model="cifar_resnet110", train=(), **parameters):
+    return translate(
+        1,
+        mapping(
+            module="Models.Resnets",
+            model=model,
+            model_parameters=parameters,
+            train_parameters={"run_name": "a b/c", **dict(train)},
+        ),
+    )
+
+
+def test_what_its_keys_mean():
+    train = {"lr_values": [0.1, 0.02], "lr_boundaries": [10, 30], "nesterov": True}
+    train |= {"log_interval": 7, "val_interval": 8, "batch_size": 9, "logdir": "there"}
+    found, problems, notices = translated(
+        "cifar_resnet20", train, l2_reg=1e-3, dropout=0.5, shortcut_type="B"
+    )
+    assert (problems, notices) == ([], [])
+    assert {key: value.content for key, value in found.items()} == {
+        "name": "a-b-c",
+        "model": "resnet20-v1",
+        "dataset": "cifar-10",
+        "shortcut": "B",
+        "dropout": 0.5,
+        "weight_decay": 2e-3,
+        "learning_rates": [0.1, 0.02],
+        "boundaries": [10],
+        "num_steps": 30,
+        "nesterov": True,
+        "log_every": 7,
+        "evaluate_every": 8,
+        "batch_size": 9,
+        "logs": "there",
+    }
+
+
+def test_what_it_takes_for_granted():
+    found, *_ = translated("cifar_WRN_16_4")
+    assert (found["model"].content, found["num_steps"].content) == ("wrn-16-4", 64_000)
+    assert found["learning_rates"].content == [0.01, 0.1, 0.01, 0.001]
+    assert found["nesterov"].content is False
+    # Shortcut B, whatever the block, in its deep networks alone.
+    for block, config in (("original", "resnet110-v1"), ("preactivated", "resnet110-v2")):
+        found, *_ = translated(block_type=block)
+        assert (found["model"].content, found["shortcut"].content) == (config, "B")
+    assert "shortcut" not in translated("cifar_resnet56")[0]
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"l2_reg": None}, "key 'l2_reg' is None, but must be a number"),
+        ({"l2_reg": [1e-4]}, "key 'l2_reg' is [0.0001], but must be a number"),
+        ({"block_type": "wide"}, "key 'block_type' is 'wide', but must be original or"),
+        ({"block_type": ["original"]}, "but must be a text"),
+        ({"load_weights": True}, "python -m resnet.import_weights"),
+        ({"width": 3}, "unknown key 'width' of 'model_parameters'"),
+        ({"train": {"lr_values": 0.1, "lr_boundaries": 5}}, "but must be a list of numbers"),
+        ({"train": {"lr_values": [], "lr_boundaries": []}}, "but must be a list of numbers"),
+        ({"train": {"lr_values": [0.1]}}, "must be lists of equal length"),
+        ({"train": {"batch_size": 0}}, "key 'batch_size' is 0, but must be a positive integer"),
+    ],
+)
+def test_its_bad_values_are_named_by_its_own_keys(keys, message):
+    _, problems, _ = translated(**keys)
+    assert any(line == 3 and message in text for line, text in problems), problems
 
 
 SETTINGS = """\
@@ -144,61 +244,78 @@ SETTINGS = """\
   log_every: 1
   save_every: 4
 """
-THREE = f"""\
+GOOD = f"""\
 - name: good
-{SETTINGS}  seeds: [0, 1]
-  max_num_steps: 30
+{SETTINGS}  seeds: [1]
+"""
+THREE = f"""\
+{GOOD}  max_num_steps: 16
 - name: bad
 {SETTINGS}  learning_rates: [1.0e+30]
   boundaries: []
+- name: tuned
+{SETTINGS}  init_from: good.seed-1
+  max_num_steps: 1
   smoke_test: false
-- name: missing
-{SETTINGS}  validation: true
-  init_from: nobody
 """
 
 
 def test_a_killed_file_is_resumed_and_tabled(tmp_path):
-    path = write(tmp_path, THREE)
+    path, results = write(tmp_path, THREE), tmp_path / "results"
     process = start(MODULE, path, "--skip_smoke_tests", *places(tmp_path))
-    for line in process.stdout:
-        if line.startswith("== good.seed-1"):
-            break
     for line in process.stdout:
         if line.startswith("step 9:"):
             process.send_signal(signal.SIGKILL)
             break
     process.stdout.read()  # ends when the training has saved and ended
     process.communicate()
-    assert not (tmp_path / "results/good.seed-1/result.json").exists()
+    assert not (results / "good.seed-1/result.json").exists()
 
     done = run_quickly(MODULE, path, *places(tmp_path))
     assert done.returncode == 1, done.stderr
-    assert "== good.seed-0 is finished" in done.stdout
-    assert "restored" in done.stdout
-    assert "== smoke test of missing" in done.stdout and "smoke test of bad" not in done.stdout
-    header, good, bad, missing = done.stdout.split("\n\n")[-2].splitlines()
-    assert header.split()[0] == "experiment"
-    assert "2 of 2" in good and "±" in good and "272" not in good.split()[0]
-    assert "0 of 1" in bad and "Lower learning_rates" in bad
-    assert "smoke test: --init_from: no checkpoint" in missing
-    with open(tmp_path / "results/file.experiments/table.csv", newline="") as file:
+    assert "restored" in done.stdout, done.stdout
+    assert "smoke test of bad" in done.stdout and "smoke test of tuned" not in done.stdout
+    header, good, bad, tuned = done.stdout.split("\n\n")[-2].splitlines()
+    assert header.split()[0] == "experiment" and "1 of 1" in good
+    assert "0 of 1" in bad and "smoke test: the loss became" in bad
+    assert "1 of 1" in tuned and "weights of" in done.stdout
+    with open(results / "file.experiments/table.csv", newline="") as file:
         rows = {row["experiment"]: row for row in csv.DictReader(file)}
-    assert (rows["good"]["runs"], rows["good"]["unfinished"]) == ("2", "0")
-    assert float(rows["good"]["seconds"]) > 0 and float(rows["good"]["accuracy_deviation"]) >= 0
-    table = (tmp_path / "results/file.experiments/table.md").read_text().splitlines()
+    assert (rows["good"]["runs"], rows["good"]["unfinished"]) == ("1", "0")
+    assert float(rows["good"]["seconds"]) > 0 and float(rows["good"]["peak_mb"]) > 0
+    table = (results / "file.experiments/table.md").read_text().splitlines()
     assert table[0].startswith("| experiment | runs |") and len(table) == 5
 
-    # The killed run ends as one that was not.
-    alone = f"- name: alone\n{SETTINGS}  seed: 1\n  max_num_steps: 30\n"
-    again = run_quickly(MODULE, write(tmp_path, alone), "--skip_smoke_tests", *places(tmp_path))
-    assert again.returncode == 0, again.stderr
-    ends = [tmp_path / "results" / name / "model.ckpt-30" for name in ("good.seed-1", "alone")]
+    # It ends as one that was never killed.
+    config = results / "file.experiments/good.seed-1.json"
+    arguments = [f"--config={config}", "--model=resnet20-v1", "--dataset=synthetic", "--seed=1"]
+    arguments += ["--id=alone", "--batch_size=8", "--save_every=4", "--max_num_steps=16"]
+    alone = run_quickly("run_cifar_train.py", *arguments, *places(tmp_path))
+    assert alone.returncode == 0, alone.stderr
+    ends = [results / name / "model.ckpt-16" for name in ("good.seed-1", "alone")]
     assert_same_checkpoint(*ends)
 
-    changed = write(tmp_path, alone.replace("units: [1, 1, 1]", "units: [2, 1, 1]"))
-    done = run_quickly(MODULE, changed, *places(tmp_path))
-    assert "alone has begun with units (1, 1, 1), but the file says (2, 1, 1)" in error_of(done)
+    # A later end continues it; an earlier one, or another network, is none of it.
+    write(tmp_path, f"{GOOD}  max_num_steps: 17\n")
+    for message in ("step 17:", "== good.seed-1 is finished"):
+        again = run_quickly(MODULE, path, *places(tmp_path))
+        assert again.returncode == 0 and message in again.stdout, again.stderr
+    for change, message in {
+        "units: [2, 1, 1]": "units was (1, 1, 1), but is (2, 1, 1) in the file",
+        "units: [1, 1, 1]\n  max_num_steps: 5": "it has reached step 17, but ends at 5",
+    }.items():
+        write(tmp_path, GOOD.replace("units: [1, 1, 1]", change))
+        done = run_quickly(MODULE, path, *places(tmp_path))
+        assert f"{path}:1: good.seed-1 has begun otherwise: {message}" in error_of(done)
+    moved = tmp_path / "moved" / "file.yaml"
+    moved.parent.mkdir()
+    moved.write_text(f"{GOOD}  max_num_steps: 17\n")
+    done = run_quickly(MODULE, moved, *places(tmp_path))
+    assert f"file.experiments is of {path}" in error_of(done)
+
+
+def test_tables_keep_their_columns():
+    assert markdown([["a", "b"], ["x|y", "1"]]).splitlines()[2] == "| x\\|y | 1 |"
 
 
 def test_seeds_have_mean_and_deviation(tmp_path):

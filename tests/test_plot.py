@@ -1,7 +1,6 @@
 """python -m resnet.plot: what is in the pictures, and the files."""
 
 import numpy as np
-import pytest
 
 from processes import run_quickly, write_config
 from resnet.plot.curves import draw_curves
@@ -40,17 +39,22 @@ def test_curves_show_the_logged_values(tmp_path):
     assert rate.get_yscale() == "log" and not accuracy.lines
 
 
-@pytest.mark.parametrize("arguments", [[], ["--curves_only"]])
-def test_pictures_of_a_run(arguments, tmp_path):
+def test_pictures_of_a_run(tmp_path):
     config = write_config(tmp_path, evaluate_every=1)
     places = [f"--results={tmp_path}/results", f"--logs={tmp_path}/logs"]
     train = [f"--config={config}", "--dataset=synthetic", "--id=a", "--max_num_steps=2"]
     assert run_quickly("run_cifar_train.py", *train, *places).returncode == 0
-    done = run_quickly("resnet.plot", "a", f"--output={tmp_path}/plots", *arguments, *places)
-    assert done.returncode == 0, done.stderr
-    names = ["curves.png"] + ([] if arguments else ["a-confusion.png", "a-mistakes.png"])
-    assert sorted(p.name for p in (tmp_path / "plots").iterdir()) == sorted(names)
-    for name in names:
-        content = (tmp_path / "plots" / name).read_bytes()
-        assert content.startswith(b"\x89PNG") and len(content) > 5_000
-    assert done.stdout.split() == [f"{tmp_path}/plots/{name}" for name in names]
+    pictures = {
+        "all": ["curves.png", "a-confusion.png", "a-mistakes.png"],
+        "curves": ["curves.png"],
+    }
+    for folder, names in pictures.items():
+        output = tmp_path / folder
+        flag = "--curves_only" if folder == "curves" else "--nocurves_only"
+        done = run_quickly("resnet.plot", "a", f"--output={output}", flag, *places)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.split() == [f"{output}/{name}" for name in names]
+        assert sorted(path.name for path in output.iterdir()) == sorted(names)
+        for path in output.iterdir():
+            content = path.read_bytes()
+            assert content.startswith(b"\x89PNG") and len(content) > 5_000

@@ -62,6 +62,7 @@ def test_a_run_and_what_it_leaves(tmp_path):
         "train_acc": "acc",
         "learn_rate": "lr",
         "step_seconds": "seconds",
+        "peak_mb": "mb",
         "past_exact_range": "count",
     }.items():
         table = rows(logs / f"{name}.csv")
@@ -80,6 +81,7 @@ def test_a_run_and_what_it_leaves(tmp_path):
         "train_acc",
         "learn_rate",
         "step_seconds",
+        "peak_mb",
         "past_exact_range",
         "valid_acc",
     }
@@ -180,7 +182,7 @@ BAD_FLAGS = {
     "--restore": "--restore needs --id",
     "--eval_only": "--eval_only needs --restore and --id",
     "--restore --id=x --smoke_test": "--smoke_test tries new experiments",
-    "--init_from=gone --smoke_test": "--init_from: no checkpoint in",
+    "--init_from=gone": "init_from is 'gone', but there is no checkpoint in",
     "--id=a/b": "must be a plain name without slashes",
     "--model=resnet-50": "resnet-50 takes 224x224 images",
     "--model=resnet-32 --backprop=reversible": "needs a RevNet, and resnet-32 is a ResNet",
@@ -273,29 +275,30 @@ def test_a_full_disk_keeps_what_was_saved(tmp_path):
         np.testing.assert_array_equal(before[name], after[name])
 
 
-def test_eval_only_prints_the_accuracy_and_changes_nothing(tmp_path):
-    trained = train(tmp_path, "done", "--max_num_steps=2")
-    folders = [tmp_path / name / "done" for name in ("results", "logs")]
-    before = {path: path.read_bytes() for folder in folders for path in folder.iterdir()}
-    restore = ["--restore", "--id=done", "--eval_only"]
-    evaluated = run_quickly(SCRIPT, *restore, *places(tmp_path))
+def test_evaluation_of_what_is_trained_and_the_best_of_it(tmp_path):
+    trained = train(tmp_path, "b", "--max_num_steps=4", "--keep_best", evaluate_every=2)
+    assert trained.returncode == 0, trained.stderr
+    results = tmp_path / "results" / "b"
+    logged = [(int(row[0]), float(row[2])) for row in rows(tmp_path / "logs/b/valid_acc.csv")[1:]]
+    step, accuracy = max(logged, key=lambda pair: pair[1])  # the first of equals
+    names = {path.name for path in (results / "best").iterdir()}
+    wanted = {f"model.ckpt-{step}.index", f"model.ckpt-{step}.data-00000-of-00001"}
+    assert names == wanted | {"result.json"}
+
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    restore = ["--restore", "--id=b", "--eval_only", *places(tmp_path)]
+    evaluated = run_quickly(SCRIPT, *restore)
     assert evaluated.stdout.splitlines()[-1] == trained.stdout.splitlines()[-1]
-    after = {path: path.read_bytes() for folder in folders for path in folder.iterdir()}
+    best = run_quickly(SCRIPT, *restore, "--best")
+    assert best.stdout.splitlines()[-1] == f"Final test accuracy = {accuracy:.3f}"
+    after = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     assert after == before
-    checkpoint = next(path for path in before if path.name.endswith(".index"))
-    checkpoint.unlink()
-    assert "no checkpoint in" in error_of(run_quickly(SCRIPT, *restore, *places(tmp_path)))
+    tried = train(tmp_path, "c", "--smoke_test", "--init_from=b/best")
+    assert f"best/model.ckpt-{step}" in tried.stdout, tried.stderr
 
-
-def test_the_best_evaluation_is_kept(tmp_path):
-    done = train(tmp_path, "b", "--max_num_steps=4", "--keep_best", evaluate_every=2)
-    assert done.returncode == 0, done.stderr
-    logged = rows(tmp_path / "logs" / "b" / "valid_acc.csv")[1:]
-    best = max(logged, key=lambda row: float(row[2]))[0]  # the first of equals
-    names = {path.name for path in (tmp_path / "results" / "b" / "best").iterdir()}
-    assert names == {f"model.ckpt-{best}.index", f"model.ckpt-{best}.data-00000-of-00001"}
-    more = train(tmp_path, "c", "--max_num_steps=1", "--init_from=b/best")
-    assert f"best/model.ckpt-{best}" in more.stdout, more.stderr
+    for path in results.glob("*.index"):
+        path.unlink()
+    assert "no checkpoint in" in error_of(run_quickly(SCRIPT, *restore))
 
 
 def test_a_smoke_test_leaves_nothing(tmp_path):

@@ -72,6 +72,9 @@ def test_a_foreign_checkpoint_of_another_model_is_refused(shared, tmp_path):
     }.items():
         done = run_quickly(IMPORT, source, f"--model={model}", *arguments)
         assert message in error_of(done), done.stderr
+    for model in ("wrn-16-4", "revnet-btl-test", "vgg-11"):
+        done = run_quickly(IMPORT, "--source=tf-eager-revnet", f"--model={model}", *arguments)
+        assert f"has no counterpart of {model}: give an -eager config" in error_of(done)
     done = run_quickly(IMPORT, "--source=tf-eager-revnet", "--model=revnet-38-eager", *arguments)
     assert "has no model/_init_block/conv2d/kernel" in error_of(done)
     assert not (tmp_path / "results").exists()
@@ -306,6 +309,28 @@ def test_an_npz_file_holds_the_weights(trained, tmp_path):
     assert "exists: give another --output" in error_of(again)
 
 
+def test_a_classifier_keeps_keras_rules():
+    """Under mixed precision its weights are float32; frozen, its moving averages rest."""
+    policy = keras.mixed_precision.dtype_policy()
+    keras.mixed_precision.set_dtype_policy("mixed_bfloat16")
+    try:
+        layer = Classifier(resnet.get_config("revnet-test"))
+    finally:
+        keras.mixed_precision.set_dtype_policy(policy)
+    images = np.random.default_rng(0).standard_normal([4, 8, 8, 3]).astype(np.float32)
+    logits = layer(images, training=True)
+    assert {weight.dtype for weight in layer.weights} == {"float32"}
+    wanted = resnet.get_model("revnet-test")(images, training=True)
+    np.testing.assert_allclose(logits, wanted, rtol=1e-4, atol=1e-4)
+    layer.trainable = False
+    before = [weight.numpy() for weight in layer.weights]
+    layer(images, training=True)
+    for weight, value in zip(layer.weights, before, strict=True):
+        np.testing.assert_array_equal(weight, value)
+    with pytest.raises(ValueError, match="images have shape"):
+        layer(np.zeros([4, 16, 16, 3], np.float32))
+
+
 def test_a_classifier_trains_in_keras(trained):
     """A reversible network in fit: its loss falls, and its moving averages move."""
     layer = Classifier(resnet.get_config("revnet-test"))
@@ -340,7 +365,8 @@ def test_fine_tuning_starts_from_all_weights_that_fit(trained, tmp_path):
     moved = first[name] - rate * tuned["Model/" + name + "/Momentum"]
     np.testing.assert_allclose(tuned[name], moved, atol=1e-6)
     gone = run_quickly(TRAIN, *arguments[:2], "--init_from=gone", "--id=x", *both)
-    assert "--init_from: no checkpoint in" in error_of(gone)
+    assert "init_from is 'gone', but there is no checkpoint in" in error_of(gone)
+    assert not (trained / "results/x").exists()
 
 
 def test_import_needs_its_flags(tmp_path):

@@ -45,6 +45,7 @@ INITIALIZERS = (
     "fan_out",  # revnet-public's
     "he_normal",  # Keras': by fan in; fully connected layers Glorot-uniform
 )
+BOTTLENECK_FIELDS = ("bottleneck_width", "bottleneck_stride_at", "cardinality")
 # field -> values that it takes
 CHOICES = {
     "family": FAMILIES,
@@ -205,6 +206,18 @@ def _validate_network(config, require):
         for field in fields:
             default = defaults.get(field, Config.__dataclass_fields__[field].default)
             require(getattr(config, field) == default, field, wanted)
+    unused = [] if config.block == "bottleneck" else BOTTLENECK_FIELDS
+    unused = (
+        unused if config.activation_order == "preactivated" else (*unused, "leading_activation")
+    )
+    for field in unused:
+        require(getattr(config, field) == Config.__dataclass_fields__[field].default, field,
+                f"left at its default: nothing in {config.activation_order} {config.block} units "
+                "depends on it")  # fmt: skip
+    if is_plain:
+        require(config.image_size >= 2 ** len(config.units), "image_size",
+                f"{2 ** len(config.units)} or more: each of {len(config.units)} stages halves "
+                "it")  # fmt: skip
     if config.preactivate_shortcut:
         require(config.activation_order == "preactivated", "activation_order",
                 '"preactivated" with preactivate_shortcut')  # fmt: skip

@@ -46,7 +46,6 @@ RESNET_20_V1 = register(
     ),
     V1,
 )
-# Without the units' own leading ReLU: the stem has done it.
 _RESNET_20_V2 = dataclasses.replace(RESNET_20_V1, activation_order="preactivated")
 
 for _num_units in (5, 7, 9, 18):

@@ -48,19 +48,23 @@ def main(path):
     for name in sorted(NOT_HERE):
         if FLAGS[name].present:
             raise UsageError(f"--{name} does not go with experiments: leave it out")
-    runs, notices = _plan(path)
+    runs, problems, notices = read_plan(path)
+    _raise_all(problems)
     for notice in notices:
         print(f"notice: {notice}")
     folder = pathlib.Path(FLAGS.results) / f"{pathlib.Path(path).stem}.experiments"
     runner = Runner(folder, FLAGS.results, FLAGS.logs)
-    for run in runs:
-        if runner.has_begun(run):
-            runner.require_same(run)
+    _raise_all(
+        f"{path}:{run.line}: {run.id} has begun otherwise: {'; '.join(differences)}. Rename the "
+        f"experiment, or remove its folders in {FLAGS.results} and {FLAGS.logs}"
+        for run in runs
+        if runner.has_begun(run) and (differences := runner.differences(run))
+    )
     if FLAGS.dry_run:
         for run in runs:
             print(f"{run.id}: {run.config.name} on {run.options.dataset}, {_state(runner, run)}")
         return 0
-    with runner.alone():
+    with runner.alone(path):
         outcomes = _run_all(runner, runs)
         print("\n" + write_report(outcomes, folder), flush=True)
         print(f"\nalso in {folder}/table.csv and table.md")
@@ -69,14 +73,13 @@ def main(path):
     return 0 if all(outcome.result for outcome in outcomes) else 1
 
 
-def _plan(path):
-    try:
-        return read_plan(path)
-    except UsageError as error:
-        *others, last = str(error).split("\n")
-        for line in others:
-            print(f"error: {line}", file=sys.stderr)
-        raise UsageError(last) from None
+def _raise_all(problems):
+    """Prints all problems but the last, and raises that; nothing if there are none."""
+    *others, last = [*problems] or [None]
+    for problem in others:
+        print(f"error: {problem}", file=sys.stderr)
+    if last:
+        raise UsageError(last)
 
 
 def _state(runner, run):
@@ -102,6 +105,10 @@ def _run_all(runner, runs):
             continue
         if outcomes[run.id].result:
             print(f"\n== {run.id} is finished", flush=True)
+            continue
+        if run.source in outcomes and not outcomes[run.source].result:
+            message = f"not run: {run.source}, which it starts from, is not finished"
+            outcomes[run.id] = Outcome(run, None, message)
             continue
         print(f"\n== {run.id}", flush=True)
         outcomes[run.id] = runner.train(run)

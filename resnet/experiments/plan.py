@@ -3,25 +3,36 @@
 import dataclasses
 import difflib
 import itertools
+import pathlib
 import re
 
 from absl import flags
 
 from resnet.configs import Config, config_from_json, get_config
 from resnet.data.cifar import NUM_CLASSES
+from resnet.data.preparation import PREPROCESSORS
 from resnet.errors import UsageError
 from resnet.experiments.cifar_vs_tensorflow2 import is_foreign, translate
 from resnet.experiments.yaml_file import Value, read_mappings
-from resnet.models import Network
-from resnet.training.cifar import DEFAULT_MODEL
-from resnet.training.experiment import RunOptions
-from resnet.training.flags import OPTIONS, OVERRIDES, default_options
+from resnet.training.checkpoint import list_checkpoints
+from resnet.training.cifar import DEFAULT_MODEL, require_size
+from resnet.training.experiment import BEST, Experiment, RunOptions
+from resnet.training.flags import (
+    OPTIONS,
+    OVERRIDES,
+    default_options,
+    require_division,
+    require_preprocessor,
+)
+from resnet.training.placement import require_one_place
 
 FLAGS = flags.FLAGS
 
 OWN_KEYS = ("name", "seeds", "smoke_test")
 # Flags of the training script that the runner gives itself.
-NOT_FOR_FILES = {"id", "restore", "results", "dry_run", "smoke_test", "eval_only", "config"}
+NOT_FOR_FILES = {"id", "restore", "results", "dry_run", "smoke_test", "eval_only", "best", "config"}
+# What the training script takes if nothing is said.
+DEFAULTS = {"model": DEFAULT_MODEL, "dataset": next(iter(NUM_CLASSES))}
 CONFIG_FIELDS = {field.name: field for field in dataclasses.fields(Config)}
 # Fields that follow from the model and the data set.
 NUM_CLASSES_FIELD = "num_classes"
@@ -38,6 +49,7 @@ class Run:
     changes: {field of the config: value}.
     config, options: what they make.
     smoke_test: whether to try it first.
+    line: where its experiment begins in the file.
     """
 
     id: str
@@ -47,24 +59,34 @@ class Run:
     config: Config
     options: RunOptions
     smoke_test: bool
+    line: int
+
+    @property
+    def source(self):
+        """Id of the experiment whose weights it starts from, or None."""
+        init_from = self.options.init_from
+        return init_from and init_from.removesuffix(f"/{BEST}")
+
+    @property
+    def num_steps(self):
+        """The step at which it ends."""
+        return min(self.config.num_steps, self.options.max_num_steps or self.config.num_steps)
 
 
 def read_plan(path):
     """The runs of a YAML file.
 
     Returns:
-      (runs, notices): [Run] in order; [str] to print.
+      (runs, problems, notices): [Run] in order; [str], everything that is wrong, by file,
+      line and key; [str] to print.
 
     Raises:
-      UsageError: something is wrong, all of which is named by file, line and key.
+      UsageError: it is no YAML file of mappings.
     """
     plan = _Plan(path)
     for line, keys in read_mappings(path):
         plan.add(line, keys)
-    plan.require_distinct_ids()
-    if plan.problems:
-        raise UsageError("\n".join(plan.problems))
-    return plan.runs, plan.notices
+    return plan.runs, plan.problems, plan.notices
 
 
 class _Plan:
@@ -72,7 +94,7 @@ class _Plan:
 
     def __init__(self, path):
         self.path, self.runs, self.problems, self.notices = path, [], [], []
-        self._lines = {}  # id -> line
+        self._lines = {}  # name -> line
 
     def _problem(self, line, text):
         problem = f"{self.path}:{line}: {text}"
@@ -95,33 +117,50 @@ class _Plan:
                 hint = f"did you mean {close[0]!r}?" if close else f"choose from {sorted(known)}"
                 self._problem(value.line, f"unknown key {key!r}: {hint}")
         name = keys.get("name", Value(None, line))
-        if not isinstance(name.content, str) or not re.fullmatch(r"[\w.+-]+", name.content):
+        if not isinstance(name.content, str) or not re.fullmatch(r"\w[\w.+-]*", name.content):
             self._problem(
                 name.line,
                 f"key 'name' is {name.content!r}, but must be a text of letters, digits and .+-_",
             )
             return
+        if name.content in self._lines:
+            self._problem(
+                name.line,
+                f"key 'name': {name.content!r} stands in line {self._lines[name.content]} too: "
+                "rename one",
+            )
+        self._lines.setdefault(name.content, name.line)
         smoke_test = keys.get("smoke_test", Value(True, line))
         if not isinstance(smoke_test.content, bool):
             self._problem(smoke_test.line, "key 'smoke_test' must be true or false")
             return
         settings = {k: value for k, value in keys.items() if k in known and k not in OWN_KEYS}
         if "seeds" in keys:
+            if "seed" in keys:
+                self._problem(keys["seed"].line, "keys 'seed' and 'seeds' exclude each other")
             settings["seed"] = _as_list(keys["seeds"])
+        ids = set()
         for chosen, suffixes in _sweep(settings):
             group = ".".join([name.content, *(s for k, s in suffixes.items() if k != "seed")])
             run_id = ".".join([name.content, *suffixes.values()])
+            if run_id in ids:
+                self._problem(line, f"a sweep of {name.content!r} lists a value twice: {run_id}")
+                continue
+            ids.add(run_id)
             self._add_run(line, run_id, group, chosen, smoke_test.content)
+        for key, value in settings.items():
+            if _is_sweep(key, value) and not value.content:
+                named = "seeds" if key == "seed" else key
+                self._problem(value.line, f"key {named!r} lists no value: give one or more")
 
     def _add_run(self, line, run_id, group, settings, smoke_test):
-        self._lines.setdefault(run_id, []).append(line)
-        given, changes, failed = _command_line_defaults(), {}, False
+        given, changes, failed = DEFAULTS | _command_line_defaults(), {}, False
         for key, value in settings.items():
             if key not in _flag_names():
                 changes[key] = value.content
                 continue
             try:
-                given[key] = FLAGS[key].parser.parse(_text(value.content))
+                given[key] = _parsed(FLAGS[key].parser, value.content)
             except (ValueError, TypeError) as error:
                 wanted = FLAGS[key].parser.syntactic_help
                 text = f"but must be {wanted}" if wanted else error
@@ -131,22 +170,55 @@ class _Plan:
             return
         try:
             config, options = _resolve(given, changes)
+            run = Run(run_id, group, given, changes, config, options, smoke_test, line)
+            self._require_source(run)
         except UsageError as error:
-            named = [key for key in settings if re.search(rf"\b{key}\b", str(error))]
-            where = settings[named[0]].line if named else line
-            if (key := named[0] if named else None) and f"{key} is" not in str(error):
-                error = f"key {key!r}: {error}"
-            self._problem(where, f"{run_id}: {error}")
+            key = _culprit(error, given, changes, settings)
+            where = settings[key].line if key else line
+            text = f"key {key!r}: {error}" if key and f"{key} is" not in str(error) else error
+            self._problem(where, f"{run_id}: {text}")
             return
-        self.runs.append(Run(run_id, group, given, changes, config, options, smoke_test))
+        self.runs.append(run)
 
-    def require_distinct_ids(self):
-        """Notes ids that stand twice."""
-        for run_id, lines in self._lines.items():
-            if len(lines) > 1:
-                self._problem(
-                    lines[1], f"key 'name': {run_id!r} stands in line {lines[0]} too: rename one"
-                )
+    def _require_source(self, run):
+        """Checks that what a run starts from is there, or made by a run before it."""
+        source = run.options.init_from
+        if source is None or run.source in {before.id for before in self.runs}:
+            return
+        if not list_checkpoints(pathlib.Path(FLAGS.results, source)):
+            raise UsageError(
+                f"init_from is {source!r}, which is no run above and has no checkpoint in "
+                f"{FLAGS.results!r}: give an id"
+            )
+
+
+def _culprit(error, given, changes, settings):
+    """The key of `settings` that an error is about: that names it, or that it goes with."""
+    for key in settings:
+        if re.search(rf"\b{key} is\b", str(error)):
+            return key
+    # What goes wrong without a key is not its fault; model and data set are the last to blame.
+    last_first = list(reversed(settings))
+    last_first.sort(key=lambda key: key in DEFAULTS)
+    for key in last_first:
+        less = [{k: v for k, v in group.items() if k != key} for group in (given, changes)]
+        try:
+            _resolve(DEFAULTS | less[0], less[1])
+        except UsageError:
+            continue
+        return key
+    return None
+
+
+def _parsed(parser, content):
+    """A flag's value; YAML reads on and off as true and false.
+
+    Raises:
+      ValueError or TypeError: it is none.
+    """
+    if isinstance(content, bool) and "on" in getattr(parser, "enum_values", ()):
+        content = "on" if content else "off"
+    return parser.parse(_text(content))
 
 
 def _flag_names():
@@ -174,15 +246,20 @@ def _as_list(value):
     return Value(content, value.line)
 
 
+def _is_sweep(key, value):
+    """Whether a value lists values; of fields that are lists themselves, lists of lists do."""
+    takes_list = key not in _flag_names() and CONFIG_FIELDS[key].type is tuple
+    content = value.content
+    return isinstance(content, list) and (not takes_list or any(map(_is_list, content)))
+
+
 def _sweep(settings):
     """({key: Value}, {swept key: text for the id}) of every combination of listed values."""
-    swept = {}
-    for key, value in settings.items():
-        field = CONFIG_FIELDS.get(key)
-        takes_list = key not in _flag_names() and field is not None and field.type is tuple
-        content = value.content
-        if isinstance(content, list) and (not takes_list or any(map(_is_list, content))):
-            swept[key] = [Value(one, value.line) for one in content]
+    swept = {
+        key: [Value(one, value.line) for one in value.content]
+        for key, value in settings.items()
+        if _is_sweep(key, value)
+    }
     for choice in itertools.product(*swept.values()):
         chosen = dict(zip(swept, choice, strict=True))
         suffixes = {
@@ -202,11 +279,16 @@ def _resolve(given, changes):
     Raises:
       UsageError: they make no sense.
     """
-    dataset = given.get("dataset") or next(iter(NUM_CLASSES))
+    dataset = given["dataset"]
     fields = changes | {key: given[key] for key in OVERRIDES if key in given}
-    base = get_config(given.get("model") or DEFAULT_MODEL)
+    base = get_config(given["model"])
     config = config_from_json(fields | {NUM_CLASSES_FIELD: NUM_CLASSES[dataset]}, base)
-    run = {key: given[key] for key in OPTIONS if key in given} | {"dataset": dataset}
+    run = {key: given[key] for key in OPTIONS if key in given}
     options = RunOptions(**default_options(config) | run)
-    Network(config, options.backprop, options.dtype, options.exact, options.loop)
+    require_preprocessor(config, PREPROCESSORS, DEFAULT_MODEL)
+    require_size(config)
+    require_one_place(options.num_gpu, options.logical_cpus)
+    shares = {"replicas": options.logical_cpus or options.num_gpu or 1}
+    require_division(config, options, shares)
+    Experiment("", config, options, pathlib.Path(), pathlib.Path()).make_network(*shares.values())
     return config, options

@@ -12,12 +12,16 @@ import subprocess
 import sys
 import threading
 
+from absl import flags
+
 from resnet.errors import UsageError
-from resnet.files import write_json
+from resnet.files import write_json, write_text
+from resnet.training.checkpoint import list_checkpoints
 from resnet.training.experiment import CONF, RESULT, load_experiment
 from resnet.training.flags import FREE_ON_RESTORE
 from resnet.training.interrupts import stop_requests
 
+FLAGS = flags.FLAGS
 SCRIPT = pathlib.Path(__file__).resolve().parents[2] / "run_cifar_train.py"
 TAIL = 4000  # characters of a process's stderr that are kept
 PLACES = {"logs", "data_folder"}  # flags that a continued run needs again
@@ -50,9 +54,23 @@ class Runner:
         self._stop = None
 
     @contextlib.contextmanager
-    def alone(self):
-        """Holds a lock that the processes of runs share, so that none is run twice at a time."""
+    def alone(self, path):
+        """Holds a lock that the processes of runs share, so that none is run twice at a time.
+
+        Args:
+          path: of the file of experiments; its folder is of no other.
+
+        Raises:
+          UsageError: it is held, or the folder is another file's.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
+        source, path = self.folder / "source", str(pathlib.Path(path).resolve())
+        if source.exists() and source.read_text(encoding="utf-8").strip() != path:
+            raise UsageError(
+                f"{self.folder} is of {source.read_text(encoding='utf-8').strip()}: rename "
+                f"{path}, give another --results, or remove {source} if the file has moved"
+            )
+        write_text(source, path + "\n")
         with open(self.folder / "lock", "w", encoding="utf-8") as lock, stop_requests() as stop:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -73,7 +91,7 @@ class Runner:
         """Content of a finished run's result.json, else None."""
         with contextlib.suppress(OSError, ValueError):
             content = json.loads((self._results / run.id / RESULT).read_text(encoding="utf-8"))
-            if content["step"] == self._num_steps(run):
+            if content["step"] == run.num_steps:
                 return content
         return None
 
@@ -81,42 +99,43 @@ class Runner:
         """Whether it has a conf.json, from which it can be continued."""
         return (self._results / run.id / CONF).exists()
 
-    @staticmethod
-    def _num_steps(run):
-        return min(run.config.num_steps, run.options.max_num_steps or run.config.num_steps)
-
-    def require_same(self, run):
-        """Checks that a run that has begun is the one that the file describes.
-
-        Raises:
-          UsageError: it is not; says what differs.
-        """
+    def differences(self, run):
+        """What tells a run that has begun from the one that the file describes: [str]."""
         before = load_experiment(run.id, self._results, self._logs)
-        fields = {
-            **{key: (value, vars(run.config)[key]) for key, value in vars(before.config).items()},
-            **{key: (value, vars(run.options)[key]) for key, value in vars(before.options).items()},
-        }
-        for key, (was, now) in fields.items():
-            if was != now and key not in FREE_ON_RESTORE:
-                raise UsageError(
-                    f"{run.id} has begun with {key} {was}, but the file says {now}: rename the "
-                    f"experiment, or remove {self._results / run.id}"
-                )
+        found = [
+            f"{key} was {was}, but is {vars(now)[key]} in the file"
+            for old, now in ((before.config, run.config), (before.options, run.options))
+            for key, was in vars(old).items()
+            if was != vars(now)[key] and key not in FREE_ON_RESTORE
+        ]
+        reached = max(list_checkpoints(before.results), default=0)
+        if reached > run.num_steps:
+            found.append(f"it has reached step {reached}, but ends at {run.num_steps} in the file")
+        return found
 
     def smoke_test(self, run):
         """Tries a run on a few images; an Outcome without result if it fails, else None."""
+        source = run.options.init_from
+        if source and not list_checkpoints(self._results / source):  # a run before makes it
+            flags = {name: value for name, value in run.flags.items() if name != "init_from"}
+            run = dataclasses.replace(run, flags=flags)
         code, message = self._process([*self._new_run(run), "--smoke_test"])
         return Outcome(run, None, f"smoke test: {message}") if code else None
 
     def train(self, run):
         """Trains a run, or continues it; its Outcome."""
         if self.has_begun(run):
-            given = {k: v for k, v in run.flags.items() if k in FREE_ON_RESTORE | PLACES}
+            can_change = FREE_ON_RESTORE.intersection(FLAGS)
+            options = {k: v for k, v in vars(run.options).items() if k in can_change}
+            given = {k: v for k, v in run.flags.items() if k in PLACES}
+            given |= {k: v for k, v in options.items() if v is not None}
+            given |= {"max_num_steps": run.num_steps, "save_every": run.config.save_every}
             arguments = [*self._flags(run, given), "--restore"]
         else:
             arguments = self._new_run(run)
         code, message = self._process(arguments)
-        return Outcome(run, None if code else self.result(run), message)
+        result = None if code else self.result(run)
+        return Outcome(run, result, message or ("" if result else "ended without a result"))
 
     def _new_run(self, run):
         """Arguments that start a run."""
@@ -156,7 +175,10 @@ class Runner:
                 process.send_signal(signal.SIGTERM)
                 asked = True
         reader.join()
-        return process.returncode, _error_line("".join(kept)) if process.returncode else ""
+        code = process.returncode
+        if code < 0:
+            return code, f"ended by {signal.Signals(-code).name}: out of memory, or killed"
+        return code, _error_line("".join(kept)) if code else ""
 
 
 def _end_with_parent():

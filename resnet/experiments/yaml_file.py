@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+import re
 
 from resnet.errors import UsageError
 from resnet.extras import load_extra
@@ -36,7 +37,7 @@ def read_mappings(path):
     except UnicodeDecodeError:
         raise UsageError(f"{path} is not UTF-8 text") from None
     try:
-        loader = yaml.SafeLoader(text)
+        loader = _loader(yaml, text)
         documents = []
         while loader.check_node():
             documents.append(loader.get_node())
@@ -51,13 +52,24 @@ def read_mappings(path):
     return found
 
 
+def _loader(yaml, text):
+    """A SafeLoader that takes 5e-4 for a number, too, as everyone but YAML 1.1 does."""
+
+    class Loader(yaml.SafeLoader):
+        pass
+
+    number = re.compile(r"[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+$")
+    Loader.add_implicit_resolver("tag:yaml.org,2002:float", number, list("-+0123456789"))
+    return Loader(text)
+
+
 def _items(yaml, node):
     """The nodes of a document's experiments."""
     return node.value if isinstance(node, yaml.SequenceNode) else [node]
 
 
-def _mapping(path, yaml, loader, node):
-    """(line, {key: Value}) of a mapping node."""
+def _mapping(path, yaml, loader, node, is_outer=True):
+    """(line, {key: Value}) of a mapping node, and of the mappings right inside it."""
     line = node.start_mark.line + 1
     if not isinstance(node, yaml.MappingNode):
         raise UsageError(f"{path}:{line}: an experiment must be a mapping of keys to values")
@@ -70,8 +82,8 @@ def _mapping(path, yaml, loader, node):
             raise UsageError(f"{path}:{here}: key {key!r} must be a text")
         if key in found and found[key].line >= line:
             raise UsageError(f"{path}:{here}: key {key!r} stands twice, in line {found[key].line}")
-        if isinstance(value_node, yaml.MappingNode):
-            content = _mapping(path, yaml, loader, value_node)[1]
+        if isinstance(value_node, yaml.MappingNode) and is_outer:
+            content = _mapping(path, yaml, loader, value_node, is_outer=False)[1]
         else:
             content = loader.construct_object(value_node, deep=True)
         found[key] = Value(content, here)

@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from resnet.configs import config_from_json
 from resnet.models.layers import MOVING_AVERAGE_DECAY
-from resnet.models.network import IMAGE_CHANNELS, Network
+from resnet.models.network import IMAGE_CHANNELS, Network, is_stacked
 
 
 @keras.saving.register_keras_serializable("resnet")
@@ -15,8 +15,9 @@ class Classifier(keras.layers.Layer):
         network = Classifier(resnet.get_config("revnet-38"))
         model = keras.Sequential([keras.Input([32, 32, 3]), network])
 
-    A RevNet trains reversibly in `fit` too; moving averages move once a step. Weight decay
-    is the optimizer's. Its weights are {storage name: tensor} of `Network`.
+    A RevNet trains reversibly in `fit` too; moving averages move once a step, and not at all
+    where `trainable` is False, as those of Keras' own layers. Weight decay is the optimizer's.
+    Its weights are {storage name: tensor} of `Network`, float32 under any Keras policy.
     """
 
     def __init__(
@@ -41,7 +42,7 @@ class Classifier(keras.layers.Layer):
         Raises:
           UsageError (a ValueError): as `Network`.
         """
-        super().__init__(**kwargs)
+        super().__init__(autocast=False, **kwargs)  # images keep their bits, too
         self.config = config_from_json(config) if isinstance(config, dict) else config
         self.prepares = prepares
         self.network = Network(self.config, backprop, arithmetic, exact)
@@ -49,7 +50,14 @@ class Classifier(keras.layers.Layer):
         if prepares:
             shape = [size, size, IMAGE_CHANNELS]
             self.offset, self.divisor = (
-                self.add_weight(shape=shape, initializer=initial, trainable=False, name=name)
+                self.add_weight(
+                    shape=shape,
+                    initializer=initial,
+                    trainable=False,
+                    name=name,
+                    dtype="float32",
+                    autocast=False,
+                )
                 for name, initial in (("offset", "zeros"), ("divisor", "ones"))
             )
         self.tensors = {
@@ -60,22 +68,24 @@ class Classifier(keras.layers.Layer):
     def _add_tensor(self, name, parameter, public):
         seed, initializer = self.config.seed, self.config.initializer
         initial = [parameter.initial_value(p, seed, initializer) for p in public]
-        value = tf.stack(initial) if "/units/" in name else initial[0]
+        value = tf.stack(initial) if is_stacked(name) else initial[0]
         return self.add_weight(
             shape=value.shape,
             initializer=lambda shape, dtype=None: value,
             trainable=not parameter.is_statistic,
             name=name.replace("/", "_"),
             dtype="float32",
+            autocast=False,
         )
 
     def call(self, images, training=False):
         """(N, H, W, 3) -> logits (N, classes) float32."""
-        images = tf.cast(images, tf.float32)
+        images = self.network.checked(images)
+        training = bool(training and self.trainable)
         if self.prepares:
             images = (images - self.offset) / self.divisor
         values = {name: tf.convert_to_tensor(weight) for name, weight in self.tensors.items()}
-        logits, statistics, _ = self.network.apply(values, images, bool(training))
+        logits, statistics, _ = self.network.apply(values, images, training)
         for name, statistic in statistics.items():
             average = self.tensors[name]
             average.assign_sub((average - statistic) * (1 - MOVING_AVERAGE_DECAY))

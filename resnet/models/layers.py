@@ -13,6 +13,7 @@ from resnet.models.parameters import Parameter
 
 BATCH_NORM_EPSILON = 1e-3
 MOVING_AVERAGE_DECAY = 0.99
+PHILOX = 1  # TensorFlow's number of this generator, which every device has
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,9 +103,19 @@ def dropout(x, rate, seed):
     """Zeroes a share `rate` of the values at random and divides the others by 1 - rate.
 
     Srivastava et al. 2014, http://jmlr.org/papers/v15/srivastava14a.html. The same seed,
-    (2,) int64, drops the same values.
+    (2,) int64, drops the same values, on every device and under XLA.
     """
-    return tf.nn.experimental.stateless_dropout(x, rate, seed)
+    # Whole numbers: XLA makes other fractions of the same bits. In float32: bfloat16 has too few
+    # values to meet the rate.
+    drawn = tf.raw_ops.StatelessRandomUniformFullIntV2(
+        shape=tf.shape(x),
+        key=tf.bitcast(seed[:1], tf.uint64),
+        counter=tf.bitcast(tf.stack([seed[1], 0]), tf.uint64),
+        dtype=tf.int32,
+        alg=PHILOX,
+    )
+    is_kept = tf.cast(drawn, tf.float32) >= (rate - 0.5) * 2**32
+    return tf.where(is_kept, x / (1 - rate), tf.zeros([], x.dtype))
 
 
 def pad_channels(x, before, after):

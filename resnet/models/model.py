@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from resnet.errors import UsageError
 from resnet.models.layers import MOVING_AVERAGE_DECAY
-from resnet.models.network import IMAGE_CHANNELS, Network
+from resnet.models.network import Network, is_stacked
 
 
 class Model(Network, tf.Module):
@@ -61,7 +61,7 @@ class Model(Network, tf.Module):
             initial = [parameter.initial_value(p, seed, self.config.initializer) for p in public]
             self._parameters[name], self._public_names[name] = parameter, public
             self.variables_by_storage_name[name] = tf.Variable(
-                tf.stack(initial) if _is_stacked(name) else initial[0],
+                tf.stack(initial) if is_stacked(name) else initial[0],
                 trainable=not parameter.is_statistic,
                 # Replicas compute the same update: gradients and statistics are averaged first.
                 aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
@@ -73,7 +73,7 @@ class Model(Network, tf.Module):
         found = {}
         for name, value in values.items():
             public = self._public_names[name]
-            parts = tf.unstack(value, len(public)) if _is_stacked(name) else [value]
+            parts = tf.unstack(value, len(public)) if is_stacked(name) else [value]
             found |= dict(zip(public, parts, strict=True))
         return found
 
@@ -85,7 +85,7 @@ class Model(Network, tf.Module):
                 parts = [values[p] for p in public]
                 # Lists of arrays take tf.stack many times as long.
                 stack = np.stack if isinstance(parts[0], np.ndarray) else tf.stack
-                found[name] = stack(parts) if _is_stacked(name) else parts[0]
+                found[name] = stack(parts) if is_stacked(name) else parts[0]
         return found
 
     def get_weights(self):
@@ -165,7 +165,7 @@ class Model(Network, tf.Module):
           float32 scalar, relative to the largest value of the stage's stream.
         """
         values = {n: tf.convert_to_tensor(v) for n, v in self.trainable_by_storage_name.items()}
-        return super().reconstruction_error(values, self._checked(images), seed)
+        return super().reconstruction_error(values, self.checked(images), seed)
 
     def variant(self, backprop, dtype=None):
         """This model with another `backprop` and `dtype`; the variables are the same ones."""
@@ -185,7 +185,7 @@ class Model(Network, tf.Module):
           logits: (N, classes) float32.
         """
         values = {n: tf.convert_to_tensor(v) for n, v in self.variables_by_storage_name.items()}
-        logits, statistics, _ = self.apply(values, self._checked(images), training)
+        logits, statistics, _ = self.apply(values, self.checked(images), training)
         if training:
             self.update_moving_averages(statistics)
         return logits
@@ -221,7 +221,7 @@ class Model(Network, tf.Module):
         values = {name: tf.convert_to_tensor(v) for name, v in variables.items()}
         with tf.GradientTape() as tape:
             tape.watch(values)
-            logits, statistics, past = self.apply(values, self._checked(images), True, seed)
+            logits, statistics, past = self.apply(values, self.checked(images), True, seed)
             loss = tf.reduce_mean(
                 tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
             )
@@ -242,17 +242,3 @@ class Model(Network, tf.Module):
         """Moves each moving average 1 % of the way to {storage name: batch statistic}."""
         for name, variable in self.statistics_by_storage_name.items():
             variable.assign_sub((variable - statistics[name]) * (1 - MOVING_AVERAGE_DECAY))
-
-    def _checked(self, images):
-        size = self.config.image_size
-        images = tf.convert_to_tensor(images)
-        if not images.shape[1:].is_compatible_with([size, size, IMAGE_CHANNELS]):
-            raise UsageError(
-                f"images have shape {tuple(images.shape)}, but {self.config.name} takes "
-                f"(N, {size}, {size}, {IMAGE_CHANNELS})"
-            )
-        return tf.cast(images, tf.float32)
-
-
-def _is_stacked(storage_name):
-    return "/units/" in storage_name

@@ -20,6 +20,11 @@ IMAGE_CHANNELS = 3
 STAGE_SEEDS = 2**32  # apart: more than there are residual functions in a stage
 
 
+def is_stacked(storage_name):
+    """Whether the tensors of several units share this one, with the unit as leading axis."""
+    return "/units/" in storage_name
+
+
 def family_defaults(config):
     """(backprop, exact) where nothing is asked for."""
     return ("reversible", True) if config.family == "revnet" else ("stored", False)
@@ -207,6 +212,21 @@ class Network:
                 yield f"stage_{s}/units/{name}", parameter, public
         for name, parameter in self.head.parameters().items():
             yield name, parameter, [f"{SCOPE}/{name}"]
+
+    def checked(self, images):
+        """Images as float32.
+
+        Raises:
+          UsageError (a ValueError): their shape is not (N, H, W, 3) of the config's size.
+        """
+        size = self.config.image_size
+        images = tf.convert_to_tensor(images)
+        if not images.shape[1:].is_compatible_with([size, size, IMAGE_CHANNELS]):
+            raise UsageError(
+                f"images have shape {tuple(images.shape)}, but {self.config.name} takes "
+                f"(N, {size}, {size}, {IMAGE_CHANNELS})"
+            )
+        return tf.cast(images, tf.float32)
 
     def names_by_unit(self):
         """[[public name]]: those of the stem, of each unit and of the head, in order."""

@@ -20,7 +20,7 @@ from resnet.plot.curves import draw_curves
 from resnet.plot.figure import save_figure
 from resnet.plot.predictions import draw_confusion_matrix, draw_mistakes, predict
 from resnet.training.experiment import load_experiment
-from resnet.training.trained import restore_newest, stored_preparation
+from resnet.training.trained import define_best_flag, restore_trained, stored_preparation
 
 FLAGS = flags.FLAGS
 
@@ -31,6 +31,7 @@ def define_flags():
     flags.DEFINE_string("logs", "./logs/public", "Folder of the logs.")
     flags.DEFINE_string("data_folder", "./data", "Folder of the data sets.")
     flags.DEFINE_string("output", "./plots", "Folder of the pictures.")
+    define_best_flag()
     flags.DEFINE_boolean("curves_only", False, "Draw no predictions, which need the data set.")
 
 
@@ -59,7 +60,7 @@ def _draw_predictions(experiment, output):
     config, options = experiment.config, experiment.options
     model = get_model(config, "stored", options.dtype, options.exact)
     try:
-        step = restore_newest(experiment, model)
+        step = restore_trained(experiment, model, FLAGS.best)
         preparation = stored_preparation(experiment)
         dataset = load_dataset(options.dataset, FLAGS.data_folder)
     except UserError as error:

@@ -85,9 +85,9 @@ def save_checkpoint(folder, step, model, optimizer, seed):
     return str(prefix)
 
 
-def remove_checkpoints(folder, num_kept):
-    """Removes all but the newest `num_kept` checkpoints of a folder."""
-    for prefix in list(list_checkpoints(folder).values())[:-num_kept]:
+def remove_checkpoints(folder, steps_kept):
+    """Removes the checkpoints of a folder but those of some steps."""
+    for prefix in [p for step, p in list_checkpoints(folder).items() if step not in steps_kept]:
         # The index first: without it, the checkpoint is none.
         for suffix in (INDEX, DATA):
             pathlib.Path(prefix + suffix).unlink(missing_ok=True)

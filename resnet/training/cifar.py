@@ -10,9 +10,11 @@ from resnet.data.preparation import PREPROCESSORS, prepare_for
 from resnet.errors import UsageError
 from resnet.training import flags as training_flags
 from resnet.training.script import Task, run_training
+from resnet.training.trained import define_best_flag
 
 FLAGS = flags.FLAGS
 DEFAULT_MODEL = "revnet-38"
+IMAGE_SIZE = 32  # pixels a side, of all data sets
 SAMPLE_SIZE = 20  # images of a smoke test's splits
 
 
@@ -24,6 +26,7 @@ def define_flags():
     flags.DEFINE_string("data_folder", "./data", "Folder of the data sets.")
     flags.DEFINE_boolean("validation", None, "Hold a tenth of the training images out.")
     flags.DEFINE_boolean("eval_only", False, "With --restore: print the test accuracy, and exit.")
+    define_best_flag()
 
 
 def main():
@@ -42,15 +45,22 @@ def main():
 
 
 def _load(experiment):
-    config, name = experiment.config, experiment.options.dataset
-    dataset = load_dataset(name, FLAGS.data_folder)
-    height, width, _ = dataset.train.images.shape[1:]
-    if config.image_size != height:
+    require_size(experiment.config)
+    return load_dataset(experiment.options.dataset, FLAGS.data_folder)
+
+
+def require_size(config):
+    """Checks that a config takes images of the data sets' size.
+
+    Raises:
+      UsageError: it does not.
+    """
+    if config.image_size != IMAGE_SIZE:
         raise UsageError(
-            f"{config.name} takes {config.image_size}x{config.image_size} images, but {name} has "
-            f"{height}x{width} ones: choose another model, such as {DEFAULT_MODEL}"
+            f"{config.name} takes {config.image_size}x{config.image_size} images, but the data "
+            f"sets have {IMAGE_SIZE}x{IMAGE_SIZE} ones: choose another model, such as "
+            f"{DEFAULT_MODEL}"
         )
-    return dataset
 
 
 def _make_feed(dataset, experiment, is_chief):

@@ -12,6 +12,7 @@ from resnet.errors import UsageError, UserError
 from resnet.files import remove, write_json, written_beside
 from resnet.models import DTYPES, LOOPS, Model, Network
 from resnet.reversible import BACKPROPS
+from resnet.training.checkpoint import list_checkpoints
 
 CONF, MEAN_IMAGE, RESULT = "conf.json", "mean_image.npy", "result.json"
 BEST = "best"  # folder of the best evaluation's checkpoint
@@ -87,6 +88,23 @@ class Experiment:
         """Images in a device's memory at the same time."""
         return self.config.batch_size // (num_replicas * self.options.num_pass)
 
+    def init_checkpoint(self):
+        """Prefix of the checkpoint that option init_from names, or None without it.
+
+        Raises:
+          UsageError: there is none.
+        """
+        if self.options.init_from is None:
+            return None
+        source = self.results.parent / self.options.init_from
+        checkpoints = list_checkpoints(source)
+        if not checkpoints:
+            raise UsageError(
+                f"init_from is {self.options.init_from!r}, but there is no checkpoint in "
+                f"{str(source)!r}: give the --id of a trained experiment, or ID/{BEST}"
+            )
+        return checkpoints[max(checkpoints)]
+
     def make_model(self, num_replicas):
         """The Model, with initial weights."""
         return Model(self.config, **self._network_options(num_replicas))
@@ -144,9 +162,11 @@ def new_folders(experiment_id, roots):
     folders = [pathlib.Path(root) / experiment_id for root in roots]
     for folder in folders:
         if folder.exists():
+            begun = (folders[0] / CONF).exists()
             raise UsageError(
-                f"experiment {experiment_id!r} exists in {str(folder.parent)!r}: continue it "
-                "with --restore, or give another --id"
+                f"experiment {experiment_id!r} exists in {str(folder.parent)!r}: "
+                + ("continue it with --restore" if begun else f"remove {folder}")
+                + ", or give another --id"
             )
     return folders
 

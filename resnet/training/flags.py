@@ -1,6 +1,7 @@
 """Flags that training scripts share, and the config and options that they give."""
 
 import dataclasses
+import math
 import shlex
 import sys
 
@@ -224,23 +225,37 @@ def resolve_jit(jit, placement):
     return jit == "on" or (jit == "auto" and placement.uses_gpu)
 
 
-def require_division(config, options, placement):
-    """Checks that a batch divides over hosts, replicas and passes.
+def require_division(config, options, shares):
+    """Checks that a batch divides over its shares and passes.
+
+    Args:
+      config, options: Config and RunOptions.
+      shares: {what a batch is shared by: how many}, such as {"hosts": 2, "GPUs": 4}.
 
     Raises:
       UsageError: it does not.
     """
-    shares = {
-        "hosts": len(placement.hosts),
-        "replicas" if placement.devices[0].startswith("/cpu") else "GPUs": len(placement.devices),
-        "passes": options.num_pass,
-    }
-    parts = placement.num_replicas * options.num_pass
+    shares = shares | {"passes": options.num_pass}
+    parts = math.prod(shares.values())
     if config.batch_size % parts:
         named = " times ".join(f"{count} {name}" for name, count in shares.items() if count > 1)
         raise UsageError(
-            f"a batch of {config.batch_size} does not divide over {named}: give a --batch_size "
-            f"that is a multiple of {parts}"
+            f"batch_size is {config.batch_size}, which does not divide over {named}: give one that "
+            f"is a multiple of {parts}"
+        )
+
+
+def require_preprocessor(config, preprocessors, default_model):
+    """Checks that a script has the images that a config takes.
+
+    Raises:
+      UsageError: it has not.
+    """
+    if config.preprocessor not in preprocessors:
+        raise UsageError(
+            f"{config.name} takes {config.image_size}x{config.image_size} images prepared by "
+            f"{config.preprocessor!r}, but this trains with "
+            f"{' or '.join(map(repr, preprocessors))}: choose a model such as {default_model}"
         )
 
 

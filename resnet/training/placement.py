@@ -88,10 +88,7 @@ def place(num_gpu=None, logical_cpus=None, all_gpus=False, hosts=None):
             f"--num_gpu is {wanted}, but TensorFlow sees {len(gpus)}: give at most {len(gpus)}"
             + (" (0 trains on the CPU)" if not gpus else "")
         )
-    if logical_cpus and num_gpu:
-        raise UsageError(
-            f"--logical_cpus {logical_cpus} and --num_gpu {num_gpu} exclude each other"
-        )
+    require_one_place(num_gpu, logical_cpus)
     if logical_cpus and len(hosts) > 1:
         raise UsageError(
             f"--logical_cpus {logical_cpus} does not go with the {len(hosts)} hosts of "
@@ -114,6 +111,19 @@ def place(num_gpu=None, logical_cpus=None, all_gpus=False, hosts=None):
     with quietly():
         strategy = _strategy(devices, hosts)
     return Placement(strategy, devices, hosts)
+
+
+def require_one_place(num_gpu, logical_cpus):
+    """Checks that not both of GPUs and parts of the CPU are asked for.
+
+    Raises:
+      UsageError: they are.
+    """
+    if logical_cpus and num_gpu:
+        raise UsageError(
+            f"--logical_cpus {logical_cpus} and --num_gpu {num_gpu} exclude each other: leave one "
+            "of them out"
+        )
 
 
 def _strategy(devices, hosts):

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import math
 import sys
 import time
 
@@ -15,6 +14,7 @@ COLUMNS = {
     "train_acc": "acc",
     "learn_rate": "lr",
     "step_seconds": "seconds",
+    "peak_mb": "mb",
     "past_exact_range": "count",
 }
 EVALUATION_COLUMNS = {"valid_acc": "acc"}  # not there if another process evaluates
@@ -74,8 +74,8 @@ class Reporter:
         self._interval.add(metrics)
         self._progress.update()
 
-    def log_interval(self, step, rate):
-        """Writes the means since the last call."""
+    def log_interval(self, step, rate, peak_mb):
+        """Writes the means since the last call, and the peak of memory so far."""
         interval, self._interval = self._interval, _Interval()
         seconds = time.perf_counter() - interval.started
         loss, accuracy = interval.loss / interval.steps, 100 * interval.accuracy / interval.steps
@@ -84,6 +84,7 @@ class Reporter:
         self.write("train_acc", step, accuracy)
         self.write("learn_rate", step, rate)
         self.write("step_seconds", step, seconds / interval.steps)
+        self.write("peak_mb", step, peak_mb)
         self.write("past_exact_range", step, interval.past_exact_range)
         self.flush()
         self._progress.set_postfix_str(f"loss {loss:.3f} acc {accuracy:.1f}% {speed:.0f} images/s")
@@ -123,10 +124,10 @@ class Reporter:
             last, total = step, total + (step - last) * seconds
         return total
 
-    def best_accuracy(self):
-        """The best evaluation that is logged, in percent."""
-        logged = self._logs.values("valid_acc") if self._logs else []
-        return max((accuracy for _, accuracy in logged), default=-math.inf)
+    def peak_mb(self):
+        """The highest of the logged peaks of memory, in this process and before; MB or None."""
+        peaks = [peak for _, peak in self._logs.values("peak_mb")] if self._logs else []
+        return max(peaks, default=None)
 
     def write(self, name, step, value):
         """Logs one value."""

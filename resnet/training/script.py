@@ -13,7 +13,7 @@ from resnet.training.experiment import Experiment, load_experiment, new_folders,
 from resnet.training.hosts import naming_lost_hosts
 from resnet.training.placement import Hosts, find_hosts, place
 from resnet.training.summary import summary
-from resnet.training.train import evaluate_last_checkpoint, train_and_evaluate
+from resnet.training.train import evaluate_trained, train_and_evaluate
 
 FLAGS = flags.FLAGS
 SMOKE_TEST_STEPS = 2
@@ -55,7 +55,9 @@ def run_training(task):
 def _run(task, experiment, hosts, resume):
     config, options = experiment.config, experiment.options
     placement = place(options.num_gpu, options.logical_cpus, task.all_gpus, hosts)
-    training_flags.require_division(config, options, placement)
+    replicas = "GPUs" if placement.uses_gpu else "replicas"
+    shares = {"hosts": len(placement.hosts), replicas: len(placement.devices)}
+    training_flags.require_division(config, options, shares)
     if task.all_gpus and not placement.uses_gpu:
         print("no GPU is visible or asked for: training on the CPU", flush=True)
     jit = training_flags.resolve_jit(options.jit, placement)
@@ -69,7 +71,7 @@ def _run(task, experiment, hosts, resume):
         return
     if _only_evaluates():
         feed = task.make_feed(data, experiment, hosts.is_chief)
-        task.finish(evaluate_last_checkpoint(experiment, feed, placement), experiment)
+        task.finish(evaluate_trained(experiment, feed, placement, FLAGS.best), experiment)
         return
     print(summary(experiment, placement), flush=True)
     if hosts.is_chief:
@@ -93,6 +95,9 @@ def _only_evaluates():
 def _smoke_test(task, experiment, data, placement, jit):
     """Trains and evaluates on a few images, in a folder that is then removed."""
     num_images = 2 * placement.num_replicas * experiment.options.num_pass
+    source = experiment.options.init_from
+    if source:  # an absolute path stays one beside any experiment
+        source = str((experiment.results.parent / source).resolve())
     with tempfile.TemporaryDirectory() as folder:
         results, logs = (pathlib.Path(folder) / name for name in ("results", "logs"))
         small = dataclasses.replace(
@@ -100,14 +105,13 @@ def _smoke_test(task, experiment, data, placement, jit):
             config=dataclasses.replace(
                 experiment.config, batch_size=num_images, evaluation_batch_size=num_images
             ),
-            options=dataclasses.replace(experiment.options, max_num_steps=SMOKE_TEST_STEPS),
+            options=dataclasses.replace(
+                experiment.options, max_num_steps=SMOKE_TEST_STEPS, init_from=source
+            ),
             results=results / experiment.id,
             logs=logs,
         )
         small.save()
-        if source := experiment.options.init_from:
-            place = (experiment.results.parent / source).resolve()
-            (results / source).symlink_to(place)
         feed = task.make_feed(data, small, is_chief=True)
         command = training_flags.command_line()
         train_and_evaluate(small, feed, placement, jit, command, command)
@@ -118,13 +122,7 @@ def _new(task, hosts):
     if _only_evaluates():
         raise UsageError("--eval_only needs --restore and --id: the experiment to evaluate")
     config, run = training_flags.resolve_config(task.default_model, task.num_classes)
-    if config.preprocessor not in task.preprocessors:
-        raise UsageError(
-            f"{config.name} takes {config.image_size}x{config.image_size} images prepared by "
-            f"{config.preprocessor!r}, but this script trains with "
-            f"{' or '.join(map(repr, task.preprocessors))}: choose a model such as "
-            f"{task.default_model}"
-        )
+    training_flags.require_preprocessor(config, task.preprocessors, task.default_model)
     options = training_flags.resolve_options(config, run)
     if len(hosts) > 1 and not FLAGS.id:
         raise UsageError(f"--id is needed with {len(hosts)} hosts: the same one on each of them")
@@ -133,7 +131,9 @@ def _new(task, hosts):
         folders = [pathlib.Path(root) / experiment_id for root in (FLAGS.results, FLAGS.logs)]
     else:
         folders = new_folders(experiment_id, (FLAGS.results, FLAGS.logs))
-    return Experiment(experiment_id, config, options, *folders)
+    experiment = Experiment(experiment_id, config, options, *folders)
+    experiment.init_checkpoint()  # raises before anything is saved
+    return experiment
 
 
 def _restored(task):

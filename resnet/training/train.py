@@ -4,6 +4,7 @@ import math
 
 import tensorflow as tf
 
+from resnet.configs import read_json
 from resnet.data.feed import Share
 from resnet.errors import DataError, UserError, message_of
 from resnet.files import write_json
@@ -23,7 +24,7 @@ from resnet.training.interrupts import stop_requests
 from resnet.training.optimizer import Momentum
 from resnet.training.reporting import Reporter
 from resnet.training.steps import Steps
-from resnet.training.trained import restore_newest
+from resnet.training.trained import restore_trained
 
 
 class InterruptedRunError(UserError):
@@ -89,20 +90,20 @@ def train_and_evaluate(experiment, feed, placement, jit, command, resume):
     agreement = Agreement(placement)
     agreement.require_same_start(experiment, step, model)
 
-    def save(step, folder=experiment.results, num_kept=options.keep_checkpoints):
+    def save(step):
         if is_chief:
-            save_checkpoint(folder, step, model, optimizer, config.seed)
-            if num_kept:
-                remove_checkpoints(folder, num_kept)
+            save_checkpoint(experiment.results, step, model, optimizer, config.seed)
+            if options.keep_checkpoints:
+                steps_kept = list(list_checkpoints(experiment.results))[-options.keep_checkpoints :]
+                remove_checkpoints(experiment.results, steps_kept)
 
     def evaluate(name, reporter):
         """Accuracy; the feed's first evaluation is logged."""
         accuracy = evaluation(feed.evaluations[name]())
         if name == watched:
-            is_best = accuracy.top1 > reporter.best_accuracy()
             reporter.write("valid_acc", step, accuracy.top1)
-            if options.keep_best and is_best:
-                save(step, experiment.results / BEST, num_kept=1)
+            if options.keep_best and is_chief:
+                save_if_best(experiment, step, model, optimizer, accuracy.top1)
         return accuracy
 
     check_every, check = options.check_gradients_every, None
@@ -131,7 +132,7 @@ def train_and_evaluate(experiment, feed, placement, jit, command, resume):
                 reporter.log_drift(step, drift)
             is_last = step == num_steps
             if step % config.log_every == 0 or is_last:
-                reporter.log_interval(step, rate)
+                reporter.log_interval(step, rate, _peak(size, placement))
             if watched and step % config.evaluate_every == 0 and not is_last:
                 with reporter.paused():
                     accuracy = evaluate(watched, reporter).top1
@@ -147,7 +148,7 @@ def train_and_evaluate(experiment, feed, placement, jit, command, resume):
                 )
         if not list_checkpoints(experiment.results):
             save(step)
-        used = {"training_seconds": reporter.training_seconds(), "peak_mb": _peak(size, placement)}
+        used = {"training_seconds": reporter.training_seconds(), "peak_mb": reporter.peak_mb()}
         results = {name: evaluate(name, reporter) for name in feed.evaluations}
         reporter.flush()
     if is_chief:
@@ -159,8 +160,26 @@ def train_and_evaluate(experiment, feed, placement, jit, command, resume):
     return results
 
 
-def evaluate_last_checkpoint(experiment, feed, placement):
-    """Evaluates the newest checkpoint of an experiment; trains and writes nothing.
+def save_if_best(experiment, step, model, optimizer, accuracy):
+    """Keeps a checkpoint in best/, instead of the one there, if its accuracy is better."""
+    folder = experiment.results / BEST
+    if (folder / RESULT).exists():
+        best = read_json(folder / RESULT)
+        if best["step"] in list_checkpoints(folder) and accuracy <= best["accuracy"]:
+            return
+    save_checkpoint(folder, step, model, optimizer, experiment.config.seed)
+    write_json(folder / RESULT, {"step": step, "accuracy": accuracy})
+    remove_checkpoints(folder, [step])
+
+
+def evaluate_trained(experiment, feed, placement, best=False):
+    """Evaluates a trained experiment's checkpoint; trains nothing.
+
+    Args:
+      experiment: Experiment.
+      feed: data.feed.Feed.
+      placement: Placement.
+      best: whether the checkpoint of the best evaluation, rather than the newest.
 
     Returns:
       {name: Accuracy} of the feed's evaluations.
@@ -170,19 +189,16 @@ def evaluate_last_checkpoint(experiment, feed, placement):
     """
     with placement.strategy.scope():
         model = experiment.make_model(placement.num_replicas)
-    print(f"restored step {restore_newest(experiment, model)}", flush=True)
+    print(f"restored step {restore_trained(experiment, model, best)}", flush=True)
     evaluation = Evaluation(model)
     return {name: evaluation(batches()) for name, batches in feed.evaluations.items()}
 
 
 def _init_weights(experiment, model):
     """Starts from the weights of the experiment that --init_from names."""
-    source = experiment.results.parent / experiment.options.init_from
-    checkpoints = list_checkpoints(source)
-    if not checkpoints:
-        raise UserError(f"--init_from: no checkpoint in {str(source)!r}. Give an --id that has one")
-    left = init_from_checkpoint(checkpoints[max(checkpoints)], model)
-    print(f"weights of {checkpoints[max(checkpoints)]}", flush=True)
+    prefix = experiment.init_checkpoint()
+    left = init_from_checkpoint(prefix, model)
+    print(f"weights of {prefix}", flush=True)
     for tensor in left:
         print(f"  initial value: {tensor}", flush=True)
 

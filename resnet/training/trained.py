@@ -1,25 +1,41 @@
 """Trained experiments: their newest weights, and how their images are prepared."""
 
 import tensorflow as tf
+from absl import flags
 
 from resnet.data.imagenet import preprocessing_of
 from resnet.data.preparation import PREPROCESSORS, Preparation, prepare_for
 from resnet.errors import UserError
 from resnet.training.checkpoint import list_checkpoints, restore_checkpoint
-from resnet.training.experiment import MEAN_IMAGE
+from resnet.training.experiment import BEST, MEAN_IMAGE
 
 
-def restore_newest(experiment, model):
-    """Sets a model's weights to those of an experiment's newest checkpoint; returns its step.
+def define_best_flag():
+    """Defines --best."""
+    flags.DEFINE_boolean(
+        "best", False, "Take the checkpoint that --keep_best has kept, rather than the newest."
+    )
+
+
+def restore_trained(experiment, model, best=False):
+    """Sets a model's weights to those of an experiment's checkpoint.
+
+    Args:
+      experiment: Experiment.
+      model: Model.
+      best: whether to take the best evaluation's checkpoint, rather than the newest.
+
+    Returns:
+      The step, int.
 
     Raises:
       UserError: there is no checkpoint.
     """
-    checkpoints = list_checkpoints(experiment.results)
+    folder = experiment.results / BEST if best else experiment.results
+    checkpoints = list_checkpoints(folder)
     if not checkpoints:
-        raise UserError(
-            f"no checkpoint in {str(experiment.results)!r}: train {experiment.id} first"
-        )
+        how = " with --keep_best" if best else ""
+        raise UserError(f"no checkpoint in {str(folder)!r}: train {experiment.id}{how} first")
     step = max(checkpoints)
     restore_checkpoint(checkpoints[step], model)
     return step

@@ -17,8 +17,9 @@ IMAGE_SIZE = 64  # of ImageNet's, whose networks take any: the full size has tes
 
 @pytest.fixture
 def eagerly():
-    """A function that says whether tf.functions run step by step."""
-    yield tf.config.run_functions_eagerly
+    """Step by step: building a graph takes longer than running it once."""
+    tf.config.run_functions_eagerly(True)
+    yield
     tf.config.run_functions_eagerly(False)
 
 
@@ -29,8 +30,6 @@ def test_steps_and_a_restore(name, tmp_path, eagerly):
         config = dataclasses.replace(config, image_size=IMAGE_SIZE)
     model = resnet.get_model(config)
     optimizer = Momentum(model.trainable_by_storage_name, config.momentum, config.nesterov)
-    # Building graphs takes longer than running them once, but for loops.
-    eagerly(not any(stage.num_halves == 2 and stage.loop for stage in model.stages))
     rng = np.random.default_rng(0)
     shape = [BATCH_SIZE, config.image_size, config.image_size, 3]
     images = tf.constant(rng.standard_normal(shape, np.float32))

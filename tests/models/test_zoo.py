@@ -8,7 +8,10 @@ import tensorflow as tf
 
 import keras_zoo
 import resnet
+from resnet.models.layers import dropout
 from resnet.models.residual import Residual
+from resnet.training.optimizer import Momentum
+from resnet.training.steps import PART_SEEDS, STEP_SEEDS, Steps
 
 # Relative error of a gradient: batch norm rounds otherwise there, and an activation that
 # rounding carries over ReLU's kink changes what is behind it. A wrong block gives 0.1 or more.
@@ -138,17 +141,58 @@ def dropped_gradients(seed, **options):
     return float(result["loss"]), {n: g.numpy() for n, g in result["gradients"].items()}
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_dropout_drops_the_same_values_when_activations_are_recomputed(dtype, sums_as_written):
+@pytest.mark.parametrize(
+    ("dtype", "recomputed"),
+    [("float32", [{}, {"loop": "on"}, {"backprop": "checkpoint"}]), ("bfloat16", [{"loop": "on"}])],
+)
+def test_dropout_drops_the_same_values_when_activations_are_recomputed(
+    dtype, recomputed, sums_as_written
+):
     loss, wanted = dropped_gradients(SEED, dtype=dtype, backprop="stored")
-    for options in ({}, {"loop": "on"}, {"backprop": "checkpoint"}):
+    for options in recomputed:
         other_loss, got = dropped_gradients(SEED, dtype=dtype, **options)
         assert other_loss == loss
         for name in wanted:
             np.testing.assert_array_equal(got[name], wanted[name], err_msg=f"{options} {name}")
-    assert dropped_gradients(SEED + 1, dtype=dtype)[0] != loss
-    drawn = [dropped_gradients(None, dtype=dtype)[0] for _ in range(2)]
-    assert drawn[0] != drawn[1]
+
+
+def test_dropout_is_drawn_without_a_seed():
+    config = dataclasses.replace(resnet.get_config("resnet-test"), dropout=0.3)
+    model, (images, labels) = resnet.get_model(config), batch()
+    losses = [
+        float(model.forward_and_backward(images, labels, seed)["loss"])
+        for seed in (SEED, SEED, SEED + 1, None, None)
+    ]
+    assert losses[0] == losses[1] and len(set(losses)) == 4
+
+
+def test_every_step_pass_and_replica_drops_its_own_values():
+    config = dataclasses.replace(resnet.get_config("resnet-test"), dropout=0.3, seed=2)
+    model = resnet.get_model(config)
+    steps = Steps(model, Momentum(model.trainable_by_storage_name, 0.9), num_passes=3)
+    images, labels = (tf.repeat(tensor[:1], 6, axis=0) for tensor in batch())
+    seen = []
+    original = model.forward_and_backward
+
+    def watched(images, labels, seed):
+        seen.append(tuple(seed.numpy()))
+        return original(images, labels, seed)
+
+    model.forward_and_backward = watched
+    tf.config.run_functions_eagerly(True)
+    steps.train(images, labels, tf.constant(0.1), tf.constant(5, tf.int64))
+    tf.config.run_functions_eagerly(False)
+    first = 2 * STEP_SEEDS + 5
+    assert seen == [(first, part * PART_SEEDS) for part in range(3)]
+
+
+@pytest.mark.parametrize("dtype", [tf.float32, tf.bfloat16])
+def test_dropout_is_the_same_under_xla(dtype):
+    x = tf.ones([50, 1000], dtype)
+    plain = dropout(x, 0.05, SEED)
+    compiled = tf.function(lambda x: dropout(x, 0.05, SEED), jit_compile=True)(x)
+    np.testing.assert_array_equal(plain, compiled)
+    assert abs(np.mean(plain.numpy() == 0) - 0.05) < 0.005
 
 
 def test_dropout_drops_its_share_in_training_alone():

@@ -43,14 +43,15 @@ def test_two_hosts_keep_the_same_weights(tmp_path, free_ports):
         np.testing.assert_array_equal(one[name], other[name], err_msg=name)
 
 
-def test_momentum_is_the_papers():
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_momentum_is_the_papers(nesterov):
     variable = tf.Variable([1.0, 2.0])
-    optimizer = Momentum({"w": variable}, momentum=0.9)
+    optimizer = Momentum({"w": variable}, momentum=0.9, nesterov=nesterov)
     gradients = [np.array([1.0, -1.0]), np.array([0.5, 2.0])]
     weights, momentum = np.array([1.0, 2.0]), np.zeros(2)
     for gradient in gradients:
         optimizer.apply({"w": tf.constant(gradient, tf.float32)}, tf.constant(0.1))
         momentum = 0.9 * momentum + gradient
-        weights = weights - 0.1 * momentum
+        weights = weights - 0.1 * (gradient + 0.9 * momentum if nesterov else momentum)
     np.testing.assert_allclose(variable, weights, rtol=1e-6)
     np.testing.assert_allclose(optimizer.slots["w"], momentum, rtol=1e-6)

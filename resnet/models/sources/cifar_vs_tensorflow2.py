@@ -10,6 +10,8 @@ from resnet.models.checkpoint_format import CheckpointError
 from resnet.models.sources.object_graph import KERAS_NAMES, ObjectGraph
 from resnet.models.sources.tensors import Tensors
 
+SLOT = "/.OPTIMIZER_SLOT/"  # in the names of an optimizer's values
+
 
 def read(network, checkpoint):
     """The Tensors of a checkpoint."""
@@ -20,7 +22,7 @@ def read(network, checkpoint):
         except CheckpointError as error:
             errors.append(error)
             continue
-        if unused := [n for n in graph.unused() if n.startswith("layer")]:
+        if unused := [n for n in graph.unused() if n.startswith("layer") and SLOT not in n]:
             raise CheckpointError(
                 f"checkpoint {checkpoint} has {len(unused)} tensors more than "
                 f"{network.config.name}, such as {unused[0]}: give the model that it was trained as"

@@ -1,5 +1,6 @@
 """Checkpoints of TensorFlow's eager RevNet: tf.train.Checkpoint(model, optimizer, ...)."""
 
+from resnet.models.checkpoint_format import CheckpointError
 from resnet.models.network import SCOPE
 from resnet.models.sources.object_graph import KERAS_NAMES, ObjectGraph
 from resnet.models.sources.tensors import Tensors
@@ -10,7 +11,13 @@ SLOT = "momentum"
 def read(network, checkpoint):
     """The Tensors of a checkpoint."""
     graph = ObjectGraph(checkpoint)
-    paths = {name: f"model/{_path(name)}" for name in network.parameters_by_name()}
+    config, names = network.config, list(network.parameters_by_name())
+    if config.family != "revnet" or any("project" in name.split("/") for name in names):
+        raise CheckpointError(
+            f"the eager RevNet has no counterpart of {config.name}: give an -eager config, such as "
+            "revnet-38-eager"
+        )
+    paths = {name: f"model/{_path(name)}" for name in names}
     weights = {name: graph.value(path) for name, path in paths.items()}
     slots = {name: graph.slot(path, SLOT) for name, path in paths.items()}
     momentum = {name: value for name, value in slots.items() if value is not None}
