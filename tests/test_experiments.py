@@ -271,6 +271,9 @@ def test_a_killed_file_is_resumed_and_tabled(tmp_path):
     process.communicate()
     assert not (results / "good.seed-1/result.json").exists()
 
+    # To a later end, too.
+    later = f"{GOOD}  max_num_steps: 17\n"
+    write(tmp_path, THREE.replace(f"{GOOD}  max_num_steps: 16\n", later))
     done = run_quickly(MODULE, path, *places(tmp_path))
     assert done.returncode == 1, done.stderr
     assert "restored" in done.stdout, done.stdout
@@ -289,17 +292,14 @@ def test_a_killed_file_is_resumed_and_tabled(tmp_path):
     # It ends as one that was never killed.
     config = results / "file.experiments/good.seed-1.json"
     arguments = [f"--config={config}", "--model=resnet20-v1", "--dataset=synthetic", "--seed=1"]
-    arguments += ["--id=alone", "--batch_size=8", "--save_every=4", "--max_num_steps=16"]
+    arguments += ["--id=alone", "--batch_size=8", "--save_every=4", "--max_num_steps=17"]
     alone = run_quickly("run_cifar_train.py", *arguments, *places(tmp_path))
     assert alone.returncode == 0, alone.stderr
-    ends = [results / name / "model.ckpt-16" for name in ("good.seed-1", "alone")]
+    ends = [results / name / "model.ckpt-17" for name in ("good.seed-1", "alone")]
     assert_same_checkpoint(*ends)
 
-    # A later end continues it; an earlier one, or another network, is none of it.
-    write(tmp_path, f"{GOOD}  max_num_steps: 17\n")
-    for message in ("step 17:", "== good.seed-1 is finished"):
-        again = run_quickly(MODULE, path, *places(tmp_path))
-        assert again.returncode == 0 and message in again.stdout, again.stderr
+    again = run_quickly(MODULE, write(tmp_path, later), *places(tmp_path))
+    assert again.returncode == 0 and "== good.seed-1 is finished" in again.stdout, again.stderr
     for change, message in {
         "units: [2, 1, 1]": "units was (1, 1, 1), but is (2, 1, 1) in the file",
         "units: [1, 1, 1]\n  max_num_steps: 5": "it has reached step 17, but ends at 5",
@@ -309,7 +309,7 @@ def test_a_killed_file_is_resumed_and_tabled(tmp_path):
         assert f"{path}:1: good.seed-1 has begun otherwise: {message}" in error_of(done)
     moved = tmp_path / "moved" / "file.yaml"
     moved.parent.mkdir()
-    moved.write_text(f"{GOOD}  max_num_steps: 17\n")
+    moved.write_text(later)
     done = run_quickly(MODULE, moved, *places(tmp_path))
     assert f"file.experiments is of {path}" in error_of(done)
 

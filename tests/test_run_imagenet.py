@@ -122,7 +122,7 @@ def test_an_experiment_without_checkpoints(tmp_path, shards):
 
 BAD_TRAINING = {
     "--num_gpu=3": "--num_gpu is 3, but TensorFlow sees 0",
-    "--logical_cpus=3": "a batch of 8 does not divide over 3 replicas: give a --batch_size that",
+    "--logical_cpus=3": "batch_size is 8, which does not divide over 3 replicas: give one that",
     "--logical_cpus=2 --num_pass=3": "does not divide over 2 replicas times 3 passes",
     "--model=revnet-38": "--model is revnet-38, but",
     "--data_dir=nowhere": "no train shards",
@@ -140,7 +140,7 @@ def test_bad_training_flags_end_in_one_clear_line(tmp_path, shards, arguments):
 
 def test_a_cifar_model_is_refused(tmp_path, shards):
     done = run_quickly(TRAIN, "--model=revnet-38", *places(tmp_path, shards))
-    assert "takes 32x32 images prepared by 'cifar', but this script trains with" in error_of(done)
+    assert "takes 32x32 images prepared by 'cifar', but this trains with" in error_of(done)
 
 
 @pytest.mark.parametrize(
