@@ -4,6 +4,7 @@ import csv
 import json
 import random
 import resource
+import shutil
 import signal
 
 import numpy as np
@@ -30,6 +31,14 @@ def train(tmp_path, experiment, *arguments, how=run_quickly, **changes):
         *places(tmp_path),
         *arguments,
     )
+
+
+@pytest.fixture(scope="module")
+def two_steps(tmp_path_factory):
+    """Folder of an experiment "one" of two steps, to be copied."""
+    folder = tmp_path_factory.mktemp("two_steps")
+    assert train(folder, "one", "--max_num_steps=2").returncode == 0
+    return folder
 
 
 def rows(path):
@@ -251,9 +260,9 @@ def test_a_loss_that_is_not_finite_stops_before_it_is_saved(tmp_path, save_every
         assert all(np.isfinite(value).all() for value in tensors.values())
 
 
-def test_a_full_disk_keeps_what_was_saved(tmp_path):
-    assert train(tmp_path, "full", "--max_num_steps=2").returncode == 0
-    before = read_checkpoint(tmp_path / "results" / "full" / "model.ckpt-2")
+def test_a_full_disk_keeps_what_was_saved(tmp_path, two_steps):
+    shutil.copytree(two_steps, tmp_path, dirs_exist_ok=True)
+    before = read_checkpoint(tmp_path / "results" / "one" / "model.ckpt-2")
 
     def limit():
         # A file can grow to 20,000 bytes: enough for logs, too little for a checkpoint.
@@ -262,15 +271,15 @@ def test_a_full_disk_keeps_what_was_saved(tmp_path):
     done = run(
         SCRIPT,
         "--restore",
-        "--id=full",
+        "--id=one",
         "--max_num_steps=4",
         *places(tmp_path),
         preexec_fn=limit,
     )
     assert "cannot write" in error_of(done)
-    names = {path.name for path in (tmp_path / "results" / "full").iterdir()}
+    names = {path.name for path in (tmp_path / "results" / "one").iterdir()}
     assert not [name for name in names if "part" in name or "ckpt-4" in name]
-    after = read_checkpoint(tmp_path / "results" / "full" / "model.ckpt-2")
+    after = read_checkpoint(tmp_path / "results" / "one" / "model.ckpt-2")
     for name in before:
         np.testing.assert_array_equal(before[name], after[name])
 
@@ -306,8 +315,8 @@ def test_evaluation_of_what_is_trained_and_the_best_of_it(tmp_path):
     assert "no checkpoint in" in error_of(run_quickly(SCRIPT, *restore))
 
 
-def test_damaged_and_foreign_checkpoints(tmp_path):
-    assert train(tmp_path, "one", "--max_num_steps=2").returncode == 0
+def test_damaged_and_foreign_checkpoints(tmp_path, two_steps):
+    shutil.copytree(two_steps, tmp_path, dirs_exist_ok=True)
     results = tmp_path / "results" / "one"
     restore = [SCRIPT, "--restore", "--id=one", *places(tmp_path), "--max_num_steps=3"]
 
@@ -324,8 +333,8 @@ def test_damaged_and_foreign_checkpoints(tmp_path):
     assert "is not valid JSON" in error_of(run_quickly(*restore))
 
 
-def test_an_experiment_is_never_overwritten_or_changed_by_flags(tmp_path):
-    assert train(tmp_path, "kept", "--max_num_steps=1").returncode == 0
-    assert "exists in" in error_of(train(tmp_path, "kept", "--max_num_steps=1"))
-    changed = run_quickly(SCRIPT, "--restore", "--id=kept", "--batch_size=20", *places(tmp_path))
-    assert "--batch_size is 20, but kept was started with 10" in error_of(changed)
+def test_an_experiment_is_never_overwritten_or_changed_by_flags(tmp_path, two_steps):
+    shutil.copytree(two_steps, tmp_path, dirs_exist_ok=True)
+    assert "exists in" in error_of(train(tmp_path, "one", "--max_num_steps=1"))
+    changed = run_quickly(SCRIPT, "--restore", "--id=one", "--batch_size=20", *places(tmp_path))
+    assert "--batch_size is 20, but one was started with 10" in error_of(changed)

@@ -23,6 +23,7 @@ LABEL_NAMES = (
 SIZE = 32  # pixels a side
 NUM_TRAIN, NUM_TEST = 10_000, 2_000
 NOISE = 10.0  # standard deviation, of 255
+AT_ONCE = 500  # images drawn together: few enough for caches
 
 
 def generate(num_images, seed):
@@ -49,10 +50,14 @@ def generate(num_images, seed):
     inside, outside = np.where(swap, base, other), np.where(swap, other, base)
     ramp = np.linspace(-1, 1, SIZE)
     slope = rng.uniform(-12, 12, (2, num_images, 1, 1, 1))
-    shading = slope[0] * ramp[:, None, None] + slope[1] * ramp[None, :, None]
-    images = np.where(shape, inside, outside) + shading
-    images += rng.normal(0, NOISE, images.shape)
-    return Split(np.clip(images, 0, 255).astype(np.uint8), labels)
+    images = np.empty((num_images, SIZE, SIZE, 3), np.uint8)
+    for start in range(0, num_images, AT_ONCE):
+        part = slice(start, start + AT_ONCE)
+        x = np.where(shape[part], inside[part], outside[part])
+        x += slope[0, part] * ramp[:, None, None] + slope[1, part] * ramp[None, :, None]
+        x += rng.normal(0, NOISE, x.shape)
+        images[part] = np.clip(x, 0, 255)
+    return Split(images, labels)
 
 
 def _shapes(labels, rng):

@@ -128,7 +128,7 @@ def test_exact_reversible_gradients_equal_stored_ones_to_the_bit(
     assert loss == stored_loss
     for tensor in stored:
         np.testing.assert_array_equal(reversible[tensor], stored[tensor], err_msg=tensor)
-    if name == "revnet-110":  # the others have few units to lose bits in
+    if (name, dtype) == ("revnet-110", "float32"):  # others have few units to lose bits in
         plain = [
             gradients(config, images, labels, dtype=dtype, exact=False, backprop=backprop)[1]
             for backprop in ("reversible", "stored")
