@@ -70,7 +70,7 @@ class Run:
     @property
     def num_steps(self):
         """The step at which it ends."""
-        return min(self.config.num_steps, self.options.max_num_steps or self.config.num_steps)
+        return _experiment(self.config, self.options).num_steps
 
 
 def read_plan(path):
@@ -290,5 +290,10 @@ def _resolve(given, changes):
     require_one_place(options.num_gpu, options.logical_cpus)
     shares = {"replicas": options.logical_cpus or options.num_gpu or 1}
     require_division(config, options, shares)
-    Experiment("", config, options, pathlib.Path(), pathlib.Path()).make_network(*shares.values())
+    _experiment(config, options).make_network(*shares.values())
     return config, options
+
+
+def _experiment(config, options):
+    """The Experiment of a run, without its folders."""
+    return Experiment("", config, options, pathlib.Path(), pathlib.Path())

@@ -44,10 +44,11 @@ def write_report(outcomes, folder):
 def _values(outcomes):
     """[accuracy], [seconds], [MB] of the finished runs."""
     results = [outcome.result for outcome in outcomes if outcome.result]
+    peaks = [result["peak_mb"] for result in results]
     return (
         [result["accuracy"]["test"]["top1"] for result in results],
         [result["training_seconds"] for result in results],
-        [result["peak_mb"] for result in results],
+        [peak for peak in peaks if peak is not None],  # runs begun long ago have none
     )
 
 

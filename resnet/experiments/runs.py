@@ -89,7 +89,7 @@ class Runner:
 
     def result(self, run):
         """Content of a finished run's result.json, else None."""
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # a damaged one is none
             content = json.loads((self._results / run.id / RESULT).read_text(encoding="utf-8"))
             if content["step"] == run.num_steps:
                 return content
