@@ -82,7 +82,7 @@ def test_everything_wrong_is_named_before_anything_runs(tmp_path):
         "8: key 'max_num_steps' is 'many', but must be a positive integer",
         "12: d: key 'backprop': backprop \"reversible\" needs a RevNet",
         "13: key 'name': 'd' stands in line 10 too",
-        "15: key 'name' is None, but must be a text",
+        "15: key 'name' is missing, but must be a text",
         "17: key 'smoke_test' must be true or false",
         "20: unknown key 'id'",
         "21: key 'name': 'f' stands in line 18 too",
@@ -301,8 +301,8 @@ def test_a_killed_file_is_resumed_and_tabled(tmp_path):
     again = run_quickly(MODULE, write(tmp_path, later), *places(tmp_path))
     assert again.returncode == 0 and "== good.seed-1 is finished" in again.stdout, again.stderr
     for change, message in {
-        "units: [2, 1, 1]": "units was (1, 1, 1), but is (2, 1, 1) in the file",
-        "units: [1, 1, 1]\n  max_num_steps: 5": "it has reached step 17, but ends at 5",
+        "units: [2, 1, 1]": "units was (1, 1, 1), but is (2, 1, 1) now",
+        "units: [1, 1, 1]\n  max_num_steps: 5": "it has reached step 17, but ends at 5 now",
     }.items():
         write(tmp_path, GOOD.replace("units: [1, 1, 1]", change))
         done = run_quickly(MODULE, path, *places(tmp_path))

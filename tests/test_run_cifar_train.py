@@ -189,6 +189,7 @@ BAD_FLAGS = {
     "--num_gpu=7": "--num_gpu is 7, but TensorFlow sees 0",
     "--config=nowhere.json": "config file 'nowhere.json' does not exist",
     "--restore": "--restore needs --id",
+    "--best": "--best says what --eval_only evaluates",
     "--eval_only": "--eval_only needs --restore and --id",
     "--restore --id=x --smoke_test": "--smoke_test tries new experiments",
     "--init_from=gone": "init_from is 'gone', but there is no checkpoint in",

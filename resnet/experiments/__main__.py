@@ -22,6 +22,7 @@ experiments are understood too.
 
 import dataclasses
 import pathlib
+import shlex
 import sys
 
 from absl import flags
@@ -55,8 +56,8 @@ def main(path):
     folder = pathlib.Path(FLAGS.results) / f"{pathlib.Path(path).stem}.experiments"
     runner = Runner(folder, FLAGS.results, FLAGS.logs)
     _raise_all(
-        f"{path}:{run.line}: {run.id} has begun otherwise: {'; '.join(differences)}. Rename the "
-        f"experiment, or remove its folders in {FLAGS.results} and {FLAGS.logs}"
+        f"{path}:{run.line}: {run.id} has begun otherwise: {'; '.join(differences)}. Take that "
+        f"back, rename the experiment, or remove its folders in {FLAGS.results} and {FLAGS.logs}"
         for run in runs
         if runner.has_begun(run) and (differences := runner.differences(run))
     )
@@ -69,7 +70,8 @@ def main(path):
         print("\n" + write_report(outcomes, folder), flush=True)
         print(f"\nalso in {folder}/table.csv and table.md")
         if runner.is_stopped:
-            raise UserError(f"stopped. Continue with: python -m resnet.experiments {path}")
+            again = shlex.join([sys.executable, "-m", "resnet.experiments", *sys.argv[1:]])
+            raise UserError(f"stopped. Continue with: {again}")
     return 0 if all(outcome.result for outcome in outcomes) else 1
 
 

@@ -118,11 +118,12 @@ class _Plan:
                 self._problem(value.line, f"unknown key {key!r}: {hint}")
         name = keys.get("name", Value(None, line))
         if not isinstance(name.content, str) or not re.fullmatch(r"\w[\w.+-]*", name.content):
+            missing = "missing" if name.content is None else repr(name.content)
             self._problem(
                 name.line,
-                f"key 'name' is {name.content!r}, but must be a text of letters, digits and .+-_",
+                f"key 'name' is {missing}, but must be a text of letters, digits and .+-_",
             )
-            return
+            name = Value(f"line-{line}", line)  # to see what else is wrong
         if name.content in self._lines:
             self._problem(
                 name.line,
@@ -136,9 +137,18 @@ class _Plan:
             return
         settings = {k: value for k, value in keys.items() if k in known and k not in OWN_KEYS}
         if "seeds" in keys:
+            if not isinstance(keys["seeds"].content, list):
+                content = keys["seeds"].content
+                self._problem(
+                    keys["seeds"].line,
+                    f"key 'seeds' is {content!r}, but must be a list, such as [0, 1, 2]",
+                )
+                return
             if "seed" in keys:
                 self._problem(keys["seed"].line, "keys 'seed' and 'seeds' exclude each other")
-            settings["seed"] = _as_list(keys["seeds"])
+            settings["seed"] = keys["seeds"]
+        if "model" not in settings and not keys.keys() <= known:
+            return  # perhaps it is the key that is misspelt
         ids = set()
         for chosen, suffixes in _sweep(settings):
             group = ".".join([name.content, *(s for k, s in suffixes.items() if k != "seed")])
@@ -177,6 +187,9 @@ class _Plan:
             where = settings[key].line if key else line
             text = f"key {key!r}: {error}" if key and f"{key} is" not in str(error) else error
             self._problem(where, f"{run_id}: {text}")
+            if key and key not in DEFAULTS:  # is anything else wrong?
+                others = {name: value for name, value in settings.items() if name != key}
+                self._add_run(line, run_id, group, others, smoke_test)
             return
         self.runs.append(run)
 
@@ -239,11 +252,6 @@ def _command_line_defaults():
 
 def _text(value):
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _as_list(value):
-    content = value.content if isinstance(value.content, list) else [value.content]
-    return Value(content, value.line)
 
 
 def _is_sweep(key, value):

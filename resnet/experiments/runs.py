@@ -103,14 +103,14 @@ class Runner:
         """What tells a run that has begun from the one that the file describes: [str]."""
         before = load_experiment(run.id, self._results, self._logs)
         found = [
-            f"{key} was {was}, but is {vars(now)[key]} in the file"
+            f"{key} was {was}, but is {vars(now)[key]} now"
             for old, now in ((before.config, run.config), (before.options, run.options))
             for key, was in vars(old).items()
             if was != vars(now)[key] and key not in FREE_ON_RESTORE
         ]
         reached = max(list_checkpoints(before.results), default=0)
         if reached > run.num_steps:
-            found.append(f"it has reached step {reached}, but ends at {run.num_steps} in the file")
+            found.append(f"it has reached step {reached}, but ends at {run.num_steps} now")
         return found
 
     def smoke_test(self, run):
@@ -134,6 +134,7 @@ class Runner:
         else:
             arguments = self._new_run(run)
         code, message = self._process(arguments)
+        message = "stopped" if code and self.is_stopped else message
         result = None if code else self.result(run)
         return Outcome(run, result, message or ("" if result else "ended without a result"))
 

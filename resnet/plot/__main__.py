@@ -14,7 +14,7 @@ from absl import flags
 from resnet import cli
 from resnet.data.cifar import NUM_CLASSES, load_dataset
 from resnet.data.pipeline import evaluation_batches
-from resnet.errors import UsageError, UserError
+from resnet.errors import UserError
 from resnet.models import get_model
 from resnet.plot.curves import draw_curves
 from resnet.plot.figure import save_figure
@@ -42,6 +42,7 @@ def main(*experiment_ids):
     with_logs = {e.id: e.logs for e in experiments if (e.logs / "train_ce.csv").exists()}
     if with_logs:
         _save(draw_curves(with_logs), output / "curves.png")
+    are_drawn = False
     for experiment in experiments:
         if experiment.id not in with_logs:
             print(f"{experiment.id}: no curves: {experiment.logs} has no logs of a training")
@@ -50,13 +51,13 @@ def main(*experiment_ids):
         if experiment.options.dataset not in NUM_CLASSES:
             print(f"{experiment.id}: no predictions: {experiment.options.dataset} has no test set")
             continue
-        _draw_predictions(experiment, output)
-    if not with_logs and FLAGS.curves_only:
-        raise UsageError("there is nothing to draw: give experiments that have logs")
+        are_drawn |= _draw_predictions(experiment, output)
+    if not with_logs and not are_drawn:
+        raise UserError("there was nothing to draw: give experiments that have logs or checkpoints")
 
 
 def _draw_predictions(experiment, output):
-    """The pictures of a trained model; says why if there are none."""
+    """Draws the pictures of a trained model; returns whether it could, and says why not."""
     config, options = experiment.config, experiment.options
     model = get_model(config, "stored", options.dtype, options.exact)
     try:
@@ -65,7 +66,7 @@ def _draw_predictions(experiment, output):
         dataset = load_dataset(options.dataset, FLAGS.data_folder)
     except UserError as error:
         print(f"{experiment.id}: no predictions: {error}")
-        return
+        return False
     test, names = dataset.test, dataset.label_names
     batches = evaluation_batches(test, preparation, config.evaluation_batch_size)
     probabilities = predict(model, batches)
@@ -75,6 +76,7 @@ def _draw_predictions(experiment, output):
     _save(matrix, output / f"{experiment.id}-confusion.png")
     mistakes = draw_mistakes(test.images, test.labels, probabilities, names, title)
     _save(mistakes, output / f"{experiment.id}-mistakes.png")
+    return True
 
 
 def _save(figure, path):

@@ -40,10 +40,17 @@ class Evaluation:
         hits = [best & is_image, (rank <= TOP) & is_image, is_image]
         return tf.stack([tf.reduce_sum(tf.cast(hit, tf.int64)) for hit in hits])
 
-    def __call__(self, batches):
-        """Accuracy over batches of (images, labels); a label of -1 marks padding."""
-        total = sum(self._count(images, labels) for images, labels in self._dealt(batches)).numpy()
-        best, among_five, num_images = (int(count) for count in total)
+    def __call__(self, batches, stop=False):
+        """Accuracy over batches of (images, labels); a label of -1 marks padding.
+
+        None if `stop`, a StopRequest, comes to be true meanwhile.
+        """
+        total = 0
+        for images, labels in self._dealt(batches):
+            if stop:
+                return None
+            total += self._count(images, labels)
+        best, among_five, num_images = (int(count) for count in total.numpy())
         return Accuracy(100 * best / num_images, 100 * among_five / num_images, num_images)
 
     def _dealt(self, batches):

@@ -69,6 +69,12 @@ class Reporter:
     def __exit__(self, *_):
         self._progress.close()
 
+    def end_training(self):
+        """Closes the progress bar: what comes is evaluation."""
+        self._progress.close()
+        if self._logs:
+            print("evaluating", flush=True)
+
     def add(self, metrics):
         """Takes the metrics of one step."""
         self._interval.add(metrics)

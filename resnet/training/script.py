@@ -46,6 +46,7 @@ class Task:
 def run_training(task):
     """Trains, or with --dry_run says what would be trained."""
     hosts = find_hosts()
+    _only_evaluates()  # raises before anything is done
     experiment = _restored(task) if FLAGS.restore else _new(task, hosts)
     resume = training_flags.resume_command(experiment)
     with naming_lost_hosts(hosts, experiment.results, resume):
@@ -89,6 +90,8 @@ def _run(task, experiment, hosts, resume):
 
 def _only_evaluates():
     """Whether --eval_only is there and given."""
+    if "best" in FLAGS and FLAGS.best and not FLAGS.eval_only:
+        raise UsageError("--best says what --eval_only evaluates: give both, or leave it out")
     return "eval_only" in FLAGS and FLAGS.eval_only
 
 

@@ -97,10 +97,10 @@ def train_and_evaluate(experiment, feed, placement, jit, command, resume):
                 steps_kept = list(list_checkpoints(experiment.results))[-options.keep_checkpoints :]
                 remove_checkpoints(experiment.results, steps_kept)
 
-    def evaluate(name, reporter):
-        """Accuracy; the feed's first evaluation is logged."""
-        accuracy = evaluation(feed.evaluations[name]())
-        if name == watched:
+    def evaluate(name, reporter, stop):
+        """Accuracy, None if asked to stop meanwhile; the feed's first evaluation is logged."""
+        accuracy = evaluation(feed.evaluations[name](), stop)
+        if accuracy and name == watched:
             reporter.write("valid_acc", step, accuracy.top1)
             if options.keep_best and is_chief:
                 save_if_best(experiment, step, model, optimizer, accuracy.top1)
@@ -135,22 +135,23 @@ def train_and_evaluate(experiment, feed, placement, jit, command, resume):
                 reporter.log_interval(step, rate, _peak(size, placement))
             if watched and step % config.evaluate_every == 0 and not is_last:
                 with reporter.paused():
-                    accuracy = evaluate(watched, reporter).top1
-                reporter.say(step, f"{watched} accuracy {accuracy:.3f}")
+                    accuracy = evaluate(watched, reporter, stop)
+                if accuracy:
+                    reporter.say(step, f"{watched} accuracy {accuracy.top1:.3f}")
             # Read once: a signal may come at any time, and to one host alone.
             stopping = agreement.any_host(bool(stop))
             if step % config.save_every == 0 or is_last or stopping:
                 save(step)
             if stopping and not is_last:
-                raise InterruptedRunError(
-                    f"stopped at step {step}, which is saved. Continue with: {resume}",
-                    stop.signal_number or stop.BY_ANOTHER_HOST,
-                )
+                raise _interrupted(step, resume, stop)
         if not list_checkpoints(experiment.results):
             save(step)
         used = {"training_seconds": reporter.training_seconds(), "peak_mb": reporter.peak_mb()}
-        results = {name: evaluate(name, reporter) for name in feed.evaluations}
+        reporter.end_training()
+        results = {name: evaluate(name, reporter, stop) for name in feed.evaluations}
         reporter.flush()
+        if None in results.values():
+            raise _interrupted(step, resume, stop)
     if is_chief:
         accuracies = {name: vars(accuracy) for name, accuracy in results.items()}
         parameters = {"parameters": model.num_parameters}
@@ -158,6 +159,14 @@ def train_and_evaluate(experiment, feed, placement, jit, command, resume):
             experiment.results / RESULT, {"step": step, "accuracy": accuracies} | parameters | used
         )
     return results
+
+
+def _interrupted(step, resume, stop):
+    """The error of a run that was asked to stop."""
+    return InterruptedRunError(
+        f"stopped at step {step}, which is saved. Continue with: {resume}",
+        stop.signal_number or stop.BY_ANOTHER_HOST,
+    )
 
 
 def save_if_best(experiment, step, model, optimizer, accuracy):

@@ -1,6 +1,7 @@
 """Steps on several replicas, and the optimizer's arithmetic."""
 
 import pathlib
+import signal
 import subprocess
 import sys
 
@@ -8,8 +9,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import resnet
 from images import make_shards
 from processes import REPOSITORY, host_environment, run_file
+from resnet.training.evaluation import Evaluation
+from resnet.training.interrupts import StopRequest
 from resnet.training.optimizer import Momentum
 
 
@@ -55,3 +59,17 @@ def test_momentum_is_the_papers(nesterov):
         weights = weights - 0.1 * (gradient + 0.9 * momentum if nesterov else momentum)
     np.testing.assert_allclose(variable, weights, rtol=1e-6)
     np.testing.assert_allclose(optimizer.slots["w"], momentum, rtol=1e-6)
+
+
+def test_an_evaluation_can_be_stopped():
+    stop, labels = StopRequest(), tf.zeros([4], tf.int32)
+
+    def batches(stops_at):
+        for number in range(3):
+            if number == stops_at:
+                stop.handle(signal.SIGTERM, None)
+            yield tf.zeros([4, 32, 32, 3]), labels
+
+    evaluation = Evaluation(resnet.get_model("resnet-test"))
+    assert evaluation(batches(None), stop).num_images == 12
+    assert evaluation(batches(1), stop) is None
