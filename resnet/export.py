@@ -20,8 +20,8 @@ from resnet.files import written_beside
 from resnet.models import get_model
 from resnet.models.export_formats import FORMATS
 from resnet.training.experiment import load_experiment
-from resnet.training.flags import define_experiment_flags
-from resnet.training.trained import define_best_flag, restore_trained, stored_preparation
+from resnet.training.flags import define_best_flag, define_experiment_flags
+from resnet.training.trained import restore_trained, stored_preparation
 
 FLAGS = flags.FLAGS
 

@@ -12,6 +12,7 @@ from resnet.errors import DataError, UsageError
 
 DOWNLOADS = "downloads"  # folder of fetched archives, below the data folder
 NUM_CLASSES = {"cifar-10": 10, "cifar-100": 100, "synthetic": len(synthetic.LABEL_NAMES)}
+IMAGE_SIZE = synthetic.SIZE  # pixels a side, of all of them
 ONE_HELD_OUT_IN = 10  # training images, with a validation split
 
 

@@ -294,7 +294,7 @@ def _resolve(given, changes):
     run = {key: given[key] for key in OPTIONS if key in given}
     options = RunOptions(**default_options(config) | run)
     require_preprocessor(config, PREPROCESSORS, DEFAULT_MODEL)
-    require_size(config)
+    require_size(config, dataset)
     require_one_place(options.num_gpu, options.logical_cpus)
     shares = {"replicas": options.logical_cpus or options.num_gpu or 1}
     require_division(config, options, shares)

@@ -18,32 +18,35 @@ def _stem_side(config):
     return -(-side // 2) if config.stem_max_pool else side
 
 
-def _sides(config, stages):
-    """Pixels a side at the output of each stage's units."""
+def _side_pairs(config, stages):
+    """[(pixels a side of a stage's input, of its units' output)]."""
     side, found = _stem_side(config), []
     for stage in stages:
+        before = side
         for residual in stage.residuals():
             for convolution in residual.convolutions():
                 side = -(-side // convolution.stride)
-        found.append(side)
+        found.append((before, side))
         side = side // 2 if stage.max_pool else side
     return found
+
+
+def _sides(config, stages):
+    """Pixels a side at the output of each stage's units."""
+    return [side for _, side in _side_pairs(config, stages)]
 
 
 def multiply_adds(network):
     """Multiplications with addition of one image's forward pass, convolutions and head."""
     config, stages = network.config, network.stages
     total = sum(conv.multiply_adds(config.image_size) for conv in network.stem.convolutions())
-    side_before = _stem_side(config)
-    for stage, side in zip(stages, _sides(config, stages), strict=True):
+    for stage, (side, _) in zip(stages, _side_pairs(config, stages), strict=True):
         for shortcut in stage.start_shortcuts():
-            total += sum(conv.multiply_adds(side_before) for conv in shortcut.convolutions())
-        here = side_before
+            total += sum(conv.multiply_adds(side) for conv in shortcut.convolutions())
         for residual in stage.residuals():
             for conv in residual.convolutions():
-                total += conv.multiply_adds(here)
-                here = -(-here // conv.stride)
-        side_before = side // 2 if stage.max_pool else side
+                total += conv.multiply_adds(side)
+                side = -(-side // conv.stride)
     return total + network.head.channels * config.num_classes
 
 

@@ -10,7 +10,7 @@ from resnet.models.network import IMAGE_CHANNELS
 
 
 def write_saved_model(model, preparation, path):
-    """Writes a SavedModel folder; see the module.
+    """Writes a SavedModel folder; its signature maps images to logits and probabilities.
 
     Args:
       model: Model.

@@ -4,8 +4,8 @@ import keras
 import tensorflow as tf
 
 from resnet.configs import config_from_json
-from resnet.models.layers import MOVING_AVERAGE_DECAY
-from resnet.models.network import IMAGE_CHANNELS, Network, is_stacked
+from resnet.models.layers import move_average
+from resnet.models.network import IMAGE_CHANNELS, Network
 
 
 @keras.saving.register_keras_serializable("resnet")
@@ -61,14 +61,11 @@ class Classifier(keras.layers.Layer):
                 for name, initial in (("offset", "zeros"), ("divisor", "ones"))
             )
         self.tensors = {
-            name: self._add_tensor(name, parameter, public)
-            for name, parameter, public in self.network.storage()
+            name: self._add_tensor(name, parameter, value)
+            for name, parameter, _, value in self.network.initial_values(self.config.seed)
         }
 
-    def _add_tensor(self, name, parameter, public):
-        seed, initializer = self.config.seed, self.config.initializer
-        initial = [parameter.initial_value(p, seed, initializer) for p in public]
-        value = tf.stack(initial) if is_stacked(name) else initial[0]
+    def _add_tensor(self, name, parameter, value):
         return self.add_weight(
             shape=value.shape,
             initializer=lambda shape, dtype=None: value,
@@ -87,8 +84,7 @@ class Classifier(keras.layers.Layer):
         values = {name: tf.convert_to_tensor(weight) for name, weight in self.tensors.items()}
         logits, statistics, _ = self.network.apply(values, images, training)
         for name, statistic in statistics.items():
-            average = self.tensors[name]
-            average.assign_sub((average - statistic) * (1 - MOVING_AVERAGE_DECAY))
+            move_average(self.tensors[name], statistic)
         return logits
 
     def compute_output_shape(self, input_shape):

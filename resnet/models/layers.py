@@ -88,6 +88,11 @@ def batch_norm(params, name, x, training):
     return y, {mean: batch_mean, variance: batch_variance * ((n - 1) / n)}
 
 
+def move_average(variable, statistic):
+    """Moves a moving average 1 % of the way to a batch's statistic."""
+    variable.assign_sub((variable - statistic) * (1 - MOVING_AVERAGE_DECAY))
+
+
 def activation(params, name, x, training):
     """Batch normalisation, then ReLU. Returns (y, statistics)."""
     y, statistics = batch_norm(params, name, x, training)

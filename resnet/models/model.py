@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from resnet.errors import UsageError
-from resnet.models.layers import MOVING_AVERAGE_DECAY
+from resnet.models.layers import move_average
 from resnet.models.network import Network, is_stacked
 
 
@@ -57,11 +57,10 @@ class Model(Network, tf.Module):
         self.variables_by_storage_name = {}
         self._parameters = {}  # storage name -> Parameter of one unit
         self._public_names = {}  # storage name -> public names
-        for name, parameter, public in self.storage():
-            initial = [parameter.initial_value(p, seed, self.config.initializer) for p in public]
+        for name, parameter, public, initial in self.initial_values(seed):
             self._parameters[name], self._public_names[name] = parameter, public
             self.variables_by_storage_name[name] = tf.Variable(
-                tf.stack(initial) if is_stacked(name) else initial[0],
+                initial,
                 trainable=not parameter.is_statistic,
                 # Replicas compute the same update: gradients and statistics are averaged first.
                 aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
@@ -241,4 +240,4 @@ class Model(Network, tf.Module):
     def update_moving_averages(self, statistics):
         """Moves each moving average 1 % of the way to {storage name: batch statistic}."""
         for name, variable in self.statistics_by_storage_name.items():
-            variable.assign_sub((variable - statistics[name]) * (1 - MOVING_AVERAGE_DECAY))
+            move_average(variable, statistics[name])

@@ -228,6 +228,12 @@ class Network:
             )
         return tf.cast(images, tf.float32)
 
+    def initial_values(self, seed):
+        """Yields (storage name, Parameter, public names, initial value, stacked where shared)."""
+        for name, parameter, public in self.storage():
+            values = [parameter.initial_value(p, seed, self.config.initializer) for p in public]
+            yield name, parameter, public, tf.stack(values) if is_stacked(name) else values[0]
+
     def names_by_unit(self):
         """[[public name]]: those of the stem, of each unit and of the head, in order."""
         found = [[f"{SCOPE}/{name}" for name in self.stem.parameters()]]

@@ -20,7 +20,8 @@ from resnet.plot.curves import draw_curves
 from resnet.plot.figure import save_figure
 from resnet.plot.predictions import draw_confusion_matrix, draw_mistakes, predict
 from resnet.training.experiment import load_experiment
-from resnet.training.trained import define_best_flag, restore_trained, stored_preparation
+from resnet.training.flags import define_best_flag
+from resnet.training.trained import restore_trained, stored_preparation
 
 FLAGS = flags.FLAGS
 

@@ -4,17 +4,21 @@ import dataclasses
 
 from absl import flags
 
-from resnet.data.cifar import NUM_CLASSES, cifar_feed, load_dataset, training_and_evaluation
+from resnet.data.cifar import (
+    IMAGE_SIZE,
+    NUM_CLASSES,
+    cifar_feed,
+    load_dataset,
+    training_and_evaluation,
+)
 from resnet.data.pipeline import mean_image
 from resnet.data.preparation import PREPROCESSORS, prepare_for
 from resnet.errors import UsageError
 from resnet.training import flags as training_flags
 from resnet.training.script import Task, run_training
-from resnet.training.trained import define_best_flag
 
 FLAGS = flags.FLAGS
 DEFAULT_MODEL = "revnet-38"
-IMAGE_SIZE = 32  # pixels a side, of all data sets
 SAMPLE_SIZE = 20  # images of a smoke test's splits
 
 
@@ -26,7 +30,7 @@ def define_flags():
     flags.DEFINE_string("data_folder", "./data", "Folder of the data sets.")
     flags.DEFINE_boolean("validation", None, "Hold a tenth of the training images out.")
     flags.DEFINE_boolean("eval_only", False, "With --restore: print the test accuracy, and exit.")
-    define_best_flag()
+    training_flags.define_best_flag()
 
 
 def main():
@@ -45,21 +49,28 @@ def main():
 
 
 def _load(experiment):
-    require_size(experiment.config)
-    return load_dataset(experiment.options.dataset, FLAGS.data_folder)
+    config, name = experiment.config, experiment.options.dataset
+    require_size(config, name)
+    dataset = load_dataset(name, FLAGS.data_folder)
+    require_size(config, name, dataset.train.images.shape[1])
+    return dataset
 
 
-def require_size(config):
-    """Checks that a config takes images of the data sets' size.
+def require_size(config, dataset, side=IMAGE_SIZE):
+    """Checks that a config takes images of a data set's size.
+
+    Args:
+      config: Config.
+      dataset: its name.
+      side: pixels a side.
 
     Raises:
       UsageError: it does not.
     """
-    if config.image_size != IMAGE_SIZE:
+    if config.image_size != side:
         raise UsageError(
-            f"{config.name} takes {config.image_size}x{config.image_size} images, but the data "
-            f"sets have {IMAGE_SIZE}x{IMAGE_SIZE} ones: choose another model, such as "
-            f"{DEFAULT_MODEL}"
+            f"{config.name} takes {config.image_size}x{config.image_size} images, but {dataset} "
+            f"has {side}x{side} ones: choose another model, such as {DEFAULT_MODEL}"
         )
 
 

@@ -79,6 +79,13 @@ def define_experiment_flags(results):
     flags.DEFINE_string("logs", "./logs/public", "Folder of the logs.")
 
 
+def define_best_flag():
+    """Defines --best, for what takes a trained experiment."""
+    flags.DEFINE_boolean(
+        "best", False, "Take the checkpoint that --keep_best has kept, rather than the newest."
+    )
+
+
 def define_config_flags(default_model=None):
     """Defines the flags that name a config; `default_model` is trained if they say nothing."""
     default = f" (default {default_model})" if default_model else ""

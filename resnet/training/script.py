@@ -46,7 +46,7 @@ class Task:
 def run_training(task):
     """Trains, or with --dry_run says what would be trained."""
     hosts = find_hosts()
-    _only_evaluates()  # raises before anything is done
+    _require_consistent_flags()
     experiment = _restored(task) if FLAGS.restore else _new(task, hosts)
     resume = training_flags.resume_command(experiment)
     with naming_lost_hosts(hosts, experiment.results, resume):
@@ -88,10 +88,22 @@ def _run(task, experiment, hosts, resume):
     task.finish(results, experiment)
 
 
-def _only_evaluates():
-    """Whether --eval_only is there and given."""
+def _require_consistent_flags():
+    """Checks flags that go with others.
+
+    Raises:
+      UsageError: one is without its other, or beside one that excludes it.
+    """
     if "best" in FLAGS and FLAGS.best and not FLAGS.eval_only:
         raise UsageError("--best says what --eval_only evaluates: give both, or leave it out")
+    if _only_evaluates() and not FLAGS.restore:
+        raise UsageError("--eval_only needs --restore and --id: the experiment to evaluate")
+    if FLAGS.restore and FLAGS.smoke_test:
+        raise UsageError("--smoke_test tries new experiments: leave it or --restore out")
+
+
+def _only_evaluates():
+    """Whether --eval_only is there and given."""
     return "eval_only" in FLAGS and FLAGS.eval_only
 
 
@@ -122,8 +134,6 @@ def _smoke_test(task, experiment, data, placement, jit):
 
 
 def _new(task, hosts):
-    if _only_evaluates():
-        raise UsageError("--eval_only needs --restore and --id: the experiment to evaluate")
     config, run = training_flags.resolve_config(task.default_model, task.num_classes)
     training_flags.require_preprocessor(config, task.preprocessors, task.default_model)
     options = training_flags.resolve_options(config, run)
@@ -142,8 +152,6 @@ def _new(task, hosts):
 def _restored(task):
     if not FLAGS.id:
         raise UsageError("--restore needs --id: the experiment to continue")
-    if FLAGS.smoke_test:
-        raise UsageError("--smoke_test tries new experiments: leave it or --restore out")
     experiment = load_experiment(FLAGS.id, FLAGS.results, FLAGS.logs)
     if experiment.options.dataset not in task.num_classes:
         raise UsageError(

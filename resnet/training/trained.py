@@ -1,20 +1,12 @@
 """Trained experiments: their newest weights, and how their images are prepared."""
 
 import tensorflow as tf
-from absl import flags
 
 from resnet.data.imagenet import preprocessing_of
 from resnet.data.preparation import PREPROCESSORS, Preparation, prepare_for
 from resnet.errors import UserError
 from resnet.training.checkpoint import list_checkpoints, restore_checkpoint
 from resnet.training.experiment import BEST, MEAN_IMAGE
-
-
-def define_best_flag():
-    """Defines --best."""
-    flags.DEFINE_boolean(
-        "best", False, "Take the checkpoint that --keep_best has kept, rather than the newest."
-    )
 
 
 def restore_trained(experiment, model, best=False):

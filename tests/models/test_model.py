@@ -115,8 +115,7 @@ def relative_error(got, wanted):
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize(
     ("name", "size"),
-    # revnet-56 is revnet-104 with fewer units of the same kind.
-    [("revnet-110", 8), ("revnet-104", 2), pytest.param("revnet-56", 2, marks=pytest.mark.slow)],
+    [("revnet-110", 8), ("revnet-56", 2), ("revnet-104", 2)],
 )
 def test_exact_reversible_gradients_equal_stored_ones_to_the_bit(
     name, size, dtype, sums_as_written
@@ -128,7 +127,7 @@ def test_exact_reversible_gradients_equal_stored_ones_to_the_bit(
     assert loss == stored_loss
     for tensor in stored:
         np.testing.assert_array_equal(reversible[tensor], stored[tensor], err_msg=tensor)
-    if (name, dtype) == ("revnet-110", "float32"):  # others have few units to lose bits in
+    if name == "revnet-110":  # the others have few units to lose bits in
         plain = [
             gradients(config, images, labels, dtype=dtype, exact=False, backprop=backprop)[1]
             for backprop in ("reversible", "stored")
@@ -188,7 +187,7 @@ def test_a_memory_budget_keeps_units_and_bits(name, loop, sums_as_written):
     need = activation_bytes(stored)
     wanted = gradients(config, images, labels, backprop="stored")
     num_kept = []
-    for budget in (0, need / 3, need):
+    for budget in (0, need / 4, need / 2, need):
         model = resnet.get_model(config, loop=loop, extra_bytes=budget)
         num_kept.append(sum(stage.num_kept for stage in model.stages))
         got = gradients(config, images, labels, loop=loop, extra_bytes=budget)
