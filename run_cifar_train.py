@@ -15,8 +15,8 @@ from resnet.venv import run_in_venv
 if __name__ == "__main__":
     run_in_venv(__file__)
 
-from resnet import cli
-from resnet.training.cifar import define_flags, main
+from resnet.commands import cli
+from resnet.commands.cifar_train import define_flags, main
 
 if __name__ == "__main__":
     define_flags()

@@ -123,11 +123,11 @@ fi
 
 mkdir -p "$DATA_ROOT" "$LOGS_DIR" "$SAVE_DIR"
 
-"$VENV/bin/python" -m resnet.data.build_cifar \
+"$VENV/bin/python" -m resnet.commands.build_cifar \
   --data_root "$DATA_ROOT" "${build_flags[@]}"
 
 if [[ -n "$imagenet" ]]; then
-  "$VENV/bin/python" -m resnet.data.build_imagenet \
+  "$VENV/bin/python" -m resnet.commands.build_imagenet \
     --raw_dir "$imagenet" --output_dir "$DATA_ROOT/imagenet"
 fi
 

@@ -13,7 +13,7 @@ import keras
 import tensorflow as tf
 
 from resnet import reversible
-from resnet.data.cifar import load_dataset
+from resnet.data.cifar.input import load_dataset
 
 NUM_IMAGES, BATCH = 1500, 250
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 
-from resnet import cli  # noqa: F401  (loads TensorFlow quietly)
+from resnet.commands import cli  # noqa: F401  (loads TensorFlow quietly)
 from resnet.process_memory import peak_over, size_now
 
 BACKPROPS = ("stored", "reversible")

@@ -16,7 +16,7 @@ import keras
 import numpy as np
 
 from resnet import reversible
-from resnet.data.cifar import load_dataset
+from resnet.data.cifar.input import load_dataset
 from resnet.errors import DataError
 
 PATCH, WIDTH, HEADS, DEPTH = 4, 64, 4, 12

@@ -16,7 +16,7 @@ import traceback
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
-from resnet import cli  # noqa: F401  (it loads TensorFlow)
+from resnet.commands import cli  # noqa: F401  (it loads TensorFlow)
 
 LIMIT_SECONDS = 120  # of one script
 

@@ -6,7 +6,7 @@ import tarfile
 
 import numpy as np
 
-from resnet.data.archives import archives_of
+from resnet.data.cifar.archives import archives_of
 
 NAMES = {"cifar-10": [f"class{i}" for i in range(10)], "cifar-100": [f"c{i}" for i in range(100)]}
 PER_FILE = 4

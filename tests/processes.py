@@ -10,7 +10,7 @@ import sys
 
 import numpy as np
 
-from resnet.models.checkpoint_format import read_checkpoint
+from resnet.weights.checkpoint_format import read_checkpoint
 
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
 

@@ -8,13 +8,13 @@ import tensorflow as tf
 
 import resnet
 from processes import error_of, run, run_quickly
-from resnet.benchmark.compare import WAYS
-from resnet.benchmark.training import with_recompute_grad
+from resnet.commands.benchmark.compare import WAYS
+from resnet.commands.benchmark.training import with_recompute_grad
 from resnet.reversible import sequence
 
 
 def benchmark(*arguments):
-    done = run("resnet.benchmark", *arguments)
+    done = run("resnet.commands.benchmark", *arguments)
     assert done.returncode == 0, done.stderr
     (line,) = done.stdout.splitlines()
     return json.loads(line)
@@ -74,7 +74,7 @@ def test_recompute_grad_is_another_way_to_the_same_gradients(monkeypatch):
 @pytest.mark.slow
 def test_compare_prints_a_table_of_every_way():
     arguments = "--model=revnet-test --batch_size=4 --steps=1 --rounds=2 --memory_slope=4,8"
-    done = run("resnet.benchmark", "--compare", *arguments.split())
+    done = run("resnet.commands.benchmark", "--compare", *arguments.split())
     assert done.returncode == 0, done.stderr
     header, _, *rows, blank, provenance = done.stdout.splitlines()
     assert header.split("|")[2:5] == [" images/s (rounds) ", " over MemCNN ", " time over stored "]
@@ -101,7 +101,7 @@ def test_compare_prints_a_table_of_every_way():
 )
 def test_bad_flags(arguments, message):
     done = run_quickly(
-        "resnet.benchmark", "--model=revnet-38", "--batch_size=2", *arguments.split()
+        "resnet.commands.benchmark", "--model=revnet-38", "--batch_size=2", *arguments.split()
     )
     assert done.returncode in (1, 2)
     assert message in done.stderr

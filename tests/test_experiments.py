@@ -1,4 +1,4 @@
-"""python -m resnet.experiments: bad files, a killed and resumed one, and its table."""
+"""python -m resnet experiments: bad files, a killed and resumed one, and its table."""
 
 import csv
 import signal
@@ -7,14 +7,14 @@ import sys
 import pytest
 
 from processes import assert_same_checkpoint, error_of, run_quickly, start
+from resnet.commands.experiments.cifar_vs_tensorflow2 import translate
+from resnet.commands.experiments.report import write_report
+from resnet.commands.experiments.yaml_file import Value
 from resnet.errors import UserError
-from resnet.experiments.cifar_vs_tensorflow2 import translate
-from resnet.experiments.report import write_report
-from resnet.experiments.yaml_file import Value
 from resnet.extras import load_extra
 from resnet.table import markdown
 
-MODULE = "resnet.experiments"
+MODULE = "resnet.commands.experiments"
 
 
 def places(tmp_path):
@@ -222,7 +222,7 @@ def test_what_it_takes_for_granted():
         ({"l2_reg": [1e-4]}, "key 'l2_reg' is [0.0001], but must be a number"),
         ({"block_type": "wide"}, "key 'block_type' is 'wide', but must be original or"),
         ({"block_type": ["original"]}, "but must be a text"),
-        ({"load_weights": True}, "python -m resnet.import_weights"),
+        ({"load_weights": True}, "python -m resnet import"),
         ({"width": 3}, "unknown key 'width' of 'model_parameters'"),
         ({"train": {"lr_values": 0.1, "lr_boundaries": 5}}, "but must be a list of numbers"),
         ({"train": {"lr_values": [], "lr_boundaries": []}}, "but must be a list of numbers"),

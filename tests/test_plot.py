@@ -1,10 +1,10 @@
-"""python -m resnet.plot: what is in the pictures, and the files."""
+"""python -m resnet plot: what is in the pictures, and the files."""
 
 import numpy as np
 
 from processes import run_quickly, write_config
-from resnet.plot.curves import draw_curves
-from resnet.plot.predictions import confusion_matrix, draw_mistakes, worst_mistakes
+from resnet.commands.plot.curves import draw_curves
+from resnet.commands.plot.predictions import confusion_matrix, draw_mistakes, worst_mistakes
 
 LABELS = np.array([0, 1, 2, 2])
 PROBABILITIES = np.array([[0.8, 0.1, 0.1], [0.6, 0.3, 0.1], [0.2, 0.7, 0.1], [0.1, 0.2, 0.7]])
@@ -51,7 +51,7 @@ def test_pictures_of_a_run(tmp_path):
     for folder, names in pictures.items():
         output = tmp_path / folder
         flag = "--curves_only" if folder == "curves" else "--nocurves_only"
-        done = run_quickly("resnet.plot", "a", f"--output={output}", flag, *places)
+        done = run_quickly("resnet.commands.plot", "a", f"--output={output}", flag, *places)
         assert done.returncode == 0, done.stderr
         assert done.stdout.split() == [f"{output}/{name}" for name in names]
         assert sorted(path.name for path in output.iterdir()) == sorted(names)

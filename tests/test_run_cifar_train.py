@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 
 from processes import assert_same_checkpoint, error_of, run, run_quickly, start, write_config
-from resnet.models.checkpoint_format import read_checkpoint
+from resnet.weights.checkpoint_format import read_checkpoint
 
 SCRIPT = "run_cifar_train.py"
 

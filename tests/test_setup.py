@@ -12,7 +12,7 @@ import pytest
 
 from miniature import contents, pack
 from processes import REPOSITORY, error_of
-from resnet.data.cifar import load_dataset
+from resnet.data.cifar.input import load_dataset
 
 
 class QuietHandler(http.server.SimpleHTTPRequestHandler):

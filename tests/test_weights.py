@@ -11,14 +11,14 @@ import tensorflow as tf
 import keras_zoo
 import resnet
 from processes import error_of, run, run_quickly
-from resnet.data import synthetic
-from resnet.data.preparation import CHANNELS
-from resnet.models.checkpoint_format import CheckpointError, read_checkpoint
+from resnet.data.cifar import synthetic
+from resnet.data.cifar.preparation import CHANNELS
 from resnet.models.keras_model import Classifier
-from resnet.models.sources.object_graph import KERAS_NAMES
+from resnet.weights.checkpoint_format import CheckpointError, read_checkpoint
+from resnet.weights.sources.object_graph import KERAS_NAMES
 
 TRAIN = "run_cifar_train.py"
-IMPORT = "resnet.import_weights"
+IMPORT = "resnet.commands.import_weights"
 
 
 def places(tmp_path):
@@ -267,7 +267,7 @@ PIXELS = synthetic.generate(6, 9).images
 
 def export(folder, tmp_path, *arguments):
     places = [f"--results={folder}/results", f"--logs={folder}/logs"]
-    return succeed("resnet.export", "--id=tiny", *places, *arguments)
+    return succeed("resnet.commands.export", "--id=tiny", *places, *arguments)
 
 
 @pytest.mark.parametrize("preprocessing", [False, True])
@@ -304,7 +304,11 @@ def test_an_npz_file_holds_the_weights(trained, tmp_path):
         for name in names:
             np.testing.assert_array_equal(arrays[name], saved[name])
     again = run_quickly(
-        "resnet.export", "--id=tiny", f"--results={trained}/results", "--format=npz", output
+        "resnet.commands.export",
+        "--id=tiny",
+        f"--results={trained}/results",
+        "--format=npz",
+        output,
     )
     assert "exists: give another --output" in error_of(again)
 

@@ -2,7 +2,6 @@
 
 from resnet.models.model import Model
 from resnet.models.network import DTYPES, LOOPS, Network
-from resnet.models.pretrained import import_weights
 
 
 def get_model(config, *args, **kwargs):
@@ -14,4 +13,4 @@ def get_model(config, *args, **kwargs):
     return Model(config, *args, **kwargs)
 
 
-__all__ = ["DTYPES", "LOOPS", "Model", "Network", "get_model", "import_weights"]
+__all__ = ["DTYPES", "LOOPS", "Model", "Network", "get_model"]

@@ -12,7 +12,7 @@ from resnet.errors import UsageError, UserError
 from resnet.files import remove, write_json, written_beside
 from resnet.models import DTYPES, LOOPS, Model, Network
 from resnet.reversible import BACKPROPS
-from resnet.training.checkpoint import list_checkpoints
+from resnet.weights.checkpoint import list_checkpoints
 
 CONF, MEAN_IMAGE, RESULT = "conf.json", "mean_image.npy", "result.json"
 BEST = "best"  # folder of the best evaluation's checkpoint

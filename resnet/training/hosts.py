@@ -8,7 +8,7 @@ import zlib
 import tensorflow as tf
 
 from resnet.errors import UserError, message_of
-from resnet.training.checkpoint import list_checkpoints
+from resnet.weights.checkpoint import list_checkpoints
 
 # What TensorFlow raises when a host of a collective operation is gone.
 LOST_HOST = (

@@ -6,7 +6,7 @@ import os
 
 import tensorflow as tf
 
-from resnet.cli import quietly
+from resnet.commands.cli import quietly
 from resnet.errors import UsageError
 
 TF_CONFIG = "TF_CONFIG"

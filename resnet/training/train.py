@@ -9,13 +9,6 @@ from resnet.data.feed import Share
 from resnet.errors import DataError, UserError, message_of
 from resnet.files import write_json
 from resnet.process_memory import peak_over, size_now
-from resnet.training.checkpoint import (
-    init_from_checkpoint,
-    list_checkpoints,
-    remove_checkpoints,
-    restore_checkpoint,
-    save_checkpoint,
-)
 from resnet.training.evaluation import Evaluation
 from resnet.training.experiment import BEST, RESULT
 from resnet.training.gradient_check import GradientCheck
@@ -24,7 +17,14 @@ from resnet.training.interrupts import stop_requests
 from resnet.training.optimizer import Momentum
 from resnet.training.reporting import Reporter
 from resnet.training.steps import Steps
-from resnet.training.trained import restore_trained
+from resnet.weights.checkpoint import (
+    init_from_checkpoint,
+    list_checkpoints,
+    remove_checkpoints,
+    restore_checkpoint,
+    save_checkpoint,
+)
+from resnet.weights.trained import restore_trained
 
 
 class InterruptedRunError(UserError):

@@ -31,7 +31,7 @@ def test_recipes_of_the_zoo():
 
 
 def test_the_list_names_every_config():
-    done = run_quickly("resnet.configs")
+    done = run_quickly("resnet.commands.configs")
     assert done.returncode == 0, done.stderr
     header, *rows = done.stdout.splitlines()
     assert header.split() == ["config", "family", "image", "parameters", "multiply-adds", "source"]

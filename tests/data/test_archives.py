@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from miniature import NAMES, PER_FILE, contents, pack
-from resnet.data.archives import find_archive, read_archive
-from resnet.data.cifar import load_dataset
-from resnet.data.records import read_records, write_records
+from resnet.data.cifar.archives import find_archive, read_archive
+from resnet.data.cifar.input import load_dataset
+from resnet.data.cifar.records import read_records, write_records
 from resnet.errors import DataError, UsageError
 
 CASES = [(d, layout) for d in ("cifar-10", "cifar-100") for layout in ("binary", "python")]

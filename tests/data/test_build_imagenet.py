@@ -5,10 +5,10 @@ import tensorflow as tf
 
 from images import SYNSETS, build, encoded, make_tree, picture, write_tar
 from processes import error_of
-from resnet.data.annotations import read_boxes, read_synset_names, read_validation_labels
-from resnet.data.imagenet_example import parse_example
-from resnet.data.raw_images import list_images
-from resnet.data.shards import count_records, find_shards, first_record
+from resnet.data.imagenet.annotations import read_boxes, read_synset_names, read_validation_labels
+from resnet.data.imagenet.example import parse_example
+from resnet.data.imagenet.raw_images import list_images
+from resnet.data.imagenet.shards import count_records, find_shards, first_record
 from resnet.errors import DataError
 
 

@@ -8,16 +8,16 @@ import tensorflow as tf
 
 import resnet
 from images import encoded, make_shards, picture
-from resnet.data import imagenet_preprocessing as preprocessing
 from resnet.data.feed import Share
-from resnet.data.imagenet import (
+from resnet.data.imagenet import preprocessing
+from resnet.data.imagenet.input import (
     ImageNet,
     evaluation_batches,
     imagenet_feed,
     open_imagenet,
     training_batches,
 )
-from resnet.data.shards import find_shards
+from resnet.data.imagenet.shards import find_shards
 from resnet.errors import DataError
 
 CONFIG = dataclasses.replace(resnet.get_config("revnet-56"), image_size=32, num_classes=4)

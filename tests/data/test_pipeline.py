@@ -7,10 +7,10 @@ import pytest
 import tensorflow as tf
 
 from resnet.data import pipeline, synthetic
-from resnet.data.cifar import load_dataset, training_and_evaluation
+from resnet.data.cifar.input import load_dataset, training_and_evaluation
+from resnet.data.cifar.preparation import CHANNELS, prepare_for
 from resnet.data.dataset import Split
 from resnet.data.feed import Share
-from resnet.data.preparation import CHANNELS, prepare_for
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,9 @@ import pytest
 import tensorflow as tf
 
 import resnet
-from resnet.training.checkpoint import restore_checkpoint, save_checkpoint
 from resnet.training.optimizer import Momentum
 from resnet.training.steps import Steps
+from resnet.weights.checkpoint import restore_checkpoint, save_checkpoint
 
 BATCH_SIZE = 2
 IMAGE_SIZE = 64  # of ImageNet's, whose networks take any: the full size has tests of its own

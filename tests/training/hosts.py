@@ -8,13 +8,13 @@ import sys
 
 import numpy as np
 
-from resnet import cli  # noqa: F401  (it loads TensorFlow)
+from resnet.commands import cli  # noqa: F401  (it loads TensorFlow)
 
 import tensorflow as tf  # isort: skip
 
 import resnet
 from resnet.data.feed import Share
-from resnet.data.imagenet import imagenet_feed, open_imagenet
+from resnet.data.imagenet.input import imagenet_feed, open_imagenet
 from resnet.training.optimizer import Momentum
 from resnet.training.placement import find_hosts, place
 from resnet.training.steps import Steps

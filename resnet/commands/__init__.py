@@ -1,0 +1,1 @@
+"""What a person types: flags, messages, pictures. Nothing below imports it."""

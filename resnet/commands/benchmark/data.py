@@ -1,0 +1,98 @@
+"""Speed of ImageNet's training input, against the bare decoding of its images."""
+
+import statistics
+import time
+
+import tensorflow as tf
+from absl import flags
+
+from resnet.configs import get_config
+from resnet.data.feed import Share
+from resnet.data.imagenet.example import parse_example
+from resnet.data.imagenet.input import imagenet_feed, open_imagenet
+from resnet.data.imagenet.preprocessing import PREPROCESSORS
+from resnet.errors import UsageError
+from resnet.training.placement import place
+
+FLAGS = flags.FLAGS
+ROUNDS = 5
+MIN_IMAGES = 3000  # of a round
+WARM_UP_BATCHES = 5
+DEFAULT_MODEL = "revnet-56"
+
+
+def measure_input():
+    """The benchmark's result for the flags, a dict.
+
+    `ratio` is the rate of training batches, ready for the device, over the rate of
+    tf.io.decode_jpeg on the same images, both read from the same shards with the same
+    parallelism, in turns. `augment_images_per_second` is what the device then needs.
+    """
+    placement = place()
+    name = FLAGS.model if FLAGS["model"].present else DEFAULT_MODEL
+    config = get_config(name)
+    if config.preprocessor not in PREPROCESSORS:
+        raise UsageError(
+            f"--model is {name}, whose images are prepared by {config.preprocessor!r}: give one "
+            f"for ImageNet, such as {DEFAULT_MODEL}"
+        )
+    imagenet = open_imagenet(FLAGS.data_dir, config.num_classes)
+    feed = imagenet_feed(imagenet, config, deterministic=False)
+    num_batches = -(-MIN_IMAGES // FLAGS.batch_size)
+    kinds = {
+        "decode": lambda: _decoded(imagenet, FLAGS.batch_size),
+        "input": lambda: feed.training(0, Share(FLAGS.batch_size)),
+    }
+    rates = {"decode": [], "input": []}
+    for _ in range(ROUNDS):
+        for kind, make in kinds.items():
+            rates[kind].append(_rate(iter(make()), num_batches))
+    inputs, _ = next(iter(kinds["input"]()))
+    medians = {kind: statistics.median(found) for kind, found in rates.items()}
+    ratios = [i / d for d, i in zip(rates["decode"], rates["input"], strict=True)]
+    return {
+        "data": FLAGS.data,
+        "num_images": imagenet.num_images("train"),
+        "preprocessor": config.preprocessor,
+        "batch_size": FLAGS.batch_size,
+        "images_per_round": num_batches * FLAGS.batch_size,
+        "rounds": ROUNDS,
+        "decode_images_per_second": round(medians["decode"], 1),
+        "images_per_second": round(medians["input"], 1),
+        "ratio": round(statistics.median(ratios), 3),
+        "ratio_min_max": [round(min(ratios), 3), round(max(ratios), 3)],
+        "augment_images_per_second": round(_augment_rate(feed, inputs), 1),
+        "device": placement.devices[0],
+        "versions": {"tensorflow": tf.__version__},
+    }
+
+
+def _rate(batches, num_batches):
+    """Images a second of an iterator that nothing else runs beside."""
+    for _ in range(WARM_UP_BATCHES):
+        next(batches)
+    start = time.perf_counter()
+    for _ in range(num_batches):
+        next(batches)
+    return num_batches * FLAGS.batch_size / (time.perf_counter() - start)
+
+
+def _decoded(imagenet, batch_size):
+    """Endless batches of what decoding in full leaves of images: their shapes."""
+    paths = [shard.path for shard in imagenet.shards["train"]]
+
+    def decode(record):
+        return tf.shape(tf.io.decode_jpeg(parse_example(record)[0], channels=3))
+
+    records = tf.data.TFRecordDataset(paths).repeat()
+    shapes = records.map(decode, tf.data.AUTOTUNE, deterministic=False)
+    return shapes.batch(batch_size).prefetch(tf.data.AUTOTUNE)
+
+
+def _augment_rate(feed, inputs):
+    """Images a second of what is done on the device."""
+    augment = tf.function(lambda inputs: tf.reduce_sum(feed.prepare(inputs)), autograph=False)
+    augment(inputs).numpy()
+    start = time.perf_counter()
+    augment(inputs).numpy()
+    return FLAGS.batch_size / (time.perf_counter() - start)

@@ -1,0 +1,1 @@
+"""Experiments from YAML files: `python -m resnet experiments FILE.yaml`."""

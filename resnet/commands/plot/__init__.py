@@ -1,0 +1,1 @@
+"""Pictures of experiments: `python -m resnet plot ID...`."""

@@ -1,0 +1,50 @@
+"""Loss, accuracy and learning rate over steps, of several runs in one picture."""
+
+from resnet.commands.plot.figure import new_figure
+from resnet.training.logs import read_values
+
+# panel -> ((log, what it is), ...); the first is drawn with a line, the second dashed.
+PANELS = {
+    "Loss": (("train_ce", "training"),),
+    "Accuracy, %": (("valid_acc", "evaluation"), ("train_acc", "training")),
+    "Learning rate": (("learn_rate", ""),),
+}
+LINE_STYLES = ("-", "--")
+
+
+def draw_curves(logs):
+    """A Figure of {id: folder of its logs}, pathlib.Path."""
+    figure = new_figure(13, 4)
+    axes = figure.subplots(1, len(PANELS))
+    for axis, (title, names) in zip(axes, PANELS.items(), strict=True):
+        for number, (experiment_id, folder) in enumerate(logs.items()):
+            for (name, kind), style in zip(names, LINE_STYLES, strict=False):
+                values = read_values(folder / f"{name}.csv")
+                if not values:
+                    continue
+                label = f"{experiment_id}, {kind}" if kind and len(names) > 1 else experiment_id
+                steps, heights = zip(*values, strict=True)
+                # Evaluations are few, and a rate holds from one step to another.
+                marker = "o" if name == "valid_acc" else ""
+                shape = "steps-pre" if name == "learn_rate" else "default"
+                axis.plot(
+                    steps,
+                    heights,
+                    style,
+                    color=f"C{number % 10}",
+                    marker=marker,
+                    drawstyle=shape,
+                    markersize=3,
+                    linewidth=1.2,
+                    label=label,
+                )
+        axis.set_title(title)
+        axis.set_xlabel("step")
+        axis.grid(alpha=0.3)
+    rates = [line.get_ydata() for line in axes[-1].lines]
+    if all(min(values) > 0 for values in rates) and rates:
+        axes[-1].set_yscale("log")
+    for axis in axes[:2]:
+        if axis.lines:
+            axis.legend(fontsize=7)
+    return figure

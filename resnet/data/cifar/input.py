@@ -1,0 +1,83 @@
+"""Data sets by name, wherever they are on disk."""
+
+import functools
+import pathlib
+
+from resnet.data.cifar import synthetic
+from resnet.data.cifar.archives import find_archive, read_archive
+from resnet.data.cifar.pipeline import evaluation_batches, training_batches
+from resnet.data.cifar.records import has_records, read_records
+from resnet.data.feed import Feed
+from resnet.errors import DataError, UsageError
+
+DOWNLOADS = "downloads"  # folder of fetched archives, below the data folder
+NUM_CLASSES = {"cifar-10": 10, "cifar-100": 100, "synthetic": len(synthetic.LABEL_NAMES)}
+IMAGE_SIZE = synthetic.SIZE  # pixels a side, of all of them
+ONE_HELD_OUT_IN = 10  # training images, with a validation split
+
+
+def load_dataset(name, data_folder):
+    """Loads a data set into memory.
+
+    Args:
+      name: "cifar-10", "cifar-100" or "synthetic", which needs no files.
+      data_folder: holds TFRecords as NAME/, or the published archives, packed or
+        extracted, in itself or in downloads/.
+
+    Returns:
+      Dataset.
+
+    Raises:
+      UsageError: unknown name.
+      DataError: not there, or damaged.
+    """
+    if name not in NUM_CLASSES:
+        raise UsageError(f"unknown dataset {name!r}: choose one of {', '.join(NUM_CLASSES)}")
+    if name == "synthetic":
+        return synthetic.load()
+    folder = pathlib.Path(data_folder)
+    if has_records(folder / name):
+        return read_records(folder / name)
+    found = find_archive(folder, name) or find_archive(folder / DOWNLOADS, name)
+    if found:
+        return read_archive(*found)
+    raise DataError(
+        f"{name} is not in {str(folder)!r}: run ./setup.sh --datasets {name}, give its place "
+        "with --data_folder, or try --dataset synthetic, which needs no files"
+    )
+
+
+def training_and_evaluation(dataset, validation):
+    """(training split, split to evaluate during training).
+
+    With `validation`, the last tenth of the training images is held out (CIFAR:
+    45,000 / 5,000). Without, everything trains and the test split is evaluated.
+    """
+    if not validation:
+        return dataset.train, dataset.test
+    num_held_out = len(dataset.train) // ONE_HELD_OUT_IN
+    cut = len(dataset.train) - num_held_out
+    return dataset.train.take(slice(cut)), dataset.train.take(slice(cut, None))
+
+
+def cifar_feed(dataset, validation, preparation, config):
+    """Feed of a data set in memory.
+
+    Args:
+      dataset: Dataset.
+      validation: whether a tenth of the training images is held out.
+      preparation: Preparation of every image.
+      config: Config, for batch sizes and seed.
+    """
+    train, held_out = training_and_evaluation(dataset, validation)
+    splits = {"validation": held_out} if validation else {}
+    splits["test"] = dataset.test
+    return Feed(
+        functools.partial(training_batches, train, preparation, config.seed),
+        {
+            name: functools.partial(
+                evaluation_batches, split, preparation, config.evaluation_batch_size
+            )
+            for name, split in splits.items()
+        },
+    )

@@ -1,0 +1,1 @@
+"""ImageNet: sharded TFRecords, read as streams."""

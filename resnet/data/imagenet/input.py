@@ -1,0 +1,215 @@
+"""ImageNet's batches, read from TFRecord shards while training."""
+
+import dataclasses
+import functools
+import json
+import pathlib
+
+import tensorflow as tf
+
+from resnet.data.feed import Feed
+from resnet.data.imagenet import preprocessing as imagenet_preprocessing
+from resnet.data.imagenet.example import label_of, parse_example
+from resnet.data.imagenet.shards import find_shards, first_record
+from resnet.errors import DataError
+
+SHARDS_AT_ONCE = 16  # read in turns, one record of each
+SHUFFLE_BUFFER = 4096  # encoded images, some 450 MB of the real data set
+PADDING_LABEL = -1  # of what fills the last batch of an evaluation
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageNet:
+    """Shards of a data set in ImageNet's format.
+
+    shards: {split: [Shard]}.
+    """
+
+    shards: dict
+
+    def num_images(self, split):
+        """Number of images of a split."""
+        return sum(shard.num_records for shard in self.shards[split])
+
+
+def open_imagenet(folder, num_classes, splits=("train",)):
+    """Finds and checks the shards of a data set; reads no images.
+
+    Args:
+      folder: holds train-?????-of-????? and validation-?????-of-?????.
+      num_classes: what labels must fit.
+      splits: those that are needed.
+
+    Returns:
+      ImageNet.
+
+    Raises:
+      DataError: shards missing, damaged, empty, in another format, or with labels
+        outside the classes (looked at: the first record of each).
+    """
+    shards = {split: find_shards(folder, split) for split in splits}
+    try:
+        index = json.loads((pathlib.Path(folder) / "dataset.json").read_text(encoding="utf-8"))
+        num_found = len(index["synsets"])
+    except (OSError, ValueError, KeyError, TypeError):
+        num_found = 0  # shards of another converter
+    if num_found > num_classes:
+        raise DataError(
+            f"{folder} has {num_found} classes, but the model {num_classes}: "
+            f'give "num_classes": {num_found} in a --config file'
+        )
+    for shard in (shard for split in splits for shard in shards[split]):
+        label = label_of(first_record(shard.path), shard.path)
+        if not 1 <= label <= num_classes:
+            raise DataError(_outside(label, num_classes) + f" (first image of {shard.path})")
+    return ImageNet(shards)
+
+
+def _outside(label, num_classes):
+    return (
+        f"label {label} is outside of 1 to {num_classes}, the model's classes: build the shards "
+        'again, or give "num_classes" in a --config file'
+    )
+
+
+def preprocessing_of(config):
+    """The preprocessing that a config asks for."""
+    return imagenet_preprocessing.PREPROCESSORS[config.preprocessor](config.image_size)
+
+
+def imagenet_feed(imagenet, config, deterministic):
+    """Feed of ImageNet's training images.
+
+    Args:
+      imagenet: ImageNet with its train split.
+      config: Config.
+      deterministic: whether a step's images and their augmentation depend on the
+        seed, the step and the number of hosts alone; else, which image comes first
+        also on which is decoded first.
+    """
+    preprocessing = preprocessing_of(config)
+    return Feed(
+        functools.partial(training_batches, imagenet, config, deterministic),
+        {},
+        lambda inputs: preprocessing.augment(
+            tf.cast(inputs["images"], tf.float32), inputs["draws"]
+        ),
+    )
+
+
+def training_batches(imagenet, config, deterministic, first_step, share):
+    """Endless stream of decoded training images; see `imagenet_feed`.
+
+    Every host reads shards of its own, in a new order every epoch. A run that is
+    restored within an epoch reads past what it has seen, if it is to be deterministic;
+    else it takes a new order.
+
+    Returns:
+      tf.data.Dataset of ({"images": (N, H, W, 3) uint8, "draws": (N, NUM_DRAWS)
+      float32}, labels (N,) int32).
+
+    Raises:
+      DataError: more hosts than shards.
+    """
+    preprocessing = preprocessing_of(config)
+    shards = imagenet.shards["train"]
+    if len(shards) < share.num_hosts:
+        raise DataError(
+            f"{share.num_hosts} hosts read shards of their own, but there are {len(shards)}: "
+            "build again with more --train_shards"
+        )
+    shards = shards[share.host :: share.num_hosts]
+    paths = [shard.path for shard in shards]
+    num_images = sum(shard.num_records for shard in shards)
+    # A seed for the order and the boxes, and one for what batches draw.
+    seed = tf.random.stateless_uniform(
+        [2], [config.seed, share.host], minval=None, maxval=None, dtype=tf.int64
+    )
+    if not deterministic:
+        seed = tf.random.experimental.stateless_fold_in(seed, tf.constant(first_step, tf.int64))
+    start = first_step * share.batch_size * share.num_replicas
+
+    def epoch(number):
+        epoch_seed = tf.random.experimental.stateless_fold_in(seed, number)
+        files = tf.random.experimental.stateless_shuffle(tf.constant(paths), epoch_seed)
+        records = tf.data.Dataset.from_tensor_slices(files).interleave(
+            tf.data.TFRecordDataset,
+            cycle_length=min(SHARDS_AT_ONCE, len(paths)),
+            num_parallel_calls=tf.data.AUTOTUNE,
+            deterministic=deterministic,
+        )
+        buffer = min(SHUFFLE_BUFFER, num_images)
+        return records.shuffle(buffer, epoch_seed[0], reshuffle_each_iteration=False)
+
+    def decode(position, record):
+        encoded, label, boxes = parse_example(record)
+        image_seed = tf.stack([seed[0], position])
+        image = imagenet_preprocessing.decode_box(
+            encoded,
+            lambda shape: preprocessing.training_box(shape, boxes, image_seed),
+            preprocessing.size,
+        )
+        image = tf.cast(image + 0.5, tf.uint8)
+        return image, _class_of(label, config.num_classes)
+
+    def add_draws(number, batch):
+        images, labels = batch
+        draws = imagenet_preprocessing.draw(share.batch_size, tf.stack([seed[1], number]))
+        return {"images": images, "draws": draws}, labels
+
+    epochs = tf.data.Dataset.counter(start // num_images, dtype=tf.int64)
+    stream = epochs.flat_map(epoch).enumerate(start // num_images * num_images)
+    if deterministic:
+        stream = stream.skip(start % num_images)
+    stream = stream.map(decode, tf.data.AUTOTUNE, deterministic=deterministic)
+    batches = stream.batch(share.batch_size, drop_remainder=True)
+    batches = batches.enumerate(first_step * share.num_replicas).map(add_draws)
+    return batches.prefetch(tf.data.AUTOTUNE)
+
+
+def evaluation_batches(imagenet, config, split, batch_size, num_images):
+    """Images of a split, each once, in order, unaugmented.
+
+    Args:
+      imagenet: ImageNet with this split.
+      config: Config.
+      split: "train" or "validation".
+      batch_size: images a batch.
+      num_images: how many, if there are as many.
+
+    Returns:
+      tf.data.Dataset of (images (N, H, W, 3) float32, labels (N,) int32); the last
+      batch is filled up with zeros labelled -1.
+    """
+    preprocessing = preprocessing_of(config)
+
+    def prepare(record):
+        encoded, label, _ = parse_example(record)
+        image = imagenet_preprocessing.decode_box(
+            encoded, preprocessing.evaluation_box, preprocessing.size
+        )
+        return preprocessing.scale(image), _class_of(label, config.num_classes)
+
+    def fill(images, labels):
+        missing = batch_size - tf.shape(labels)[0]
+        images = tf.pad(images, [[0, missing], [0, 0], [0, 0], [0, 0]])
+        labels = tf.pad(labels, [[0, missing]], constant_values=PADDING_LABEL)
+        shape = [batch_size, preprocessing.size, preprocessing.size, 3]
+        return tf.ensure_shape(images, shape), tf.ensure_shape(labels, [batch_size])
+
+    records = tf.data.TFRecordDataset([shard.path for shard in imagenet.shards[split]])
+    batches = (
+        records.take(num_images)
+        .map(prepare, tf.data.AUTOTUNE, deterministic=True)
+        .batch(batch_size)
+    )
+    return batches.map(fill).prefetch(tf.data.AUTOTUNE)
+
+
+def _class_of(label, num_classes):
+    """The network's label, int32 from 0, of a record's, from 1."""
+    message = f"label outside of 1 to {num_classes}, the model's classes"
+    with tf.control_dependencies(
+        [tf.debugging.Assert((label >= 1) & (label <= num_classes), [message, label])]
+    ):
+        return tf.cast(label - 1, tf.int32)

@@ -1,1 +1,0 @@
-"""Experiments from YAML files: `python -m resnet.experiments FILE.yaml`."""

@@ -1,1 +1,0 @@
-"""Pictures of experiments: `python -m resnet.plot ID...`."""

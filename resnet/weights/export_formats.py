@@ -1,0 +1,80 @@
+"""Formats that a trained model is exported to; `python -m resnet export` is the command."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from resnet.files import remove
+from resnet.models.keras_model import Classifier
+from resnet.models.network import IMAGE_CHANNELS
+
+
+def write_saved_model(model, preparation, path):
+    """Writes a SavedModel folder; its signature maps images to logits and probabilities.
+
+    Args:
+      model: Model.
+      preparation: Preparation of pixels of 0 to 255; None if images come prepared.
+      path: pathlib.Path.
+    """
+    size = model.config.image_size
+    spec = tf.TensorSpec([None, size, size, IMAGE_CHANNELS], tf.float32, name="images")
+
+    def classify(images):
+        logits = model(preparation(images) if preparation else images)
+        return {"logits": logits, "probabilities": tf.nn.softmax(logits)}
+
+    module = tf.Module()
+    module.model = model  # its variables
+    module.classify = tf.function(classify, input_signature=[spec], autograph=False)
+    tf.saved_model.save(module, str(path), signatures=module.classify)
+
+
+def keras_model(model, preparation):
+    """A keras.Model with a Model's weights; arguments as in `write_saved_model`."""
+    size = model.config.image_size
+    layer = Classifier(
+        model.config,
+        model.backprop,
+        model.dtype,
+        model.exact,
+        prepares=preparation is not None,
+        name="classifier",
+    )
+    for name, variable in model.variables_by_storage_name.items():
+        layer.tensors[name].assign(variable)
+    if preparation:
+        for weight, value in (
+            (layer.offset, preparation.offset),
+            (layer.divisor, preparation.divisor),
+        ):
+            weight.assign(np.broadcast_to(np.float32(value), weight.shape))
+    inputs = keras.Input([size, size, IMAGE_CHANNELS])
+    return keras.Model(inputs, layer(inputs))
+
+
+def write_keras(model, preparation, path):
+    """Writes a .keras file; arguments as in `write_saved_model`."""
+    whole = path.with_name(path.name + ".keras")  # Keras insists on the ending
+    try:
+        keras_model(model, preparation).save(whole)
+        whole.rename(path)
+    finally:
+        remove(whole)
+
+
+def write_npz(model, preparation, path):
+    """Writes an .npz file; arguments as in `write_saved_model`."""
+    arrays = model.get_weights()
+    if preparation:
+        arrays |= {"offset": preparation.offset, "divisor": preparation.divisor}
+    with open(path, "wb") as file:
+        np.savez(file, **arrays)
+
+
+# format -> (ending, function that writes it)
+FORMATS = {
+    "saved_model": ("", write_saved_model),
+    "keras": (".keras", write_keras),
+    "npz": (".npz", write_npz),
+}

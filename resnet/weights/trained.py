@@ -1,0 +1,58 @@
+"""Trained experiments: their newest weights, and how their images are prepared."""
+
+import tensorflow as tf
+
+from resnet.data.cifar.preparation import PREPROCESSORS, Preparation, prepare_for
+from resnet.data.imagenet.input import preprocessing_of
+from resnet.errors import UserError
+from resnet.training.experiment import BEST, MEAN_IMAGE
+from resnet.weights.checkpoint import list_checkpoints, restore_checkpoint
+
+
+def restore_trained(experiment, model, best=False):
+    """Sets a model's weights to those of an experiment's checkpoint.
+
+    Args:
+      experiment: Experiment.
+      model: Model.
+      best: whether to take the best evaluation's checkpoint, rather than the newest.
+
+    Returns:
+      The step, int.
+
+    Raises:
+      UserError: there is no checkpoint.
+    """
+    folder = experiment.results / BEST if best else experiment.results
+    checkpoints = list_checkpoints(folder)
+    if not checkpoints:
+        how = " with --keep_best" if best else ""
+        raise UserError(f"no checkpoint in {str(folder)!r}: train {experiment.id}{how} first")
+    step = max(checkpoints)
+    restore_checkpoint(checkpoints[step], model)
+    return step
+
+
+def stored_preparation(experiment):
+    """The Preparation of an experiment's images once they have the network's size.
+
+    Raises:
+      UserError: it needs the training images' mean, which has not been computed yet.
+    """
+    config = experiment.config
+    if config.preprocessor not in PREPROCESSORS:  # ImageNet's: affine, pixel by pixel
+        black, white = (
+            preprocessing_of(config).scale(tf.fill([3], x)).numpy() for x in (0.0, 255.0)
+        )
+        divisor = 255 / (white - black)
+        return Preparation(-black * divisor, divisor, padding=0)
+
+    def missing():
+        raise UserError(
+            f"{experiment.results / MEAN_IMAGE} is not there yet: evaluate the experiment once, "
+            f"with --restore --id {experiment.id} --eval_only"
+        )
+
+    return prepare_for(
+        config.preprocessor, experiment.options.dataset, lambda: experiment.mean_image(missing)
+    )
