@@ -4,6 +4,7 @@ import re
 
 from resnet.errors import UsageError
 
+EXAMPLES = "800MB, 2GB or 1.5GiB"
 UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
 UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 
@@ -16,7 +17,5 @@ def parse_size(text):
     """
     found = re.fullmatch(r"\s*(\d+\.?\d*|\.\d+)\s*([A-Za-z]*)\s*", text)
     if not found or found[2].upper() not in UNITS:
-        raise UsageError(
-            f"{text!r} is not a size: give a number with a unit, such as 800MB, 2GB or 1.5GiB"
-        )
+        raise UsageError(f"{text!r} is not a size: give a number with a unit, such as {EXAMPLES}")
     return round(float(found[1]) * UNITS[found[2].upper()])

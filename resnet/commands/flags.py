@@ -12,8 +12,9 @@ from resnet.errors import UsageError
 from resnet.models import DTYPES, LOOPS
 from resnet.models.network import family_defaults
 from resnet.reversible import BACKPROPS
+from resnet.settings import RunOptions
 from resnet.sizes import parse_size
-from resnet.training.experiment import RunOptions, read_conf
+from resnet.training.experiment import read_conf
 
 FLAGS = flags.FLAGS
 

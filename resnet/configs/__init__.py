@@ -4,7 +4,6 @@
 from resnet.configs import cifar_configs, imagenet_configs, zoo_configs  # noqa: F401
 from resnet.configs.config import (
     Config,
-    ConfigError,
     config_from_json,
     get_config,
     list_configs,
@@ -14,7 +13,6 @@ from resnet.configs.config import (
 
 __all__ = [
     "Config",
-    "ConfigError",
     "config_from_json",
     "get_config",
     "list_configs",

@@ -3,113 +3,31 @@
 import dataclasses
 import difflib
 import json
-import math
 import pathlib
 
-from resnet.errors import UsageError
-
-
-class ConfigError(UsageError):
-    """A config that does not exist or does not make sense; says which, and what would."""
-
-
-# What happens to images before the network; resnet.data has the code.
-PREPROCESSORS = (
-    "cifar",  # mean image subtracted; in training padded by 2 pixels, cropped, flipped
-    "cifar-standard",  # channels standardised; in training padded by 4, cropped, flipped
-    "cifar-unit",  # scaled to [0, 1]; in training padded by 2, cropped, flipped
-    "inception",  # in training a box of random size and shape, colours distorted
-    "vgg",  # short side resized, cropped, mean colour subtracted
-)
+from resnet.settings import NetworkSettings, Recipe, SettingError, check_fields, fields_of, wrong
 
 FAMILIES = ("resnet", "revnet", "vgg")
-BLOCKS = ("basic", "bottleneck")
-# Where batch norm and ReLU stand.
-ACTIVATION_ORDERS = (
-    "preactivated",  # before each convolution
-    "original",  # after each convolution, the last ReLU behind the sum
-)
-# What reshapes the input of a unit that changes the shape.
-SHORTCUTS = (
-    "auto",  # "pool" for basic units and "B" for bottlenecks
-    "pool",  # average pooling, zero channels on both sides
-    "A",  # every stride-th pixel, zero channels at the end
-    "B",  # 1x1 convolution; behind it batch norm in the original order
-)
-# Which residual functions begin with batch norm and ReLU, if preactivated.
-LEADING_ACTIVATIONS = (
-    "units",  # all but the network's first
-    "stages",  # those of each stage's first unit, from the second stage on
-)
-INITIALIZERS = (
-    "fan_out",  # revnet-public's
-    "he_normal",  # Keras': by fan in; fully connected layers Glorot-uniform
-)
 BOTTLENECK_FIELDS = ("bottleneck_width", "bottleneck_stride_at", "cardinality")
-# field -> values that it takes
-CHOICES = {
-    "family": FAMILIES,
-    "preprocessor": PREPROCESSORS,
-    "block": BLOCKS,
-    "activation_order": ACTIVATION_ORDERS,
-    "leading_activation": LEADING_ACTIVATIONS,
-    "shortcut": SHORTCUTS,
-    "initializer": INITIALIZERS,
-}
 BOTTLENECK_FACTOR = 4  # channels of a bottleneck's output over its filters
 
 
-@dataclasses.dataclass(frozen=True)
-class Config:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(Recipe, NetworkSettings):
     """A network and its training recipe.
 
     Frozen: make variants with `dataclasses.replace`, which validates again.
     """
 
-    name: str
-    family: str  # one of FAMILIES
-
-    # Network
-    image_size: int  # pixels a side
-    num_classes: int
-    block: str  # "basic" (two 3x3 convolutions) or "bottleneck"
-    stem_filters: int  # channels; 0 without a stem, as in VGG
-    filters: tuple  # channels of each stage; a bottleneck's output has 4 times as many
-    units: tuple  # units of each stage; a reversible unit holds two residual functions
-    strides: tuple  # stride of each stage's first unit
-    preprocessor: str = "cifar"  # how images are prepared, one of PREPROCESSORS
-    stem_kernel: int = 3  # pixels a side
-    stem_stride: int = 1
-    stem_max_pool: bool = False  # 3x3, stride 2, after the stem
-    activation_order: str = "preactivated"  # one of ACTIVATION_ORDERS
-    leading_activation: str = "units"  # one of LEADING_ACTIVATIONS
-    shortcut: str = "auto"  # one of SHORTCUTS
-    preactivate_shortcut: bool = False  # whether it starts behind the unit's first BN and ReLU
-    bottleneck_width: int = 1  # channels inside a bottleneck, over its filters
-    bottleneck_stride_at: int = 1  # which of a bottleneck's convolutions has the stride, 1 or 2
-    cardinality: int = 1  # groups of a bottleneck's 3x3 convolution
-    dropout: float = 0.0  # share of values dropped behind a residual function's first convolution
-    initializer: str = "fan_out"  # one of INITIALIZERS
-
-    # Recipe
-    batch_size: int = 100  # images a step, over all replicas
-    num_steps: int = 80_000
-    learning_rates: tuple = (0.1, 0.01, 0.001)
-    boundaries: tuple = (40_000, 60_000)  # step from which the next rate holds
-    momentum: float = 0.9
-    nesterov: bool = False  # Nesterov's form of momentum
-    weight_decay: float = 2e-4  # adds weight_decay * w to the gradient of weights
-    log_every: int = 100  # steps
-    evaluate_every: int = 1_000  # steps
-    save_every: int = 10_000  # steps
-    evaluation_batch_size: int = 100  # images
-    seed: int = 0  # of the initial weights, the order of images and their augmentation
-
     def __post_init__(self):
-        for field in dataclasses.fields(self):
-            value = _typed(self.name, field, getattr(self, field.name))
-            object.__setattr__(self, field.name, value)
-        _validate(self)
+        subject = f"config {self.name}: "
+        check_fields(self, subject)
+        self.check_recipe(subject)
+        for name in ("filters", "strides"):
+            values = getattr(self, name)
+            if len(values) != len(self.units):
+                raise wrong(subject, name, values, f"as long as units ({len(self.units)})", "units")
+        _validate_network(self)
 
     @property
     def stage_channels(self):
@@ -124,78 +42,22 @@ class Config:
             return self.shortcut
         return "pool" if self.block == "basic" else "B"
 
-    def learning_rate(self, step):
-        """Learning rate of update number `step`, counted from 0."""
-        return self.learning_rates[sum(step >= b for b in self.boundaries)]
-
     def to_json(self):
         """A JSON object (dict) with every field."""
         return {k: list(v) if isinstance(v, tuple) else v for k, v in vars(self).items()}
 
 
-def _typed(name, field, value):
-    """`value` as the type of `field`; tuples may arrive as lists, as JSON has them."""
-    kind = field.type
-    if kind is tuple and isinstance(value, list | tuple):
-        return tuple(value)
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
-        return value
-    wanted = {int: "an integer", float: "a number", bool: "true or false", str: "a text"}
-    raise ConfigError(
-        f"config {name}: {field.name} is {value!r}, but must be {wanted.get(kind, 'a list')}"
-    )
+def _validate_network(config):
+    """What fields must be because of others."""
 
-
-def _validate(config):
     def require(condition, field, wanted):
         if not condition:
-            value = getattr(config, field)
-            raise ConfigError(f"config {config.name}: {field} is {value!r}, but must be {wanted}")
+            raise wrong(f"config {config.name}: ", field, getattr(config, field), wanted)
 
-    def all_of(values, kind, low):
-        return len(values) > 0 and all(
-            isinstance(v, kind) and not isinstance(v, bool) and v >= low for v in values
-        )
-
-    for field, choices in CHOICES.items():
-        require(getattr(config, field) in choices, field, f"one of {', '.join(choices)}")
-    for field in ("image_size", "num_classes", "stem_kernel", "stem_stride", "bottleneck_width",
-                  "cardinality", "batch_size", "log_every", "evaluate_every", "save_every",
-                  "evaluation_batch_size"):  # fmt: skip
-        require(getattr(config, field) >= 1, field, "1 or more")
     has_stem = config.family != "vgg"
-    require((config.stem_filters >= 1) == has_stem and config.stem_filters >= 0, "stem_filters",
+    require((config.stem_filters >= 1) == has_stem, "stem_filters",
             "1 or more" if has_stem else "0: a VGG has no stem")  # fmt: skip
-    require(config.bottleneck_stride_at in (1, 2), "bottleneck_stride_at", "1 or 2")
-    require(0 <= config.dropout < 1, "dropout", "in [0, 1)")
-    require(config.num_steps >= 0, "num_steps", "0 or more")
-    require(0 <= config.seed < 2**31, "seed", "in [0, 2^31)")
-    require(config.weight_decay >= 0, "weight_decay", "0 or more")
-    require(0 <= config.momentum < 1, "momentum", "in [0, 1)")
-    for field in ("filters", "units", "strides"):
-        require(all_of(getattr(config, field), int, 1), field, "a list of integers of 1 or more")
-        require(len(getattr(config, field)) == len(config.units), field,
-                f"as long as units ({len(config.units)})")  # fmt: skip
-    require(
-        all_of(config.learning_rates, int | float, 0)
-        and all(math.isfinite(rate) for rate in config.learning_rates),
-        "learning_rates",
-        "a list of numbers of 0 or more",
-    )
-    require(
-        (not config.boundaries or all_of(config.boundaries, int, 0))
-        and len(config.boundaries) == len(config.learning_rates) - 1
-        and list(config.boundaries) == sorted(config.boundaries),
-        "boundaries",
-        f"a rising list of {len(config.learning_rates) - 1} steps, one fewer than learning_rates",
-    )
-    _validate_network(config, require)
-
-
-def _validate_network(config, require):
-    """What fields must be because of others."""
+    require(config.family in FAMILIES, "family", f"one of {', '.join(FAMILIES)}")
     family, is_plain = config.family, config.family == "vgg"
     if is_plain or family == "revnet":
         wanted = f"left at its default: a {family} has no other"
@@ -255,7 +117,7 @@ def register(config, source):
       source: the paper or project that it is of, in a few words.
     """
     if config.name in _REGISTRY:
-        raise ConfigError(f"config {config.name!r} is registered twice")
+        raise SettingError(f"config {config.name!r} is registered twice")
     _REGISTRY[config.name], _SOURCES[config.name] = config, source
     return config
 
@@ -274,12 +136,12 @@ def get_config(name):
     """The named config.
 
     Raises:
-      ConfigError: no such name; the message lists those that exist.
+      SettingError: no such name; the message lists those that exist.
     """
     if name not in _REGISTRY:
         close = difflib.get_close_matches(name, _REGISTRY, n=1)
         hint = f"did you mean {close[0]!r}? " if close else ""
-        raise ConfigError(f"unknown model {name!r}: {hint}choose one of {', '.join(_REGISTRY)}")
+        raise SettingError(f"unknown model {name!r}: {hint}choose one of {', '.join(_REGISTRY)}")
     return _REGISTRY[name]
 
 
@@ -292,49 +154,45 @@ def config_from_json(content, base=None):
       base: Config or None.
 
     Raises:
-      ConfigError: unknown field, wrong type or value, or neither base nor name.
+      SettingError: unknown field, wrong type or value, or neither base nor name.
     """
     if not isinstance(content, dict):
-        raise ConfigError(f"a config must be a JSON object, not a {type(content).__name__}")
-    known = {field.name for field in dataclasses.fields(Config)}
+        raise SettingError(f"a config must be a JSON object, not a {type(content).__name__}")
+    known = fields_of(Config)
     for key in content:
         if key not in known:
             close = difflib.get_close_matches(key, known, n=1)
             hint = f"did you mean {close[0]!r}?" if close else f"fields: {', '.join(sorted(known))}"
-            raise ConfigError(f"unknown config field {key!r}: {hint}")
+            raise SettingError(f"unknown config field {key!r}: {hint}", key)
     if base is None:
-        required = known - {f.name for f in dataclasses.fields(Config) if _has_default(f)}
-        if content.keys() >= (required if content.get("name") not in _REGISTRY else known):
+        required = {n for n, field in known.items() if field.default is dataclasses.MISSING}
+        if content.keys() >= (required if content.get("name") not in _REGISTRY else known.keys()):
             return Config(**content)
         if "name" not in content:
-            raise ConfigError('no model: give "name" in the config file, or --model')
+            raise SettingError('no model: give "name" in the config file, or --model', "name")
         base = get_config(content["name"])
     return dataclasses.replace(base, **content)
-
-
-def _has_default(field):
-    return field.default is not dataclasses.MISSING
 
 
 def read_json(path):
     """The JSON object in a file.
 
     Raises:
-      ConfigError: missing, unreadable or not a JSON object; names path, line and column.
+      SettingError: missing, unreadable or not a JSON object; names path, line and column.
     """
     try:
         content = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ConfigError(f"config file {str(path)!r} does not exist") from None
+        raise SettingError(f"config file {str(path)!r} does not exist") from None
     except OSError as error:
-        raise ConfigError(f"config file {str(path)!r} cannot be read: {error.strerror}") from None
+        raise SettingError(f"config file {str(path)!r} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise ConfigError(f"config file {str(path)!r} is not UTF-8 text") from None
+        raise SettingError(f"config file {str(path)!r} is not UTF-8 text") from None
     except json.JSONDecodeError as error:
-        raise ConfigError(
+        raise SettingError(
             f"config file {str(path)!r} is not valid JSON: "
             f"line {error.lineno}, column {error.colno}: {error.msg}"
         ) from None
     if not isinstance(content, dict):
-        raise ConfigError(f"config file {str(path)!r} must hold a JSON object")
+        raise SettingError(f"config file {str(path)!r} must hold a JSON object")
     return content

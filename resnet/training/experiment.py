@@ -10,63 +10,12 @@ import numpy as np
 from resnet.configs import Config, config_from_json, read_json
 from resnet.errors import UsageError, UserError
 from resnet.files import remove, write_json, written_beside
-from resnet.models import DTYPES, LOOPS, Model, Network
-from resnet.reversible import BACKPROPS
+from resnet.models import Model, Network
+from resnet.settings import RunOptions
 from resnet.weights.checkpoint import list_checkpoints
 
 CONF, MEAN_IMAGE, RESULT = "conf.json", "mean_image.npy", "result.json"
 BEST = "best"  # folder of the best evaluation's checkpoint
-
-
-# option -> values that it takes
-CHOICES = {"dtype": tuple(DTYPES), "backprop": BACKPROPS, "loop": LOOPS, "jit": LOOPS}
-MAY_BE_ZERO = ("num_gpu", "memory_budget", "check_gradients_every")
-
-
-@dataclasses.dataclass(frozen=True)
-class RunOptions:
-    """How a config is run: what the network and its recipe do not say."""
-
-    dataset: str
-    validation: bool = False  # hold a tenth of the training images out
-    dtype: str = "float32"
-    backprop: str = "stored"
-    exact: bool = False
-    loop: str = "auto"  # whether a stage's equal units run in a loop
-    jit: str = "auto"  # "auto", "on" or "off"
-    num_gpu: int | None = None  # of every host; None: the script's default
-    logical_cpus: int | None = None  # replicas to split the CPU into instead
-    memory_budget: int | None = None  # bytes on a device for units that need not be recomputed
-    num_pass: int = 1  # forward and backward passes before an update
-    deterministic: bool = False  # whether ImageNet's images depend on (seed, step) alone
-    check_gradients_every: int | None = None  # steps; compare gradients to stored backprop's
-    init_from: str | None = None  # experiment, beside this one, whose weights to start from
-    max_num_steps: int | None = None  # stop here if it comes before config.num_steps
-    keep_checkpoints: int | None = None  # the newest; None: all
-    keep_best: bool = False  # also the one of the best evaluation, in a folder of its own
-
-    def __post_init__(self):
-        for field in dataclasses.fields(self):
-            value, choices = getattr(self, field.name), CHOICES.get(field.name)
-            if choices:
-                fits, wanted = value in choices, f"one of {', '.join(choices)}"
-            elif field.type is bool:
-                fits, wanted = isinstance(value, bool), "true or false"
-            elif field.type in (str, str | None):
-                fits, wanted = isinstance(value, field.type), "a text"
-            else:
-                low = 0 if field.name in MAY_BE_ZERO else 1
-                fits = type(value) is int and value >= low
-                wanted = f"an integer of {low} or more"
-                if field.default is None:
-                    fits, wanted = fits or value is None, f"{wanted}, or null"
-            if not fits:
-                raise UsageError(f"run option {field.name} is {value!r}, but must be {wanted}")
-        if self.check_gradients_every and self.backprop != "reversible":
-            raise UsageError(
-                f'check_gradients_every needs backprop "reversible", and this run has '
-                f"{self.backprop!r}, with which nothing drifts: give 0, or change backprop"
-            )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,7 +5,8 @@ import dataclasses
 import pytest
 
 from processes import run_quickly
-from resnet.configs import ConfigError, config_from_json, get_config, list_configs
+from resnet.configs import config_from_json, get_config, list_configs
+from resnet.settings import SettingError
 
 
 def test_recipes():
@@ -57,16 +58,16 @@ def test_json_fields_change_a_named_config():
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("momentum", 1, r"momentum is 1.0, but must be in \[0, 1\)"),
+        ("momentum", 1, r"momentum is 1, but must be a number in \[0, 1\)"),
         ("block", "wide", "block is 'wide', but must be one of basic, bottleneck"),
         ("units", (3, 0, 3), "units is .*, but must be a list of integers of 1 or more"),
-        ("batch_size", 0, "batch_size is 0, but must be 1 or more"),
+        ("batch_size", 0, "batch_size is 0, but must be an integer of 1 or more"),
         ("batch_size", True, "batch_size is True, but must be an integer"),
         ("boundaries", (60_000, 40_000), "must be a rising list of 2 steps"),
     ],
 )
 def test_validation(field, value, message):
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(SettingError, match=message):
         dataclasses.replace(get_config("revnet-38"), **{field: value})
 
 
@@ -83,18 +84,18 @@ def test_validation(field, value, message):
         ("resnet20-v1", {"shortcut": "C"}, "shortcut is 'C', but must be one of auto, pool, A, B"),
         ("resnet20-v1", {"filters": (16, 64, 32)}, "rising from stem_filters on, with shortcut A"),
         ("resnext-29-8x64d", {"cardinality": 7}, "cardinality is 7, but must be a divisor"),
-        ("resnet164-v2", {"bottleneck_stride_at": 3}, "bottleneck_stride_at is 3, but must be 1"),
+        ("resnet164-v2", {"bottleneck_stride_at": 3}, "bottleneck_stride_at is 3, but must be an integer in \[1, 3\)"),
         ("resnet20-v1", {"cardinality": 8}, "cardinality is 8, but must be left at its default"),
         ("resnet20-v1", {"leading_activation": "stages"}, "nothing in original basic units"),
         ("vgg-11", {"image_size": 16}, "image_size is 16, but must be 32 or more"),
-        ("wrn-16-4", {"dropout": 1}, r"dropout is 1.0, but must be in \[0, 1\)"),
+        ("wrn-16-4", {"dropout": 1}, r"dropout is 1, but must be a number in \[0, 1\)"),
     ],
 )
 def test_fields_that_do_not_go_together(name, changes, message):
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(SettingError, match=message):
         dataclasses.replace(get_config(name), **changes)
 
 
 def test_a_config_without_a_name_needs_a_base():
-    with pytest.raises(ConfigError, match="no model"):
+    with pytest.raises(SettingError, match="no model"):
         config_from_json({"units": [1, 1, 1]})

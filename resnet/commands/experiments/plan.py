@@ -22,7 +22,8 @@ from resnet.configs import Config, config_from_json, get_config
 from resnet.data.cifar.input import NUM_CLASSES
 from resnet.data.cifar.preparation import PREPROCESSORS
 from resnet.errors import UsageError
-from resnet.training.experiment import BEST, Experiment, RunOptions
+from resnet.settings import RunOptions, fields_of
+from resnet.training.experiment import BEST, Experiment
 from resnet.training.placement import require_one_place
 from resnet.weights.checkpoint import list_checkpoints
 
@@ -33,7 +34,7 @@ OWN_KEYS = ("name", "seeds", "smoke_test")
 NOT_FOR_FILES = {"id", "restore", "results", "dry_run", "smoke_test", "eval_only", "best", "config"}
 # What the training script takes if nothing is said.
 DEFAULTS = {"model": DEFAULT_MODEL, "dataset": next(iter(NUM_CLASSES))}
-CONFIG_FIELDS = {field.name: field for field in dataclasses.fields(Config)}
+CONFIG_FIELDS = fields_of(Config)
 # Fields that follow from the model and the data set.
 NUM_CLASSES_FIELD = "num_classes"
 NOT_CHANGED = {"name", "family", NUM_CLASSES_FIELD}
@@ -256,7 +257,7 @@ def _text(value):
 
 def _is_sweep(key, value):
     """Whether a value lists values; of fields that are lists themselves, lists of lists do."""
-    takes_list = key not in _flag_names() and CONFIG_FIELDS[key].type is tuple
+    takes_list = key not in _flag_names() and CONFIG_FIELDS[key].item
     content = value.content
     return isinstance(content, list) and (not takes_list or any(map(_is_list, content)))
 
