@@ -84,7 +84,11 @@ def test_validation(field, value, message):
         ("resnet20-v1", {"shortcut": "C"}, "shortcut is 'C', but must be one of auto, pool, A, B"),
         ("resnet20-v1", {"filters": (16, 64, 32)}, "rising from stem_filters on, with shortcut A"),
         ("resnext-29-8x64d", {"cardinality": 7}, "cardinality is 7, but must be a divisor"),
-        ("resnet164-v2", {"bottleneck_stride_at": 3}, "bottleneck_stride_at is 3, but must be an integer in \[1, 3\)"),
+        (
+            "resnet164-v2",
+            {"bottleneck_stride_at": 3},
+            r"bottleneck_stride_at is 3, but must be an integer in \[1, 3\)",
+        ),
         ("resnet20-v1", {"cardinality": 8}, "cardinality is 8, but must be left at its default"),
         ("resnet20-v1", {"leading_activation": "stages"}, "nothing in original basic units"),
         ("vgg-11", {"image_size": 16}, "image_size is 16, but must be 32 or more"),
