@@ -1,167 +1,206 @@
-"""Ways to train one network side by side: `python -m resnet benchmark --compare`."""
+"""Ways to train one network, measured side by side."""
 
-import os
+import dataclasses
 import pathlib
-import platform
-import statistics
 import sys
+from collections.abc import Callable
 
 import tensorflow as tf
-from absl import flags
-from tqdm import tqdm
 
-from resnet.commands.benchmark.training import (
-    MODEL_OPTIONS,
-    config_of_flags,
-    in_fresh_process,
-    peak_of,
-    slope_sizes,
-)
+from resnet.commands.benchmark.fresh_process import MeasurementError, in_fresh_process
+from resnet.commands.benchmark.training import Measurement, peak_of
 from resnet.errors import UsageError
-from resnet.table import markdown
 
-FLAGS = flags.FLAGS
-
-# row -> flags of the benchmark
+# row -> what it changes of a Measurement
 WAYS = {
-    "float32 exact, reversible": ["--loop=off"],
-    "float32 exact, reversible, loop": ["--loop=on"],
-    "float32 exact, stored": ["--backprop=stored"],
-    "float32 exact, tf.recompute_grad": ["--backprop=checkpoint", "--recompute_grad"],
-    "bfloat16 exact, reversible": ["--dtype=bfloat16", "--loop=off"],
-    "bfloat16 exact, reversible, loop": ["--dtype=bfloat16", "--loop=on"],
-    "bfloat16 exact, stored": ["--dtype=bfloat16", "--backprop=stored"],
+    "float32 exact, reversible": {"options": {"loop": "off"}},
+    "float32 exact, reversible, loop": {"options": {"loop": "on"}},
+    "float32 exact, stored": {"options": {"backprop": "stored"}},
+    "float32 exact, tf.recompute_grad": {
+        "options": {"backprop": "checkpoint"},
+        "recompute_grad": True,
+    },
+    "bfloat16 exact, reversible": {"options": {"dtype": "bfloat16", "loop": "off"}},
+    "bfloat16 exact, reversible, loop": {"options": {"dtype": "bfloat16", "loop": "on"}},
+    "bfloat16 exact, stored": {"options": {"dtype": "bfloat16", "backprop": "stored"}},
 }
-PEER = "MemCNN, float32, reversible"
-STORED = {"float32": "float32 exact, stored", "bfloat16": "bfloat16 exact, stored"}
-HEADER = (
-    "",
-    "images/s (rounds)",
-    "over MemCNN",
-    "time over stored",
-    "MB an image",
-    "peak, MB",
-    "first step, s",
-)
-MEMCNN_STEP = pathlib.Path(__file__).with_name("memcnn_step.py")
+# Other libraries: the file that measures one step, and its types. MemCNN has float32 only.
+PEERS = {
+    "MemCNN": ("memcnn_step.py", ("float32",)),
+    "RevLib": ("revlib_step.py", ("float32", "bfloat16")),
+}
 
 
-def compare():
-    """Measures every way in turn, `--rounds` times, and its memory slope once.
+def peer_row(library, dtype):
+    """Name of another library's row."""
+    return f"{library}, {dtype}, reversible"
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """What is compared.
+
+    Attributes:
+      base: Measurement, of which every way is a variation.
+      peers: {one of PEERS: path of a Python that has it}.
+      rounds: how often every row is measured, in turn.
+      sizes: two batch sizes, between which the slope of memory is taken.
+    """
+
+    base: Measurement
+    peers: dict
+    rounds: int
+    sizes: tuple
+
+
+@dataclasses.dataclass
+class Results:
+    """What has been measured so far.
+
+    Attributes:
+      rows: names of all rows.
+      found: {row: results of its rounds}.
+      peaks: {row: {batch size: MB}}.
+      failed: {row: why, in one line}; nothing more is measured of these.
+      num_measured, num_planned: measurements.
+      is_interrupted: whether Ctrl-C ended it.
+    """
+
+    rows: list
+    found: dict = dataclasses.field(default_factory=dict)
+    peaks: dict = dataclasses.field(default_factory=dict)
+    failed: dict = dataclasses.field(default_factory=dict)
+    num_measured: int = 0
+    num_planned: int = 0
+    is_interrupted: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class _Task:
+    """One measurement: of a row, with a batch of some size."""
+
+    row: str
+    part: str  # what of the comparison it belongs to, in words
+    batch_size: int
+    steps: int
+    keep: Callable  # what takes its result
+
+
+def compare(comparison):
+    """Measures every way in turn, round by round, and its memory once.
+
+    Says on stderr what it measures. A row that fails is left out from then on; after
+    Ctrl-C the results are those so far.
 
     Returns:
-      A Markdown table, with what it was measured on beneath.
+      Results.
 
     Raises:
-      UsageError: --model is not a RevNet for CIFAR, or --memcnn_python is not there.
+      UsageError: the network is not a RevNet for CIFAR, or a peer's Python is not there.
     """
-    config, sizes = config_of_flags(), slope_sizes() or (64, 256)
+    _check(comparison)
+    commands = _commands(comparison)
+    results = Results(list(commands))
+    tasks = _tasks(comparison, results)
+    results.num_planned = len(tasks)
+    try:
+        for number, task in enumerate(tasks, 1):
+            if task.row not in results.failed:
+                _say(f"[{number}/{len(tasks)}] {task.part}: {task.row}: ", end="")
+                _say(_measure(task, commands[task.row], results))
+    except KeyboardInterrupt:
+        results.is_interrupted = True
+        _say("interrupted")
+    return results
+
+
+def _tasks(comparison, results):
+    base, sizes = comparison.base, comparison.sizes
+    tasks = []
+    for i in range(comparison.rounds):
+        part = f"round {i + 1} of {comparison.rounds}"
+        for row in results.rows:
+            keep = results.found.setdefault(row, []).append
+            tasks.append(_Task(row, part, base.batch_size, base.steps, keep))
+    for row in results.rows:
+        for size in sizes:
+
+            def keep(result, row=row, size=size):
+                results.peaks.setdefault(row, {})[size] = peak_of(result)
+
+            tasks.append(_Task(row, f"memory of a batch of {size}", size, 1, keep))
+    return tasks
+
+
+def _measure(task, command, results):
+    """Measures, and returns what to say of it."""
+    try:
+        result = in_fresh_process(command(task.batch_size, task.steps))
+    except (MeasurementError, OSError) as error:
+        results.failed[task.row] = getattr(error, "reason", str(error))
+        return f"failed: {results.failed[task.row]}"
+    task.keep(result)
+    results.num_measured += 1
+    return f"{result['images_per_second']} images/s, {peak_of(result):.0f} MB"
+
+
+def _say(text, end="\n"):
+    print(text, end=end, file=sys.stderr, flush=True)
+
+
+def _commands(comparison):
+    """{row: (batch_size, steps) -> the command line that measures it}."""
+
+    def own(changes):
+        way = dataclasses.replace(comparison.base, **changes)
+        return lambda batch_size, steps: (
+            dataclasses.replace(way, batch_size=batch_size, steps=steps).command
+        )
+
+    commands = {name: own(changes) for name, changes in WAYS.items()}
+    for library, python in comparison.peers.items():
+        step, dtypes = PEERS[library]
+        for dtype in dtypes:
+            commands[peer_row(library, dtype)] = _peer(python, step, comparison.base.config, dtype)
+    return commands
+
+
+def _peer(python, step, config, dtype):
+    network = {
+        "block": config.block,
+        "units": config.units,
+        "filters": (config.stem_filters, *config.filters),
+        "strides": config.strides,
+        "image_size": config.image_size,
+        "num_classes": config.num_classes,
+    }
+    flags = [
+        f"--{name}={','.join(map(str, value)) if isinstance(value, tuple) else value}"
+        for name, value in network.items()
+    ]
+    start = [python, "-W", "ignore", str(pathlib.Path(__file__).with_name(step))]
+    return lambda batch_size, steps: [
+        *start,
+        *flags,
+        f"--dtype={dtype}",
+        f"--batch_size={batch_size}",
+        f"--steps={steps}",
+    ]
+
+
+def _check(comparison):
+    config = comparison.base.config
     if config.family != "revnet" or config.preprocessor != "cifar":
         raise UsageError(f"--compare needs a RevNet for CIFAR, and --model is {config.name}")
-    for name in (*MODEL_OPTIONS, "memory_budget"):
-        if FLAGS[name].present:
-            raise UsageError(f"--{name} does not go with --compare, which has rows of its own")
-    if FLAGS.memcnn_python and tf.config.list_physical_devices("GPU"):
-        raise UsageError(
-            "--memcnn_python measures on the CPU, and TensorFlow sees a GPU: hide it with "
-            "CUDA_VISIBLE_DEVICES="
-        )
-    measures = {name: _this_library(config, arguments) for name, arguments in WAYS.items()}
-    if FLAGS.memcnn_python:
-        measures[PEER] = _memcnn(config)
-    found, peaks = {name: [] for name in measures}, {}
-    total = len(measures) * (FLAGS.rounds + len(sizes))
-    with tqdm(total=total, unit=" runs", disable=None) as progress:
-        for _ in range(FLAGS.rounds):
-            for name, measure in measures.items():
-                found[name].append(measure(FLAGS.batch_size, FLAGS.steps))
-                progress.update()
-        for name, measure in measures.items():
-            peaks[name] = [peak_of(measure(size, 1)) for size in sizes]
-            progress.update(len(sizes))
-    rows = [_row(name, found, peaks[name], sizes) for name in measures]
-    return "\n".join([markdown([HEADER, *rows]), "", _provenance(config, sizes, found)])
-
-
-def _this_library(config, arguments):
-    def measure(batch_size, steps):
-        return in_fresh_process(
-            [
-                *(sys.executable, "-m", "resnet.commands.benchmark", "--in_process"),
-                f"--model={config.name}",
-                f"--units={_joined(config.units)}",
-                f"--jit={FLAGS.jit or 'auto'}",
-                f"--batch_size={batch_size}",
-                f"--steps={steps}",
-                *arguments,
-            ]
-        )
-
-    return measure
-
-
-def _memcnn(config):
-    python = pathlib.Path(FLAGS.memcnn_python)
-    if not python.is_file():
-        raise UsageError(
-            f"--memcnn_python is {str(python)!r}, which does not exist: give the python of an "
-            "environment with torch and memcnn"
-        )
-
-    def measure(batch_size, steps):
-        return in_fresh_process(
-            [
-                *(str(python), "-W", "ignore", str(MEMCNN_STEP)),
-                f"--block={config.block}",
-                f"--units={_joined(config.units)}",
-                f"--filters={_joined((config.stem_filters, *config.filters))}",
-                f"--batch_size={batch_size}",
-                f"--steps={steps}",
-            ]
-        )
-
-    return measure
-
-
-def _joined(numbers):
-    return ",".join(map(str, numbers))
-
-
-def _row(name, found, peaks, sizes):
-    dtype = name.split(maxsplit=1)[0]
-    rates = [result["images_per_second"] for result in found[name]]
-    median = statistics.median
-    return (
-        name,
-        f"{median(rates):.1f} ({min(rates):.1f}-{max(rates):.1f})",
-        _ratio(found, name, PEER),
-        _ratio(found, STORED[dtype], name) if dtype in STORED else "",
-        f"{(peaks[1] - peaks[0]) / (sizes[1] - sizes[0]):.2f}",
-        f"{median(peak_of(result) for result in found[name]):.0f}",
-        f"{median(result['first_step_seconds'] for result in found[name]):.1f}",
-    )
-
-
-def _ratio(found, one, other):
-    """Speed of one row over another's in the same round: the rounds' median, and their range."""
-    if one == other or other not in found:
-        return "1" if one == other else ""
-    ratios = [
-        a["images_per_second"] / b["images_per_second"]
-        for a, b in zip(found[one], found[other], strict=True)
-    ]
-    return f"{statistics.median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f})"
-
-
-def _provenance(config, sizes, found):
-    own = found[next(iter(WAYS))][0]
-    versions = own["versions"] | (found[PEER][0]["versions"] if PEER in found else {})
-    return (
-        f"{config.name}, units {'-'.join(map(str, config.units))}, batch {FLAGS.batch_size}, one "
-        f"training step with update; {FLAGS.rounds} rounds of all rows in turn, the median of "
-        f"{FLAGS.steps} steps in each; MB an image: slope of the peak between batches of "
-        f"{sizes[0]} and {sizes[1]}; peak: over the size before the first step. Device "
-        f"{own['device']}, {os.cpu_count()} cores, {platform.machine()}, "
-        + ", ".join(f"{name} {version}" for name, version in versions.items())
-        + "."
-    )
+    for library, python in comparison.peers.items():
+        flag = f"--{library.lower()}_python"
+        if not pathlib.Path(python).is_file():
+            raise UsageError(
+                f"{flag} is {python!r}, which does not exist: give the python of an "
+                f"environment with torch and {library}"
+            )
+        if tf.config.list_physical_devices("GPU"):
+            raise UsageError(
+                f"{flag} measures on the CPU, and TensorFlow sees a GPU: hide it with "
+                "CUDA_VISIBLE_DEVICES="
+            )

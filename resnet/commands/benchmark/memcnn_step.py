@@ -1,24 +1,17 @@
 r"""One training step of MemCNN's own RevNet, on PyTorch, for the benchmark's --compare.
 
-Run by a Python that has torch and memcnn, not by the one that has TensorFlow:
+Run by a Python that has torch and memcnn:
 
-    python memcnn_step.py --block basic --units 9,9,9 --filters 32,32,64,128 \
-        --batch_size 128 --steps 3
-
-Prints one JSON line with the fields of resnet.commands.benchmark's that have a counterpart.
+    python memcnn_step.py --block basic --units 9,9,9 --filters 32,32,64,128 --strides 1,2,2 \
+        --image_size 32 --num_classes 10 --batch_size 128 --steps 3
 """
 
-import argparse
-import json
-import statistics
 import sys
-import time
 import types
 
-from memory import peak_over, size_now  # run as a script, beside it
+from peer_step import run  # run as a file, beside it
 
 BLOCKS = {"basic": "RevBasicBlock", "bottleneck": "RevBottleneck"}
-STRIDES = [1, 1, 2, 2]  # of the stem and of three stages
 
 
 def import_memcnn():
@@ -33,18 +26,9 @@ def import_memcnn():
     return resnet
 
 
-def main():
-    """Measures."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--block", choices=BLOCKS, required=True)
-    parser.add_argument("--units", required=True)
-    parser.add_argument("--filters", required=True)
-    parser.add_argument("--batch_size", type=int, required=True)
-    parser.add_argument("--steps", type=int, required=True)
-    args = parser.parse_args()
-    units, filters = ([int(n) for n in text.split(",")] for text in (args.units, args.filters))
+def build(flags):
+    """The network."""
     resnet = import_memcnn()
-
     import torch
 
     class Relu(torch.nn.Module):
@@ -52,46 +36,19 @@ def main():
         def forward(self, x):
             return torch.relu(x).clone()
 
-    torch.manual_seed(0)
     model = resnet.ResNet(
-        getattr(resnet, BLOCKS[args.block]),
-        units,
-        num_classes=10,
-        channels_per_layer=filters,
-        strides=STRIDES,
+        getattr(resnet, BLOCKS[flags.block]),
+        list(flags.units),
+        num_classes=flags.num_classes,
+        channels_per_layer=list(flags.filters),
+        strides=[1, *flags.strides],  # the stem's first
         init_max_pool=False,
         init_kernel_size=3,
         batch_norm_fix=False,
     )
     model.relu = Relu()
-    model = model.to(memory_format=torch.channels_last)  # the fastest on CPUs
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=2e-4)
-    images = torch.randn(args.batch_size, 3, 32, 32).to(memory_format=torch.channels_last)
-    labels = torch.randint(10, [args.batch_size])
-
-    def timed_step():
-        start = time.perf_counter()
-        optimizer.zero_grad()
-        logits = model(images.clone().requires_grad_())
-        loss = torch.nn.functional.cross_entropy(logits, labels)
-        loss.backward()
-        optimizer.step()
-        loss.item()
-        return time.perf_counter() - start
-
-    before = size_now()
-    first = timed_step()
-    median = statistics.median(timed_step() for _ in range(args.steps))
-    result = {
-        "batch_size": args.batch_size,
-        "images_per_second": round(args.batch_size / median, 1),
-        "first_step_seconds": round(first, 2),
-        "peak_rss_mb": round(peak_over(before), 1),
-        "parameters": sum(p.numel() for p in model.parameters()),
-        "versions": {"torch": torch.__version__},
-    }
-    print(json.dumps(result))
+    return model
 
 
 if __name__ == "__main__":
-    main()
+    run("memcnn", build, __doc__, prepare=lambda images: images.clone().requires_grad_())

@@ -1,60 +1,84 @@
-"""Speed and memory of a training step, each configuration in a fresh process."""
+"""Speed and memory of a training step."""
 
 import dataclasses
-import json
 import os
 import platform
-import shlex
 import statistics
-import subprocess
-import sys
 import time
 
 import numpy as np
 import tensorflow as tf
-from absl import flags
 
-from resnet.commands.flags import resolve_jit
-from resnet.configs import get_config
-from resnet.errors import UsageError, UserError
+from resnet.commands.benchmark.fresh_process import COMMAND, in_fresh_process
+from resnet.commands.options import argument, resolve_jit
+from resnet.configs import Config, get_config
+from resnet.errors import UsageError
 from resnet.models import get_model
 from resnet.process_memory import peak_over, size_now
 from resnet.reversible import sequence
+from resnet.training.metrics import LOSS
 from resnet.training.optimizer import Momentum
 from resnet.training.placement import place
 from resnet.training.steps import Steps
 
-FLAGS = flags.FLAGS
 LEARNING_RATE = 0.01
-MODEL_OPTIONS = ("backprop", "dtype", "exact", "loop")
-PASSED_ON = ("model", "units", *MODEL_OPTIONS, "memory_budget", "recompute_grad", "jit", "steps")
 
 
-def measure_training():
-    """The benchmark's result for the flags, a dict."""
-    config = config_of_flags()
-    if FLAGS.in_process:
-        return _measure(config)
-    sizes = slope_sizes()
-    result = _these_flags(FLAGS.batch_size)
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """What is measured.
+
+    Attributes:
+      config: a named Config, perhaps with other units.
+      options: {name: value} of settings.Computation; others are the family's defaults.
+      recompute_grad: whether checkpoints are TensorFlow's own, by tf.recompute_grad.
+      jit: "auto", "on" or "off".
+      batch_size: images a step.
+      steps: steps that are timed, after the first.
+    """
+
+    config: Config
+    options: dict
+    recompute_grad: bool = False
+    jit: str = "auto"
+    batch_size: int
+    steps: int
+
+    @property
+    def command(self):
+        """The command line that measures it in its own process."""
+        settings = {
+            "model": self.config.name,
+            "units": self.config.units,
+            **self.options,
+            "recompute_grad": self.recompute_grad,
+            "jit": self.jit,
+            "batch_size": self.batch_size,
+            "steps": self.steps,
+        }
+        return [*COMMAND, "--in_process", *(argument(n, value) for n, value in settings.items())]
+
+
+def config_with_units(name, units=None):
+    """The Config of a name, with as many units in each stage if given."""
+    config = get_config(name)
+    return dataclasses.replace(config, units=units) if units else config
+
+
+def measure_in_fresh_processes(measurement, sizes=None):
+    """The benchmark's result, a dict; with two batch sizes, the slope of memory too."""
+    result = in_fresh_process(measurement.command)
     if sizes:
-        peaks = [
-            peak_of(result if size == FLAGS.batch_size else _these_flags(size)) for size in sizes
-        ]
+        peaks = [_peak_at(size, measurement, result) for size in sizes]
         result["mb_per_image"] = round((peaks[1] - peaks[0]) / (sizes[1] - sizes[0]), 3)
         result["memory_slope"] = dict(zip(map(str, sizes), peaks, strict=True))
     return result
 
 
-def slope_sizes():
-    """The two batch sizes of --memory_slope, or None."""
-    sizes = _integers("memory_slope") if FLAGS.memory_slope else None
-    if sizes and (len(sizes) != 2 or not 0 < sizes[0] < sizes[1]):
-        raise UsageError(
-            f"--memory_slope is {','.join(FLAGS.memory_slope)!r}, but must be two rising "
-            "batch sizes, such as 64,256"
-        )
-    return sizes
+def _peak_at(size, measurement, result):
+    if size == measurement.batch_size:
+        return peak_of(result)
+    return peak_of(in_fresh_process(dataclasses.replace(measurement, batch_size=size).command))
 
 
 def peak_of(result):
@@ -62,79 +86,55 @@ def peak_of(result):
     return result.get("peak_device_mb", result["peak_rss_mb"])
 
 
-def _integers(flag):
-    try:
-        return tuple(int(value) for value in FLAGS[flag].value)
-    except ValueError:
-        raise UsageError(f"--{flag} is {FLAGS[flag].value}, but must be integers") from None
+def measure(measurement):
+    """The result of measuring in this process, a dict.
 
-
-def _these_flags(batch_size):
-    """The measurement of these flags with another batch size, as a dict."""
-    passed = [flag.serialize() for name in PASSED_ON if (flag := FLAGS[name]).present]
-    command = [sys.executable, "-m", "resnet.commands.benchmark", "--in_process", *passed]
-    command.append(f"--batch_size={batch_size}")
-    return in_fresh_process(command)
-
-
-def in_fresh_process(command):
-    """The JSON line that a command prints, as a dict."""
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
-    if done.returncode:
-        raise UserError(f"a measurement failed (see above): {shlex.join(command)}")
-    return json.loads(done.stdout.splitlines()[-1])
-
-
-def config_of_flags():
-    """The Config of --model and --units."""
-    config = get_config(FLAGS.model)
-    return dataclasses.replace(config, units=_integers("units")) if FLAGS.units else config
-
-
-def _measure(config):
+    Raises:
+      UsageError: tf.recompute_grad is asked for where nothing is checkpointed.
+    """
+    config, batch_size = measurement.config, measurement.batch_size
     placement = place()
-    jit = resolve_jit(FLAGS.jit or "auto", placement)
-    options = {n: FLAGS[n].value for n in MODEL_OPTIONS if FLAGS[n].value is not None}
-    if FLAGS.recompute_grad and (config.family, FLAGS.backprop) != ("revnet", "checkpoint"):
-        raise UsageError("--recompute_grad needs a RevNet and --backprop checkpoint")
-    if FLAGS.recompute_grad:
+    jit = resolve_jit(measurement.jit, placement)
+    if measurement.recompute_grad:
+        if (config.family, measurement.options.get("backprop")) != ("revnet", "checkpoint"):
+            raise UsageError("--recompute_grad needs a RevNet and --backprop checkpoint")
         sequence.recompute = with_recompute_grad
-    budget = (FLAGS.memory_budget or 0) / FLAGS.batch_size
-    model = get_model(config, **options, extra_bytes=budget)
+    model = get_model(config, images_at_once=batch_size, **measurement.options)
+    network, computation = model.network, model.computation
     optimizer = Momentum(model.trainable_by_storage_name, config.momentum, config.nesterov)
     steps = Steps(model, optimizer, jit=jit)
     rng = np.random.default_rng(1)
-    shape = [FLAGS.batch_size, config.image_size, config.image_size, 3]
+    shape = [batch_size, config.image_size, config.image_size, 3]
     images = tf.constant(rng.standard_normal(shape, np.float32))
-    labels = tf.constant(rng.integers(0, config.num_classes, FLAGS.batch_size, np.int32))
+    labels = tf.constant(rng.integers(0, config.num_classes, batch_size, np.int32))
     rate = tf.constant(LEARNING_RATE)
 
     def timed_step():
         start = time.perf_counter()
-        loss = float(steps.train(images, labels, rate)["loss"])  # waits for the device
+        loss = float(steps.train(images, labels, rate)[LOSS])  # waits for the device
         return time.perf_counter() - start, loss
 
     before = size_now()
     first, _ = timed_step()
-    seconds, losses = zip(*(timed_step() for _ in range(FLAGS.steps)), strict=True)
+    seconds, losses = zip(*(timed_step() for _ in range(measurement.steps)), strict=True)
     median = statistics.median(seconds)
-    is_reversible = model.backprop == "reversible"
+    is_reversible = computation.backprop == "reversible"
     result = {
         "model": config.name,
         "units": list(config.units),
-        "batch_size": FLAGS.batch_size,
-        "dtype": model.dtype,
-        "backprop": model.backprop,
-        "recompute_grad": FLAGS.recompute_grad,
-        "exact": model.exact,
-        "loop": model.loop,
-        "units_kept": [stage.num_kept for stage in model.stages] if is_reversible else None,
+        "batch_size": batch_size,
+        "dtype": computation.dtype,
+        "backprop": computation.backprop,
+        "recompute_grad": measurement.recompute_grad,
+        "exact": computation.exact,
+        "loop": computation.loop,
+        "units_kept": [stage.num_kept for stage in network.stages] if is_reversible else None,
         "jit": jit,
         "device": placement.devices[0],
-        "images_per_second": round(FLAGS.batch_size / median, 1),
+        "images_per_second": round(batch_size / median, 1),
         "seconds_per_step": round(median, 4),
         "seconds_min_max": [round(min(seconds), 4), round(max(seconds), 4)],
-        "steps": FLAGS.steps,
+        "steps": measurement.steps,
         "first_step_seconds": round(first, 2),
         "build_seconds": round(first - median, 2),
         "peak_rss_mb": round(peak_over(before), 1),

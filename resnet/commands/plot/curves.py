@@ -24,8 +24,9 @@ def draw_curves(logs):
                     continue
                 label = f"{experiment_id}, {kind}" if kind and len(names) > 1 else experiment_id
                 steps, heights = zip(*values, strict=True)
-                # Evaluations are few, and a rate holds from one step to another.
-                marker = "o" if name == "valid_acc" else ""
+                # Evaluations are few, a line of one point is none, and a rate holds from one
+                # step to another.
+                marker = "o" if name == "valid_acc" or len(values) == 1 else ""
                 shape = "steps-pre" if name == "learn_rate" else "default"
                 axis.plot(
                     steps,
@@ -44,7 +45,7 @@ def draw_curves(logs):
     rates = [line.get_ydata() for line in axes[-1].lines]
     if all(min(values) > 0 for values in rates) and rates:
         axes[-1].set_yscale("log")
-    for axis in axes[:2]:
+    for axis in axes:
         if axis.lines:
             axis.legend(fontsize=7)
     return figure

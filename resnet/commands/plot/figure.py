@@ -12,7 +12,7 @@ def new_figure(width, height):
     Raises:
       UserError: matplotlib is not installed.
     """
-    figure = load_extra("matplotlib.figure", "plot")
+    figure = load_extra("matplotlib.figure")
     return figure.Figure(figsize=(width, height), dpi=DOTS_PER_INCH, layout="constrained")
 
 

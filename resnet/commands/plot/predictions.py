@@ -7,6 +7,7 @@ from resnet.commands.plot.figure import new_figure
 
 NUMBERED_CLASSES = 20  # up to which cells of the matrix show their counts
 ROWS, COLUMNS = 4, 8  # of the sheet of mistakes
+MISTAKE_FONT_SIZE = 7  # so that CIFAR-100's longest names fit
 
 
 def predict(model, batches):
@@ -15,15 +16,10 @@ def predict(model, batches):
     return np.concatenate([tf.nn.softmax(classify(images)).numpy() for images, _ in batches])
 
 
-def confusion_matrix(labels, predicted, num_classes):
-    """(classes, classes) counts: of row's images, how many were taken for column's."""
-    counts = np.zeros([num_classes, num_classes], np.int64)
-    np.add.at(counts, (labels, predicted), 1)
-    return counts
-
-
 def draw_confusion_matrix(labels, probabilities, label_names, title):
-    """A Figure of the matrix, coloured by the share of each row.
+    """A Figure of how many of each row's images were taken for each column's class.
+
+    It is coloured by the share of the row.
 
     Args:
       labels: (N,) integers.
@@ -32,7 +28,8 @@ def draw_confusion_matrix(labels, probabilities, label_names, title):
       title: text.
     """
     num_classes = len(label_names)
-    counts = confusion_matrix(labels, probabilities.argmax(axis=1), num_classes)
+    predicted = probabilities.argmax(axis=1)
+    counts = tf.math.confusion_matrix(labels, predicted, num_classes).numpy()
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     is_small = num_classes <= NUMBERED_CLASSES
     figure = new_figure(7.5, 6.5) if is_small else new_figure(13, 12)
@@ -67,7 +64,7 @@ def draw_mistakes(images, labels, probabilities, label_names, title):
       images: (N, H, W, 3) uint8.
       labels, probabilities, label_names, title: as in `draw_confusion_matrix`.
     """
-    figure = new_figure(1.5 * COLUMNS, 1.95 * ROWS)
+    figure = new_figure(1.7 * COLUMNS, 2.1 * ROWS)
     axes = list(figure.subplots(ROWS, COLUMNS).flat)
     for axis in axes:
         axis.axis("off")
@@ -76,8 +73,9 @@ def draw_mistakes(images, labels, probabilities, label_names, title):
         guess = probabilities[i].argmax()
         axis.imshow(images[i], interpolation="nearest")
         axis.set_title(
-            f"{label_names[labels[i]]}\nnot {label_names[guess]} ({probabilities[i, guess]:.2f})",
-            fontsize=8,
+            f"true: {label_names[labels[i]]}\n"
+            f"predicted: {label_names[guess]} ({probabilities[i, guess]:.2f})",
+            fontsize=MISTAKE_FONT_SIZE,
         )
     figure.suptitle(title)
     return figure
