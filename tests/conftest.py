@@ -2,15 +2,20 @@
 
 import os
 import pathlib
-import socket
 import sys
 
 import pytest
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY / "tests"))
+
+import children  # noqa: E402
+import ports  # noqa: E402
+import tensorflow_settings  # noqa: E402
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# Before TensorFlow is loaded, and for all processes that tests start.
+os.environ.update(children.HIDDEN_GPUS)
 
 
 @pytest.fixture(scope="session")
@@ -22,13 +27,30 @@ def shared():
     return folder
 
 
+@pytest.fixture(autouse=True)
+def no_child_outlives_its_test():
+    """Ends the processes that a failing test has left."""
+    yield
+    children.end_all()
+
+
+@pytest.fixture(autouse=True)
+def tensorflow_is_left_as_it_was():
+    """What a test sets for the whole process holds for no other test."""
+    with tensorflow_settings.kept():
+        yield
+
+
+@pytest.fixture
+def sums_as_written():
+    """The graph optimiser leaves additions in their order, as in training."""
+    from resnet.training.steps import keep_order_of_sums
+
+    keep_order_of_sums()
+
+
 @pytest.fixture
 def free_ports():
-    """Two ports of the loopback interface that nothing listens on."""
-    sockets = [socket.socket() for _ in range(2)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
+    """Two ports of the loopback interface, which no other test has until this one ends."""
+    with ports.reserved(2) as numbers:
+        yield numbers

@@ -22,11 +22,7 @@ COUPLINGS = {"additive": 1, "affine": 2, "affine_sigmoid": 2}
 TOLERANCE = {"float64": 1e-10, "float32": 1e-4}
 
 
-@pytest.fixture(autouse=True)
-def sums_as_written():
-    tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
-    yield
-    tf.config.optimizer.set_experimental_options({"arithmetic_optimization": True})
+pytestmark = pytest.mark.usefixtures("sums_as_written")
 
 
 @keras.saving.register_keras_serializable("tests")

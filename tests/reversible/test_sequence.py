@@ -91,16 +91,6 @@ def test_aux_values_are_the_forward_pass_own(backprop):
         np.testing.assert_array_equal(got, wanted)
 
 
-@pytest.fixture
-def sums_as_written():
-    """The graph optimiser would add some gradients up in another order."""
-    before = tf.config.optimizer.get_experimental_options()
-    tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
-    yield
-    before = {"arithmetic_optimization": before.get("arithmetic_optimization", True)}
-    tf.config.optimizer.set_experimental_options(before)
-
-
 @pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize("transition", [False, True])
 def test_exact_gradients_equal_stored_ones_to_the_bit(transition, compiled, sums_as_written):
