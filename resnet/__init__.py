@@ -13,7 +13,7 @@ _HOME = {
     "Model": "resnet.models",
     "get_config": "resnet.configs",
     "get_model": "resnet.models",
-    "import_weights": "resnet.weights",
+    "import_weights": "resnet.weights.pretrained",
     "list_configs": "resnet.configs",
 }
 

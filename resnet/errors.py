@@ -8,6 +8,7 @@ class UserError(Exception):
     """Ends a script with one line on stderr and exit code 1, without a traceback."""
 
     exit_code = 1
+    prefix = "error: "
 
 
 class UsageError(UserError, ValueError):
@@ -22,7 +23,8 @@ class DataError(UserError):
 
 def exit_with(error):
     """Prints "error: ..." as one line on stderr and exits with the error's code."""
-    print("error: " + " ".join(str(error).split()), file=sys.stderr)
+    prefix = getattr(error, "prefix", UserError.prefix)
+    print(prefix + " ".join(str(error).split()), file=sys.stderr)
     sys.exit(getattr(error, "exit_code", 1))
 
 

@@ -3,11 +3,12 @@
 import importlib
 
 from resnet.errors import UserError
+from resnet.hints import extra_hint
 
-PACKAGES = {"yaml": "pyyaml", "matplotlib": "matplotlib"}
+PACKAGES = {"ruamel": "ruamel.yaml", "yaml": "pyyaml", "matplotlib": "matplotlib"}
 
 
-def load_extra(module, extra):
+def load_extra(module):
     """Imports a module of one of pyproject.toml's optional extras.
 
     Raises:
@@ -18,6 +19,5 @@ def load_extra(module, extra):
     except ImportError:
         package = PACKAGES[module.partition(".")[0]]
         raise UserError(
-            f"this needs {package}, which is not installed: .venv/bin/python -m pip install "
-            f"{package}, or -e '.[{extra}]'"
+            f"this needs {package}, which is not installed: {extra_hint(package)}"
         ) from None

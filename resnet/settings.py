@@ -79,7 +79,7 @@ class Field:
         """What a value must be, in words."""
         facts = self.facts
         names = {bool: "true or false", str: "a text", int: "an integer", float: "a number"}
-        plural = {int: "integers", float: "numbers"}
+        plural = {int: "integers", float: "numbers", str: "texts"}
         if facts.choices:
             text = f"one of {', '.join(facts.choices)}"
         elif facts.is_size:

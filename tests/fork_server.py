@@ -1,6 +1,6 @@
 """Runs scripts in forks of a process that has loaded TensorFlow, a second or two faster each.
 
-Reads JSON lines [script or module, arguments...] from stdin and answers each with a
+Reads JSON lines [script or -m, arguments...] from stdin and answers each with a
 JSON line {"returncode", "stdout", "stderr"}. Nothing of the project is imported but
 what loads TensorFlow; a fork sees flags, devices and signals as a new process does.
 """
@@ -16,7 +16,7 @@ import traceback
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
-from resnet.commands import cli  # noqa: F401  (it loads TensorFlow)
+from resnet.quiet import load_tensorflow
 
 LIMIT_SECONDS = 120  # of one script
 
@@ -29,11 +29,13 @@ def run(target, arguments, stdout, stderr):
         os.dup2(stdout.fileno(), 1)
         os.dup2(stderr.fileno(), 2)
         signal.alarm(LIMIT_SECONDS)
-        sys.argv = [target, *arguments]
-        if target.endswith(".py"):
-            runpy.run_path(target, run_name="__main__")
+        if target == "-m":
+            module, *arguments = arguments
+            sys.argv = [module, *arguments]
+            runpy.run_module(module, run_name="__main__", alter_sys=True)
         else:
-            runpy.run_module(target, run_name="__main__", alter_sys=True)
+            sys.argv = [target, *arguments]
+            runpy.run_path(target, run_name="__main__")
         code = 0
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
@@ -45,6 +47,7 @@ def run(target, arguments, stdout, stderr):
         os._exit(code)
 
 
+load_tensorflow()
 answers = os.fdopen(os.dup(1), "w")
 for line in sys.stdin:
     target, *arguments = json.loads(line)

@@ -35,8 +35,8 @@ def write_config(folder, base=TINY, **changes):
 
 
 def command(script, *arguments):
-    """The command line of a script (NAME.py) or module, run by this Python."""
-    target = [str(REPOSITORY / script)] if script.endswith(".py") else ["-m", script]
+    """The command line of a script (NAME.py) or command of `resnet`, run by this Python."""
+    target = [str(REPOSITORY / script)] if script.endswith(".py") else ["-m", "resnet", script]
     return [sys.executable, *target, *map(str, arguments)]
 
 
@@ -88,11 +88,11 @@ def _fork_server():
 def run_quickly(script, *arguments):
     """As `run`, for scripts that end soon: TensorFlow is loaded already."""
     server = _fork_server()
-    target = str(REPOSITORY / script) if script.endswith(".py") else script
-    server.stdin.write(json.dumps([target, *map(str, arguments)]) + "\n")
+    _, *line = command(script, *arguments)
+    server.stdin.write(json.dumps(line) + "\n")
     server.stdin.flush()
     answer = json.loads(server.stdout.readline())
-    return subprocess.CompletedProcess([target, *arguments], **answer)
+    return subprocess.CompletedProcess(line, **answer)
 
 
 def start(script, *arguments, environment=None):

@@ -1,73 +1,136 @@
-"""What every script does around its main function.
+"""What every command does around its main function: flags in, errors out in one line."""
 
-Import this before anything that imports TensorFlow: it loads TensorFlow quietly.
-"""
-
-import contextlib
+import dataclasses
+import difflib
 import importlib
 import os
+import shlex
 import sys
-import tempfile
 
-from absl import flags
-
+from resnet.commands.flags import HELP_FLAGS, Flags
 from resnet.errors import UsageError, UserError, exit_with, message_of
+from resnet.quiet import load_tensorflow
 
 
-@contextlib.contextmanager
-def quietly():
-    """Keeps back what native libraries print on stderr, unless something fails."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with tempfile.TemporaryFile() as chatter:
-        os.dup2(chatter.fileno(), 2)
-        try:
-            yield
-        except BaseException:
-            chatter.seek(0)
-            os.write(kept, chatter.read())
-            raise
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """One command, in a module of its own.
+
+    The module's docstring is its help. It has `define_flags(flags)`, `main(flags, *positional)`,
+    which returns the exit code, and perhaps ESSENTIAL, names of flags that come first in the
+    help, and POSITIONAL, names of positional arguments, the last perhaps with "...": one or
+    more. It is imported for --help: what loads TensorFlow is imported in `main`.
+    """
+
+    summary: str
+    module: str
+    computes: bool = True  # whether it needs TensorFlow
 
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-with quietly():
-    importlib.import_module("tensorflow")
+COMMANDS = {
+    "train-cifar": Command(
+        "train on CIFAR-10, CIFAR-100 or the embedded data set", "resnet.commands.cifar_train"
+    ),
+    "train-imagenet": Command(
+        "train on ImageNet, on several GPUs or hosts", "resnet.commands.imagenet_train"
+    ),
+    "evaluate": Command(
+        "evaluate checkpoints of an ImageNet training", "resnet.commands.imagenet_eval"
+    ),
+    "experiments": Command("train the experiments of a YAML file", "resnet.commands.experiments"),
+    "plot": Command("draw curves and mistakes of experiments", "resnet.commands.plot"),
+    "export": Command("write a trained model for use elsewhere", "resnet.commands.export"),
+    "import": Command("take another project's weights", "resnet.commands.import_weights"),
+    "configs": Command("list the named configs, or all settings", "resnet.commands.configs", False),
+    "benchmark": Command("measure speed and memory", "resnet.commands.benchmark"),
+    "build-cifar": Command("fetch CIFAR and write its TFRecords", "resnet.commands.build_cifar"),
+    "build-imagenet": Command("write ImageNet's TFRecords", "resnet.commands.build_imagenet"),
+}
 
 
-def run(main, starts_devices=True, positional=None):
-    """Parses flags and runs `main`; errors that a user can mend end in one line.
+def main():
+    """The console script `resnet`, and python -m resnet."""
+    program, *arguments = sys.argv
+    is_module = os.path.basename(program) == "__main__.py"
+    start = f"{shlex.quote(sys.executable)} -m resnet" if is_module else "resnet"
+    if not arguments or arguments[0] in HELP_FLAGS:
+        print(_overview())
+        sys.exit(0)
+    name, *arguments = arguments
+    if name == "--version":
+        print(importlib.import_module("resnet").__version__)
+        sys.exit(0)
+    if name not in COMMANDS:
+        close = difflib.get_close_matches(name, COMMANDS, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"choose one of {', '.join(COMMANDS)}"
+        exit_with(UsageError(f"unknown command {name!r}: {hint}"))
+    run(name, arguments, f"{start} {name}")
+
+
+def run_script(name):
+    """What the scripts at the top level do: they are commands too."""
+    script, *arguments = sys.argv
+    run(name, arguments, shlex.quote(script if "/" in script else f"./{script}"))
+
+
+def run(name, arguments, program):
+    """Parses flags and runs a command; errors that a user can mend end in one line.
 
     Args:
-      main: function; what it returns is the exit code. Its arguments are the command
-        line's positional ones, of which there must be as many as `positional` names.
-      starts_devices: whether TensorFlow looks for its devices first; not if `main`
-        chooses them.
-      positional: names of the positional arguments; the last may end in "...": one or more.
+      name: one of COMMANDS.
+      arguments: list of texts.
+      program: how the command was called, for hints.
 
     Exit codes: 0, 1 for bad data and the like, 2 for bad flags and configs.
     """
+    command = COMMANDS[name]
+    module = importlib.import_module(command.module)
+    line = (
+        shlex.join([program, *arguments])
+        if " " not in program
+        else (f"{program} {shlex.join(arguments)}")
+    )
+    flags = Flags(program, line.strip(), getattr(module, "ESSENTIAL", ()))
+    module.define_flags(flags)
+    if any(argument in HELP_FLAGS for argument in arguments):
+        print(f"{module.__doc__.strip()}\n\n{flags.help()}")
+        sys.exit(0)
     try:
-        arguments = _parse_flags()[1:]
-        _check_positional(arguments, positional or ())
-        if starts_devices:
-            with quietly():
-                sys.modules["tensorflow"].constant(0)
-        code = main(*arguments)
+        positional = flags.parse(arguments)
+        _check_positional(positional, getattr(module, "POSITIONAL", ()))
+        if command.computes:
+            load_tensorflow()
+        code = module.main(flags, *positional)
     except UserError as error:
         exit_with(error)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         exit_with(UserError(f"{where}{error.strerror or error}"))
-    except sys.modules["tensorflow"].errors.OpError as error:
-        exit_with(UserError(message_of(error)))
     except KeyboardInterrupt:
         error = UserError("interrupted; what was saved before is complete")
         error.exit_code = 130
         exit_with(error)
+    except Exception as error:
+        tensorflow = sys.modules.get("tensorflow")
+        if tensorflow is None or not isinstance(error, tensorflow.errors.OpError):
+            raise
+        exit_with(UserError(message_of(error)))
     sys.exit(code)
+
+
+def _overview():
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {command.summary}" for name, command in COMMANDS.items()]
+    return "\n".join(
+        [
+            "Reversible and memory-efficient image classification in TensorFlow 2.",
+            "",
+            "resnet COMMAND [flags]; resnet COMMAND --help lists a command's flags.",
+            "",
+            "Commands:",
+            *lines,
+        ]
+    )
 
 
 def _check_positional(arguments, names):
@@ -76,18 +139,3 @@ def _check_positional(arguments, names):
     if len(arguments) > len(names) and not (names and names[-1].endswith("...")):
         extra = arguments[len(names)]
         raise UsageError(f"unexpected argument {extra!r}: flags start with --; see --help")
-
-
-def _parse_flags():
-    flags.FLAGS.set_gnu_getopt(True)
-    if any(a in ("-h", "--help", "-help", "--helpshort", "-?") for a in sys.argv[1:]):
-        module = sys.modules["__main__"]
-        print((module.__doc__ or "").strip(), "\n\nflags:")
-        for name in flags.FLAGS.flags_by_module_dict():
-            if name == sys.argv[0] or name.startswith("resnet."):
-                print(flags.FLAGS.module_help(name))
-        sys.exit(0)
-    try:
-        return flags.FLAGS(sys.argv)
-    except flags.Error as error:
-        raise UsageError(f"{error}. See --help") from None

@@ -1,64 +1,71 @@
-"""What run_imagenet_train.py trains: shards in ImageNet's format."""
+"""Trains a ResNet or RevNet on ImageNet, by synchronous SGD on several GPUs or hosts.
+
+Examples:
+
+    ./run_imagenet_train.py --model revnet-104
+    ./run_imagenet_train.py --model revnet-104 --num_gpu 1 --num_pass 4
+    ./run_imagenet_train.py --restore --id EXP
+
+`resnet train-imagenet` is the same. All visible GPUs are used, unless --num_gpu says otherwise.
+"""
 
 import shlex
 
-from absl import flags
+from resnet.commands import options
+from resnet.data.registry import IMAGENET
 
-from resnet.commands import flags as training_flags
-from resnet.commands.train import Task, run_training
-from resnet.data.imagenet.input import imagenet_feed, open_imagenet
-from resnet.data.imagenet.preprocessing import PREPROCESSORS
-
-FLAGS = flags.FLAGS
+ESSENTIAL = ("data_dir", *options.ESSENTIAL[1:], "num_gpu", "num_pass")
 DEFAULT_MODEL = "revnet-56"
-DATASET = "imagenet"
 RESULTS, DATA_DIR = "./results/imagenet", "./data/imagenet"
 
 
-def define_flags():
-    """Defines the script's flags."""
-    training_flags.define_training_flags(DEFAULT_MODEL, RESULTS)
-    define_data_dir()
-    flags.DEFINE_boolean(
-        "deterministic", None, "Let a step's images depend on seed and step alone (slower)."
-    )
+def define_flags(flags):
+    """Defines the command's flags."""
+    options.define_training_flags(flags, DEFAULT_MODEL, RESULTS, without=("validation",))
+    define_data_dir(flags)
 
 
-def define_data_dir():
+def define_data_dir(flags):
     """Defines --data_dir."""
-    flags.DEFINE_string("data_dir", DATA_DIR, "Folder of the train and validation shards.")
+    flags.text(options.FOLDERS, "data_dir", "Folder of the train and validation shards.", DATA_DIR)
 
 
-def main():
+def main(flags):
     """Trains, and says how to evaluate."""
+    from resnet.commands.train import Task, run_training
+    from resnet.data.imagenet.input import imagenet_feed, open_imagenet
+
+    def load(experiment):
+        imagenet = open_imagenet(flags.data_dir, experiment.config.num_classes)
+        print(
+            f"{imagenet.num_images('train'):,} training images in "
+            f"{len(imagenet.shards['train']):,} shards of {flags.data_dir}",
+            flush=True,
+        )
+        return imagenet
+
+    def make_feed(imagenet, experiment, _):
+        return imagenet_feed(imagenet, experiment.config, experiment.options.deterministic)
+
+    def name_evaluation(_, experiment):
+        command = shlex.join(
+            ["--id", experiment.id, *options.given_arguments(flags, options.PLACES)]
+        )
+        print(
+            f"Trained {experiment.num_steps} steps. Evaluate with: "
+            f"{flags.program_of('run_imagenet_eval.py', 'evaluate')} {command}"
+        )
+
     run_training(
         Task(
             DEFAULT_MODEL,
-            {DATASET: None},
-            tuple(PREPROCESSORS),
-            _load,
-            _make_feed,
-            _name_evaluation,
+            {IMAGENET.name: None},
+            IMAGENET.preprocessors,
+            load,
+            make_feed,
+            name_evaluation,
             sample=lambda imagenet: imagenet,  # shards are read as they are needed
             all_gpus=True,
-        )
+        ),
+        flags,
     )
-
-
-def _load(experiment):
-    imagenet = open_imagenet(FLAGS.data_dir, experiment.config.num_classes)
-    print(
-        f"{imagenet.num_images('train'):,} training images in "
-        f"{len(imagenet.shards['train']):,} shards of {FLAGS.data_dir}",
-        flush=True,
-    )
-    return imagenet
-
-
-def _make_feed(imagenet, experiment, _):
-    return imagenet_feed(imagenet, experiment.config, experiment.options.deterministic)
-
-
-def _name_evaluation(_, experiment):
-    command = ["./run_imagenet_eval.py", "--id", experiment.id, *training_flags.given_places()]
-    print(f"Trained {experiment.num_steps} steps. Evaluate with: {shlex.join(command)}")

@@ -38,7 +38,7 @@ def summary(experiment, placement):
 
 def _kept(network):
     """The row that says which activations are kept, if some are and some are not."""
-    if network.backprop != "reversible":
+    if network.computation.backprop != "reversible":
         return {}
     counts = [f"{stage.num_kept} of {1 + stage.num_others}" for stage in network.stages]
     return {"kept": f"at the stages' ends, {', '.join(counts)} units; the others are recomputed"}

@@ -1,10 +1,13 @@
 """Accuracy of a model over batches."""
 
 import dataclasses
+import sys
 
 import tensorflow as tf
+from tqdm import tqdm
 
 TOP = 5  # best guesses that count for top-5
+PADDING_LABEL = -1  # of what is no image, and does not count
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,16 +43,35 @@ class Evaluation:
         hits = [best & is_image, (rank <= TOP) & is_image, is_image]
         return tf.stack([tf.reduce_sum(tf.cast(hit, tf.int64)) for hit in hits])
 
-    def __call__(self, batches, stop=False):
+    def __call__(self, batches, stop=False, name=None, num_batches=None):
         """Accuracy over batches of (images, labels); a label of -1 marks padding.
 
-        None if `stop`, a StopRequest, comes to be true meanwhile.
+        Args:
+          batches: tf.data.Dataset.
+          stop: StopRequest.
+          name: of what is evaluated, for a progress bar; None: no bar.
+          num_batches: for the bar, where the data set itself does not know.
+
+        Returns:
+          Accuracy; None if `stop` comes to be true meanwhile.
         """
-        total = 0
-        for images, labels in self._dealt(batches):
-            if stop:
-                return None
-            total += self._count(images, labels)
+        total, known = 0, int(batches.cardinality())
+        progress = tqdm(
+            self._dealt(batches),
+            desc=name,
+            total=num_batches or (known if known >= 0 else None),
+            unit=" batches",
+            leave=False,
+            mininterval=0.5 if sys.stderr.isatty() else 10,
+            delay=0 if sys.stderr.isatty() else 10,  # short ones leave no line in a log
+            dynamic_ncols=True,
+            disable=name is None,
+        )
+        with progress:
+            for images, labels in progress:
+                if stop:
+                    return None
+                total += self._count(images, labels)
         best, among_five, num_images = (int(count) for count in total.numpy())
         return Accuracy(100 * best / num_images, 100 * among_five / num_images, num_images)
 
@@ -57,3 +79,23 @@ class Evaluation:
         if self.strategy.num_replicas_in_sync == 1:
             return batches
         return self.strategy.experimental_distribute_dataset(batches)
+
+
+def first_images(batches, num_images):
+    """The batches that hold the first images, all others of them marked as padding.
+
+    Args:
+      batches: tf.data.Dataset of (images, labels (N,) int32).
+      num_images: how many; None: all.
+    """
+    if num_images is None:
+        return batches
+
+    def mark(seen, batch):
+        images, labels = batch
+        place = seen + tf.range(tf.size(labels))
+        labels = tf.where(place < num_images, labels, PADDING_LABEL)
+        return seen + tf.size(labels), (images, labels)
+
+    marked = batches.scan(tf.constant(0), mark)
+    return marked.take_while(lambda _, labels: tf.reduce_any(labels >= 0))

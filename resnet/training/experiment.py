@@ -11,11 +11,10 @@ from resnet.configs import Config, config_from_json, read_json
 from resnet.errors import UsageError, UserError
 from resnet.files import remove, write_json, written_beside
 from resnet.models import Model, Network
-from resnet.settings import RunOptions
+from resnet.settings import RunOptions, SettingError
+from resnet.training.conf import CONF, LATEST, RUN, read_conf, read_latest
 from resnet.weights.checkpoint import list_checkpoints
-
-CONF, MEAN_IMAGE, RESULT = "conf.json", "mean_image.npy", "result.json"
-BEST = "best"  # folder of the best evaluation's checkpoint
+from resnet.weights.folder import BEST, MEAN_IMAGE
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,36 +47,43 @@ class Experiment:
         source = self.results.parent / self.options.init_from
         checkpoints = list_checkpoints(source)
         if not checkpoints:
-            raise UsageError(
+            raise SettingError(
                 f"init_from is {self.options.init_from!r}, but there is no checkpoint in "
-                f"{str(source)!r}: give the --id of a trained experiment, or ID/{BEST}"
+                f"{str(source)!r}: give the --id of a trained experiment, or ID/{BEST}",
+                "init_from",
             )
         return checkpoints[max(checkpoints)]
 
     def make_model(self, num_replicas):
         """The Model, with initial weights."""
-        return Model(self.config, **self._network_options(num_replicas))
+        return Model(
+            self.config,
+            self.options.computation,
+            images_at_once=self.images_at_once(num_replicas),
+        )
 
     def make_network(self, num_replicas):
         """The Network: what `make_model` makes, without variables."""
-        return Network(self.config, **self._network_options(num_replicas))
-
-    def _network_options(self, num_replicas):
-        options = self.options
-        return {
-            "backprop": options.backprop,
-            "dtype": options.dtype,
-            "exact": options.exact,
-            "loop": options.loop,
-            "extra_bytes": (options.memory_budget or 0) / self.images_at_once(num_replicas),
-        }
+        return Network(self.config, self.options.computation, self.images_at_once(num_replicas))
 
     def save(self):
         """Writes conf.json, all or nothing, and removes what a killed run left half-written."""
         for leftover in self.results.glob("*.part*"):
             remove(leftover)
         run = dataclasses.asdict(self.options)
-        write_json(self.results / CONF, self.config.to_json() | {"run": run})
+        write_json(self.results / CONF, self.config.to_json() | {RUN: run})
+
+    def note_changes(self, started):
+        """Notes in conf.json what this run changes of how the experiment was started.
+
+        Args:
+          started: Experiment, as conf.json has it; that part stays as it is.
+        """
+        before, now = (vars(e.config) | vars(e.options) for e in (started, self))
+        changes = {name: value for name, value in now.items() if value != before[name]}
+        content = read_json(self.results / CONF)
+        if content.get(LATEST, {}) != changes:
+            write_json(self.results / CONF, content | {LATEST: changes})
 
     def mean_image(self, compute, is_chief=True):
         """The stored mean image, (H, W, 3) float32; computed and stored the first time.
@@ -126,17 +132,6 @@ def new_id(dataset, model):
     return f"exp_{dataset}_{model}_{time}-{secrets.token_hex(3)}"
 
 
-def read_conf(path):
-    """(config fields, run options), two dicts, of a file in conf.json's format."""
-    content = read_json(path)
-    run = content.pop("run", {})
-    known = {field.name for field in dataclasses.fields(RunOptions)}
-    if not isinstance(run, dict) or run.keys() - known:
-        unknown = ", ".join(sorted(run.keys() - known)) if isinstance(run, dict) else repr(run)
-        raise UsageError(f"{path}: unknown run option {unknown}: choose from {sorted(known)}")
-    return content, run
-
-
 def load_experiment(experiment_id, results_root, logs_root):
     """The experiment that an earlier run began.
 
@@ -157,3 +152,10 @@ def load_experiment(experiment_id, results_root, logs_root):
         raise UsageError(f"{results / CONF} names no dataset in run: damaged? Restore it")
     config, logs = config_from_json(fields), pathlib.Path(logs_root) / experiment_id
     return Experiment(experiment_id, config, RunOptions(**run), results, logs)
+
+
+def end_of(experiment):
+    """The step at which its training ends, by conf.json as it is now."""
+    now = load_experiment(experiment.id, experiment.results.parent, experiment.logs.parent)
+    latest = read_latest(now.results / CONF).get("max_num_steps")
+    return min(now.config.num_steps, latest) if isinstance(latest, int) else now.num_steps

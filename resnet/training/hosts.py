@@ -3,22 +3,40 @@
 import contextlib
 import dataclasses
 import json
+import re
 import zlib
 
 import tensorflow as tf
 
-from resnet.errors import UserError, message_of
+from resnet.errors import UserError
 from resnet.weights.checkpoint import list_checkpoints
 
+AGREE_EVERY = 10  # steps between questions whether a host was asked to stop
 # What TensorFlow raises when a host of a collective operation is gone.
 LOST_HOST = (
     tf.errors.UnavailableError,
     tf.errors.AbortedError,
     tf.errors.CancelledError,
     tf.errors.DeadlineExceededError,
+)
+# What it raises for that too, but for much else as well: the text decides.
+PERHAPS_LOST_HOST = (
     tf.errors.FailedPreconditionError,
     tf.errors.InternalError,
+    tf.errors.UnknownError,
 )
+LOST_HOST_WORDS = re.compile(
+    r"collective|coordination|heartbeat|connection (reset|refused)|socket closed|peer|"
+    r"remote task|failed to connect|barrier",
+    re.IGNORECASE,
+)
+
+
+def is_lost_host(error):
+    """Whether a TensorFlow error says that another host is gone."""
+    if isinstance(error, LOST_HOST):
+        return True
+    return isinstance(error, PERHAPS_LOST_HOST) and bool(LOST_HOST_WORDS.search(error.message))
 
 
 class HostLostError(UserError):
@@ -36,13 +54,14 @@ def naming_lost_hosts(hosts, results, resume):
     """
     try:
         yield
-    except LOST_HOST as error:
-        if len(hosts) == 1:
+    except (*LOST_HOST, *PERHAPS_LOST_HOST) as error:
+        if len(hosts) == 1 or not is_lost_host(error):
             raise
         checkpoints = list_checkpoints(results)
         kept = f"the last checkpoint is step {max(checkpoints)}" if checkpoints else "none is saved"
+        detail = " ".join(error.message.split())
         raise HostLostError(
-            f"another host was lost ({message_of(error)}); {kept}. See what that host said, then "
+            f"another host was lost ({detail}); {kept}. See what that host said, then "
             f"start all of them again, each with its TF_CONFIG: {resume}"
         ) from None
 

@@ -6,8 +6,8 @@ import os
 
 import tensorflow as tf
 
-from resnet.commands.cli import quietly
 from resnet.errors import UsageError
+from resnet.quiet import quietly
 
 TF_CONFIG = "TF_CONFIG"
 TF_CONFIG_FORM = (

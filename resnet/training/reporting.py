@@ -1,43 +1,61 @@
 """What a running training tells: log rows, lines and a progress bar."""
 
 import contextlib
-import dataclasses
+import math
 import sys
 import time
 
+import numpy as np
 from tqdm import tqdm
 
+from resnet.errors import UserError
 from resnet.training.logs import Logs
+from resnet.training.metrics import LOSS, METRICS, PAST_EXACT_RANGE
 
-COLUMNS = {
-    "train_ce": "ce",
-    "train_acc": "acc",
-    "learn_rate": "lr",
-    "step_seconds": "seconds",
-    "peak_mb": "mb",
-    "past_exact_range": "count",
-}
+COLUMNS = {"learn_rate": "lr", "step_seconds": "seconds", "peak_mb": "mb"}
+COLUMNS |= {metric.name: metric.column for metric in METRICS}
 EVALUATION_COLUMNS = {"valid_acc": "acc"}  # not there if another process evaluates
 DRIFT_COLUMNS = {"reconstruction_error": "error", "gradient_angle": "degrees"}
 # An angle is worth a warning if it is so many times the first one, and not tiny.
 ANGLE_GROWTH, SMALL_ANGLE = 2, 0.1
 
 
-@dataclasses.dataclass
-class _Interval:
-    """Sums since the last log row."""
+class NotFiniteError(UserError):
+    """The loss of a step is no number any more."""
 
-    steps: int = 0
-    loss: float = 0.0
-    accuracy: float = 0.0
-    past_exact_range: float = 0.0
-    started: float = dataclasses.field(default_factory=time.perf_counter)
+    def __init__(self, loss, step):
+        super().__init__(f"the loss became {loss} at step {step}")
+        self.step = step
+
+
+class Window:
+    """Metrics of the steps since the last log row, left on the device until they are read."""
+
+    def __init__(self, step):
+        """`step`: the number of updates done."""
+        self.first_step = step
+        self.started = time.perf_counter()
+        self._unread = []  # {name: tensor of a step, or of several}
+        self._values = {metric.name: [] for metric in METRICS}
 
     def add(self, metrics):
-        self.steps += 1
-        self.loss += metrics["loss"]
-        self.accuracy += metrics["accuracy"]
-        self.past_exact_range += metrics["past_exact_range"]
+        """Takes the metrics of one step, or of several: {name: scalar or (n,) tensor}."""
+        self._unread.append(metrics)
+
+    def read(self):
+        """{name: [value of each step]}; waits for the device.
+
+        Raises:
+          NotFiniteError: a loss is not finite; names the first such step.
+        """
+        for metrics in self._unread:
+            for name, value in metrics.items():
+                self._values[name] += [float(one) for one in np.atleast_1d(value.numpy())]
+        self._unread = []
+        for i, loss in enumerate(self._values[LOSS], 1):
+            if not math.isfinite(loss):
+                raise NotFiniteError(loss, self.first_step + i)
+        return self._values
 
 
 class Reporter:
@@ -52,7 +70,7 @@ class Reporter:
         self._logs = Logs(experiment.logs, command, columns, step) if is_chief else None
         angles = self._logs.values("gradient_angle") if is_chief else []
         self._first_angle = angles[0][1] if angles else None
-        self._interval = _Interval()
+        self._window = Window(step)
         self._progress = tqdm(
             initial=step,
             total=experiment.num_steps,
@@ -75,34 +93,49 @@ class Reporter:
         if self._logs:
             print("evaluating", flush=True)
 
-    def add(self, metrics):
-        """Takes the metrics of one step."""
-        self._interval.add(metrics)
-        self._progress.update()
+    def add(self, metrics, num_steps=1):
+        """Takes the metrics of so many steps; see `Window.add`."""
+        self._window.add(metrics)
+        self._progress.update(num_steps)
+
+    def require_finite(self):
+        """Reads what has not been read.
+
+        Raises:
+          NotFiniteError: see `Window.read`.
+        """
+        self._window.read()
 
     def log_interval(self, step, rate, peak_mb):
-        """Writes the means since the last call, and the peak of memory so far."""
-        interval, self._interval = self._interval, _Interval()
-        seconds = time.perf_counter() - interval.started
-        loss, accuracy = interval.loss / interval.steps, 100 * interval.accuracy / interval.steps
-        speed = interval.steps * self._config.batch_size / seconds
-        self.write("train_ce", step, loss)
-        self.write("train_acc", step, accuracy)
+        """Writes the metrics since the last call, and the peak of memory so far.
+
+        Args:
+          step: the number of updates done.
+          rate: learning rate of the last one.
+          peak_mb: function that returns the peak.
+
+        Raises:
+          NotFiniteError: see `Window.read`; nothing is written then.
+        """
+        window, values = self._window, self._window.read()  # the device has caught up now
+        seconds = time.perf_counter() - window.started
+        self._window = Window(step)
+        num_steps = step - window.first_step
+        found = {metric.name: metric.of_steps(values[metric.name]) for metric in METRICS}
+        for name, value in found.items():
+            self.write(name, step, value)
         self.write("learn_rate", step, rate)
-        self.write("step_seconds", step, seconds / interval.steps)
-        self.write("peak_mb", step, peak_mb)
-        self.write("past_exact_range", step, interval.past_exact_range)
+        self.write("step_seconds", step, seconds / num_steps)
+        self.write("peak_mb", step, peak_mb())
         self.flush()
-        self._progress.set_postfix_str(f"loss {loss:.3f} acc {accuracy:.1f}% {speed:.0f} images/s")
-        self.say(
-            step,
-            f"loss {loss:.4f}, training accuracy {accuracy:.2f}, learning rate {rate:g}, "
-            f"{speed:.1f} images/s",
-        )
-        if interval.past_exact_range:
+        speed = num_steps * self._config.batch_size / seconds
+        texts = [metric.text.format(found[metric.name]) for metric in METRICS if metric.text]
+        self._progress.set_postfix_str(f"loss {found[LOSS]:.3f} {speed:.0f} images/s")
+        self.say(step, ", ".join([*texts, f"learning rate {rate:g}", f"{speed:.1f} images/s"]))
+        if found[PAST_EXACT_RANGE]:
             self.say(
                 step,
-                f"warning: {interval.past_exact_range:.0f} values of the residual stream were "
+                f"warning: {found[PAST_EXACT_RANGE]:.0f} values of the residual stream were "
                 "past the exact range since the last log; gradients may differ from stored ones "
                 "there",
             )
@@ -154,6 +187,7 @@ class Reporter:
     @contextlib.contextmanager
     def paused(self):
         """Within it, time does not count: images/s are those of training alone."""
+        self._window.read()  # what the device still has to do counts
         start = time.perf_counter()
         yield
-        self._interval.started += time.perf_counter() - start
+        self._window.started += time.perf_counter() - start

@@ -3,8 +3,8 @@
 import tensorflow as tf
 
 from resnet.models.stages import seed_at
+from resnet.training.metrics import METRICS
 
-METRICS = ("loss", "accuracy", "past_exact_range")
 # Seeds of dropout are [seed of the run and step, part of the batch and place in the network].
 STEP_SEEDS, PART_SEEDS = 2**32, 2**40
 
@@ -26,6 +26,7 @@ class Steps:
         self.strategy = strategy or tf.distribute.get_strategy()
         self.jit, self.num_passes, self.prepare = jit, num_passes, prepare
         self.train = tf.function(self._train, autograph=False)
+        self.train_many = tf.function(self._train_many, autograph=False, reduce_retracing=True)
         self._replica_step = self._all_passes
         if jit:
             self._replica_step = tf.function(self._all_passes, autograph=False, jit_compile=True)
@@ -54,7 +55,7 @@ class Steps:
         gradients, statistics = (
             {name: tf.zeros(v.shape) for name, v in group.items()} for group in variables
         )
-        metrics = dict.fromkeys(METRICS, tf.constant(0.0))
+        metrics = {metric.name: tf.constant(0.0) for metric in METRICS}
         zeros = {"gradients": gradients, "statistics": statistics, "metrics": metrics}
 
         def add_pass(i, total):
@@ -74,17 +75,14 @@ class Steps:
 
     def _one_pass(self, inputs, labels, seed):
         result = self.model.forward_and_backward(self.prepare(inputs), labels, seed)
-        hits = tf.equal(tf.argmax(result["logits"], 1, tf.int32), labels)
-        accuracy = tf.reduce_mean(tf.cast(hits, tf.float32))
-        past = tf.cast(result["past_exact_range"], tf.float32)
         return {
             "gradients": result["gradients"],
             "statistics": result["statistics"],
-            "metrics": dict(zip(METRICS, (result["loss"], accuracy, past), strict=True)),
+            "metrics": {metric.name: metric.compute(result, labels) for metric in METRICS},
         }
 
     def _train(self, inputs, labels, learning_rate, step=None):
-        """Updates the model by one batch; returns METRICS.
+        """Updates the model by one batch; returns {name of a metric: scalar}.
 
         Args:
           inputs, labels: a batch.
@@ -94,9 +92,34 @@ class Steps:
         """
         metrics = self.strategy.run(self._train_replica, (inputs, labels, learning_rate, step))
         reduced = {n: self.strategy.reduce("MEAN", m, axis=None) for n, m in metrics.items()}
-        # Means so far, but this one is a count.
-        reduced["past_exact_range"] *= self.strategy.num_replicas_in_sync * self.num_passes
+        for metric in METRICS:
+            if metric.is_count:  # a mean over passes and replicas so far
+                reduced[metric.name] *= self.strategy.num_replicas_in_sync * self.num_passes
         return reduced
+
+    def _train_many(self, batches, learning_rates, first_step):
+        """Updates the model by several batches, one after the other, in one call.
+
+        Args:
+          batches: iterator of (inputs, labels).
+          learning_rates: (n,) float32, of each update.
+          first_step: int64 scalar, the number of updates done.
+
+        Returns:
+          {name of a metric: (n,) float32}.
+        """
+        count = tf.size(learning_rates)
+        arrays = {metric.name: tf.TensorArray(tf.float32, count) for metric in METRICS}
+
+        def train_one(i, arrays):
+            step = first_step + tf.cast(i, tf.int64)
+            metrics = self._train(*next(batches), learning_rates[i], step)
+            return i + 1, {name: array.write(i, metrics[name]) for name, array in arrays.items()}
+
+        _, arrays = tf.while_loop(
+            lambda i, _: i < count, train_one, (tf.constant(0), arrays), parallel_iterations=1
+        )
+        return {name: array.stack() for name, array in arrays.items()}
 
     def _train_replica(self, inputs, labels, learning_rate, step):
         result = self._replica_step(inputs, labels, self.seed_of(step))

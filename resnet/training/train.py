@@ -1,60 +1,45 @@
 """The training loop: train, log, evaluate, save, and go on where a run stopped."""
 
-import math
+import contextlib
+import dataclasses
+from collections.abc import Callable
 
 import tensorflow as tf
 
-from resnet.configs import read_json
-from resnet.data.feed import Share
-from resnet.errors import DataError, UserError, message_of
+from resnet.errors import UserError
 from resnet.files import write_json
 from resnet.process_memory import peak_over, size_now
-from resnet.training.evaluation import Evaluation
-from resnet.training.experiment import BEST, RESULT
-from resnet.training.gradient_check import GradientCheck
-from resnet.training.hosts import LOST_HOST, Agreement
+from resnet.training.evaluation import Evaluation, first_images
+from resnet.training.hosts import AGREE_EVERY, Agreement
 from resnet.training.interrupts import stop_requests
-from resnet.training.optimizer import Momentum
-from resnet.training.reporting import Reporter
-from resnet.training.steps import Steps
-from resnet.weights.checkpoint import (
-    init_from_checkpoint,
-    list_checkpoints,
-    remove_checkpoints,
-    restore_checkpoint,
-    save_checkpoint,
-)
+from resnet.training.reporting import NotFiniteError, Reporter
+from resnet.training.state import Training
+from resnet.weights.checkpoint import list_checkpoints
+from resnet.weights.folder import RESULT
 from resnet.weights.trained import restore_trained
 
 
 class InterruptedRunError(UserError):
     """Training was asked to stop, and has saved."""
 
+    prefix = ""  # it is no error
+
     def __init__(self, message, signal_number):
         super().__init__(message)
         self.exit_code = 128 + signal_number  # the shell's convention
 
 
-def build(experiment, feed, placement, jit=False):
-    """(model, optimizer, steps) of an experiment."""
-    with placement.strategy.scope():
-        model = experiment.make_model(placement.num_replicas)
-        optimizer = Momentum(
-            model.trainable_by_storage_name, experiment.config.momentum, experiment.config.nesterov
-        )
-    num_passes = experiment.options.num_pass
-    steps = Steps(model, optimizer, placement.strategy, jit, num_passes, feed.prepare)
-    return model, optimizer, steps
+@dataclasses.dataclass(frozen=True)
+class Hook:
+    """What happens every so many steps, once they are done."""
 
+    every: int
+    act: Callable[[], None]
+    at_end: bool  # whether at the last step too; if not, never there
 
-def share_of(experiment, placement):
-    """The Share of a step's images that this host's replicas take."""
-    return Share(
-        experiment.config.batch_size // placement.num_replicas,
-        len(placement.devices),
-        len(placement.hosts),
-        placement.hosts.index,
-    )
+    def is_due(self, step, last_step):
+        """Whether it is to happen at a step."""
+        return self.at_end if step == last_step else step % self.every == 0
 
 
 def train_and_evaluate(experiment, feed, placement, jit, command, resume):
@@ -77,108 +62,111 @@ def train_and_evaluate(experiment, feed, placement, jit, command, resume):
         is complete.
     """
     config, options = experiment.config, experiment.options
-    num_steps, is_chief = experiment.num_steps, placement.hosts.is_chief
-    model, optimizer, steps = build(experiment, feed, placement, jit)
-    evaluation = Evaluation(model)
-    checkpoints = list_checkpoints(experiment.results)
-    step = 0
-    if checkpoints:
-        step = restore_checkpoint(checkpoints[max(checkpoints)], model, optimizer)
-        print(f"restored {checkpoints[max(checkpoints)]}", flush=True)
-    elif options.init_from:
-        _init_weights(experiment, model)
+    last_step, is_chief = experiment.num_steps, placement.hosts.is_chief
+    training = Training(experiment, feed, placement, jit)
     agreement = Agreement(placement)
-    agreement.require_same_start(experiment, step, model)
+    agreement.require_same_start(experiment, training.step, training.model)
+    evaluations = Evaluations(feed, training.model, options.eval_images)
+    watched = next(iter(feed.evaluations), None)  # logged while training, too
+    reporter = Reporter(
+        experiment,
+        command,
+        training.step,
+        is_chief,
+        evaluates=watched is not None,
+        checks_gradients=bool(options.check_gradients_every),
+    )
+    size = size_now()
 
-    def save(step):
-        if is_chief:
-            save_checkpoint(experiment.results, step, model, optimizer, config.seed)
-            if options.keep_checkpoints:
-                steps_kept = list(list_checkpoints(experiment.results))[-options.keep_checkpoints :]
-                remove_checkpoints(experiment.results, steps_kept)
+    def log():
+        rate = config.learning_rate(training.step - 1)
+        reporter.log_interval(training.step, rate, lambda: _peak(size, placement))
 
-    def evaluate(name, reporter, stop):
-        """Accuracy, None if asked to stop meanwhile; the feed's first evaluation is logged."""
-        accuracy = evaluation(feed.evaluations[name](), stop)
+    def evaluate(name):
+        accuracy = evaluations(name, stop, shows_progress=is_chief)
         if accuracy and name == watched:
-            reporter.write("valid_acc", step, accuracy.top1)
+            reporter.write("valid_acc", training.step, accuracy.top1)
             if options.keep_best and is_chief:
-                save_if_best(experiment, step, model, optimizer, accuracy.top1)
+                training.save_if_best(accuracy.top1)
         return accuracy
 
-    check_every, check = options.check_gradients_every, None
-    if check_every:
-        check = GradientCheck(steps)
-    watched = next(iter(feed.evaluations), None)
-    share = share_of(experiment, placement)
-    batches = iter(
-        placement.strategy.distribute_datasets_from_function(lambda _: feed.training(step, share))
-    )
-    reporter = Reporter(experiment, command, step, is_chief, watched is not None, check is not None)
-    size = size_now()
-    with stop_requests() as stop, reporter:
-        while step < num_steps:
-            rate = config.learning_rate(step)
-            inputs, labels = _next_batch(batches)
-            drift = None
-            if check and step % check_every == 0:
-                with reporter.paused():
-                    drift = _checked(check, inputs, labels, step)
-            metrics = _train_step(steps, inputs, labels, rate, step, options)
-            step += 1
-            _require_finite(metrics["loss"], step, experiment)
-            reporter.add(metrics)
-            if drift:
-                reporter.log_drift(step, drift)
-            is_last = step == num_steps
-            if step % config.log_every == 0 or is_last:
-                reporter.log_interval(step, rate, _peak(size, placement))
-            if watched and step % config.evaluate_every == 0 and not is_last:
-                with reporter.paused():
-                    accuracy = evaluate(watched, reporter, stop)
-                if accuracy:
-                    reporter.say(step, f"{watched} accuracy {accuracy.top1:.3f}")
+    def evaluate_watched():
+        with reporter.paused():
+            accuracy = evaluate(watched)
+        if accuracy:
+            reporter.say(training.step, f"{watched} accuracy {accuracy.top1:.3f}")
+
+    def save():
+        reporter.require_finite()
+        training.save()
+
+    hooks = [Hook(config.log_every, log, at_end=True)]
+    if watched:
+        hooks.append(Hook(config.evaluate_every, evaluate_watched, at_end=False))
+    hooks.append(Hook(config.save_every, save, at_end=True))
+    is_alone = len(placement.hosts) == 1
+    agree = Hook(1 if is_alone else AGREE_EVERY, lambda: None, at_end=False)
+    pauses = hooks if is_alone else [*hooks, agree]
+    with stop_requests() as stop, reporter, _naming_losses(experiment):
+        while training.step < last_step:
+            _advance(training, reporter, last_step, pauses)
+            for hook in hooks:
+                if hook.is_due(training.step, last_step):
+                    hook.act()
             # Read once: a signal may come at any time, and to one host alone.
-            stopping = agreement.any_host(bool(stop))
-            if step % config.save_every == 0 or is_last or stopping:
-                save(step)
-            if stopping and not is_last:
-                raise _interrupted(step, resume, stop)
+            if agree.is_due(training.step, last_step) and agreement.any_host(bool(stop)):
+                if training.step % config.save_every:
+                    save()
+                raise _interrupted(training.step, resume, stop)
         if not list_checkpoints(experiment.results):
-            save(step)
+            save()
         used = {"training_seconds": reporter.training_seconds(), "peak_mb": reporter.peak_mb()}
         reporter.end_training()
-        results = {name: evaluate(name, reporter, stop) for name in feed.evaluations}
+        results = {name: evaluate(name) for name in feed.evaluations}
         reporter.flush()
         if None in results.values():
-            raise _interrupted(step, resume, stop)
+            raise _interrupted(training.step, resume, stop)
     if is_chief:
         accuracies = {name: vars(accuracy) for name, accuracy in results.items()}
-        parameters = {"parameters": model.num_parameters}
-        write_json(
-            experiment.results / RESULT, {"step": step, "accuracy": accuracies} | parameters | used
-        )
+        content = {"step": training.step, "accuracy": accuracies}
+        content["parameters"] = training.model.num_parameters
+        write_json(experiment.results / RESULT, content | used)
     return results
 
 
-def _interrupted(step, resume, stop):
-    """The error of a run that was asked to stop."""
-    return InterruptedRunError(
-        f"stopped at step {step}, which is saved. Continue with: {resume}",
-        stop.signal_number or stop.BY_ANOTHER_HOST,
-    )
+def _advance(training, reporter, last_step, hooks):
+    """Makes one step, or as many as a call may take before a hook is due."""
+    if training.is_check_due:
+        batch = training.next_batch()
+        with reporter.paused():
+            drift = training.check_gradients(batch)
+        reporter.add(training.advance(1, batch))
+        reporter.log_drift(training.step, drift)
+        return
+    options, count = training.experiment.options, 1
+    every = options.check_gradients_every
+    while count < options.steps_per_call:
+        step = training.step + count
+        if step == last_step or any(hook.is_due(step, last_step) for hook in hooks):
+            break
+        if every and step % every == 0:
+            break
+        count += 1
+    reporter.add(training.advance(count), count)
 
 
-def save_if_best(experiment, step, model, optimizer, accuracy):
-    """Keeps a checkpoint in best/, instead of the one there, if its accuracy is better."""
-    folder = experiment.results / BEST
-    if (folder / RESULT).exists():
-        best = read_json(folder / RESULT)
-        if best["step"] in list_checkpoints(folder) and accuracy <= best["accuracy"]:
-            return
-    save_checkpoint(folder, step, model, optimizer, experiment.config.seed)
-    write_json(folder / RESULT, {"step": step, "accuracy": accuracy})
-    remove_checkpoints(folder, [step])
+class Evaluations:
+    """A model on a feed's evaluations."""
+
+    def __init__(self, feed, model, num_images=None):
+        """`num_images`: of each, the first so many; None: all."""
+        self._feed, self._num_images = feed, num_images
+        self._evaluation = Evaluation(model)
+
+    def __call__(self, name, stop=False, shows_progress=True):
+        """Accuracy of one of them; None if `stop` comes to be true meanwhile."""
+        batches = first_images(self._feed.evaluations[name](), self._num_images)
+        return self._evaluation(batches, stop, name if shows_progress else None)
 
 
 def evaluate_trained(experiment, feed, placement, best=False):
@@ -199,17 +187,16 @@ def evaluate_trained(experiment, feed, placement, best=False):
     with placement.strategy.scope():
         model = experiment.make_model(placement.num_replicas)
     print(f"restored step {restore_trained(experiment, model, best)}", flush=True)
-    evaluation = Evaluation(model)
-    return {name: evaluation(batches()) for name, batches in feed.evaluations.items()}
+    evaluations = Evaluations(feed, model, experiment.options.eval_images)
+    return {name: evaluations(name) for name in feed.evaluations}
 
 
-def _init_weights(experiment, model):
-    """Starts from the weights of the experiment that --init_from names."""
-    prefix = experiment.init_checkpoint()
-    left = init_from_checkpoint(prefix, model)
-    print(f"weights of {prefix}", flush=True)
-    for tensor in left:
-        print(f"  initial value: {tensor}", flush=True)
+def _interrupted(step, resume, stop):
+    """The error of a run that was asked to stop."""
+    return InterruptedRunError(
+        f"stopped at step {step}, which is saved. Continue with: {resume}",
+        stop.signal_number or stop.BY_ANOTHER_HOST,
+    )
 
 
 def _peak(size, placement):
@@ -219,50 +206,16 @@ def _peak(size, placement):
     return peak_over(size)
 
 
-def _next_batch(batches):
+@contextlib.contextmanager
+def _naming_losses(experiment):
+    """Within it, a loss that is not finite also says what is saved, and what to do."""
     try:
-        return next(batches)
-    except LOST_HOST:
-        raise
-    except tf.errors.OpError as error:
-        raise DataError(
-            f"cannot take the training images: {message_of(error)}. Build their shards again, or "
-            "change the config that they do not fit"
-        ) from None
-
-
-def _train_step(steps, inputs, labels, rate, step, options):
-    """One update; the metrics as Python floats."""
-    try:
-        metrics = steps.train(
-            inputs, labels, tf.constant(rate, tf.float32), tf.constant(step, tf.int64)
-        )
-        return {name: float(value) for name, value in metrics.items()}
-    except tf.errors.ResourceExhaustedError as error:
+        yield
+    except NotFiniteError as error:
+        checkpoints = list_checkpoints(experiment.results)
+        last = max(checkpoints, default=None)
+        kept = "nothing was saved" if last is None else f"the last checkpoint is step {last}"
+        rate = experiment.config.learning_rate(error.step - 1)
         raise UserError(
-            f"out of memory with --backprop {options.backprop}: {message_of(error)}. "
-            "Lower --batch_size or --memory_budget, raise --num_pass, or choose a --backprop that "
-            "keeps less"
+            f"{error}; {kept}. Lower learning_rates (now {rate:g}) and start again"
         ) from None
-
-
-def _checked(check, inputs, labels, step):
-    """What a GradientCheck finds."""
-    try:
-        return check(inputs, labels, tf.constant(step, tf.int64))
-    except tf.errors.ResourceExhaustedError as error:
-        raise UserError(
-            f"out of memory in the check of gradients: {message_of(error)}. It needs what stored "
-            "backprop needs: give --check_gradients_every 0, or raise --num_pass"
-        ) from None
-
-
-def _require_finite(loss, step, experiment):
-    if math.isfinite(loss):
-        return
-    checkpoints = list_checkpoints(experiment.results)
-    kept = f"the last checkpoint is step {max(checkpoints)}" if checkpoints else "nothing was saved"
-    raise UserError(
-        f"the loss became {loss} at step {step}; {kept}. Lower learning_rates (now "
-        f"{experiment.config.learning_rate(step - 1):g}) in a --config file and start again"
-    )

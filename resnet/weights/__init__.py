@@ -1,5 +1,1 @@
 """Checkpoints, other projects' formats, exports."""
-
-from resnet.weights.pretrained import import_weights
-
-__all__ = ["import_weights"]

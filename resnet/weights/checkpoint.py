@@ -56,7 +56,7 @@ def save_checkpoint(folder, step, model, optimizer, seed):
         if not np.isfinite(value).all():
             raise UserError(
                 f"{name} is not finite at step {step}, which is not saved; earlier checkpoints "
-                "are unchanged. Lower learning_rates in a --config file and start again"
+                "are unchanged. Lower learning_rates and start again"
             )
     tensors |= {STEP: tf.constant(step, tf.int64), SEED: tf.constant(seed, tf.int64)}
     tensors[LEARN_RATE] = tf.constant(model.config.learning_rate(step), tf.float32)
@@ -113,7 +113,7 @@ def restore_checkpoint(prefix, model, optimizer=None):
         for name in (SEED, LEARN_RATE):
             tensors.pop(name, None)
         slots = {}
-        for name, parameter in model.parameters_by_name().items():
+        for name, parameter in model.network.parameters_by_name().items():
             if not parameter.is_statistic:
                 slots[name] = tensors.pop(slot_name(name))
         if optimizer:

@@ -1,4 +1,4 @@
-"""Formats that a trained model is exported to; `python -m resnet export` is the command."""
+"""Formats that a trained model is exported to; `resnet export` is the command."""
 
 import keras
 import numpy as np
@@ -35,9 +35,9 @@ def keras_model(model, preparation):
     size = model.config.image_size
     layer = Classifier(
         model.config,
-        model.backprop,
-        model.dtype,
-        model.exact,
+        model.computation.backprop,
+        model.computation.dtype,
+        model.computation.exact,
         prepares=preparation is not None,
         name="classifier",
     )
@@ -72,9 +72,5 @@ def write_npz(model, preparation, path):
         np.savez(file, **arrays)
 
 
-# format -> (ending, function that writes it)
-FORMATS = {
-    "saved_model": ("", write_saved_model),
-    "keras": (".keras", write_keras),
-    "npz": (".npz", write_npz),
-}
+# format -> function that writes it
+WRITERS = {"saved_model": write_saved_model, "keras": write_keras, "npz": write_npz}

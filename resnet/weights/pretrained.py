@@ -3,7 +3,7 @@
 import dataclasses
 
 from resnet.weights.checkpoint_format import CheckpointError
-from resnet.weights.sources import SOURCES
+from resnet.weights.sources import SOURCES, read_source
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +35,7 @@ def import_weights(model, checkpoint, source="revnet-public"):
     """
     if source not in SOURCES:
         raise CheckpointError(f"unknown source {source!r}: choose one of {', '.join(SOURCES)}")
-    found = SOURCES[source](model, checkpoint)
+    found = read_source(source, model.network, checkpoint)
     try:
         model.set_weights(found.weights)
     except ValueError as error:

@@ -174,7 +174,7 @@ class _Translation:
         if weights and weights.content:
             self._problem(
                 weights,
-                "key 'load_weights': import the weights with python -m resnet import and "
+                "key 'load_weights': import the weights with resnet import and "
                 "give the experiment's id to init_from",
             )
 

@@ -6,38 +6,32 @@ import itertools
 import pathlib
 import re
 
-from absl import flags
-
+from resnet.commands import options
 from resnet.commands.cifar_train import DEFAULT_MODEL, require_size
 from resnet.commands.experiments.cifar_vs_tensorflow2 import is_foreign, translate
 from resnet.commands.experiments.yaml_file import Value, read_mappings
-from resnet.commands.flags import (
-    OPTIONS,
-    OVERRIDES,
-    default_options,
-    require_division,
-    require_preprocessor,
-)
 from resnet.configs import Config, config_from_json, get_config
-from resnet.data.cifar.input import NUM_CLASSES
-from resnet.data.cifar.preparation import PREPROCESSORS
+from resnet.data.registry import CIFAR, CIFAR_PREPROCESSORS
 from resnet.errors import UsageError
-from resnet.settings import RunOptions, fields_of
-from resnet.training.experiment import BEST, Experiment
+from resnet.settings import NetworkSettings, RunOptions, SettingError, fields_of
+from resnet.training.experiment import Experiment
 from resnet.training.placement import require_one_place
 from resnet.weights.checkpoint import list_checkpoints
-
-FLAGS = flags.FLAGS
+from resnet.weights.folder import BEST
 
 OWN_KEYS = ("name", "seeds", "smoke_test")
-# Flags of the training script that the runner gives itself.
-NOT_FOR_FILES = {"id", "restore", "results", "dry_run", "smoke_test", "eval_only", "best", "config"}
-# What the training script takes if nothing is said.
-DEFAULTS = {"model": DEFAULT_MODEL, "dataset": next(iter(NUM_CLASSES))}
-CONFIG_FIELDS = fields_of(Config)
-# Fields that follow from the model and the data set.
-NUM_CLASSES_FIELD = "num_classes"
-NOT_CHANGED = {"name", "family", NUM_CLASSES_FIELD}
+# What the training command takes if nothing is said.
+DEFAULTS = {"model": DEFAULT_MODEL, "dataset": next(iter(CIFAR))}
+# Fields of the config that no flag sets.
+NETWORK = {
+    name: field for name, field in fields_of(NetworkSettings).items() if not field.facts.is_fixed
+}
+# Flags of the training command that stand in files.
+FLAG_SETTINGS = options.RECIPE | options.OPTIONS
+OTHER_FLAGS = ("model", "data_folder", "logs")
+NOT_FOR_FILES = ("deterministic",)
+SETTINGS = {n: f for n, f in (FLAG_SETTINGS | NETWORK).items() if n not in NOT_FOR_FILES}
+KNOWN_KEYS = {*OWN_KEYS, *OTHER_FLAGS, *SETTINGS}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,8 +40,8 @@ class Run:
 
     id: the experiment's id.
     group: what its seeds share, a name for tables.
-    flags: {flag of run_cifar_train.py: value}.
-    changes: {field of the config: value}.
+    flags: {flag of the training command: value}.
+    changes: {field of the network: value}.
     config, options: what they make.
     smoke_test: whether to try it first.
     line: where its experiment begins in the file.
@@ -74,8 +68,13 @@ class Run:
         return _experiment(self.config, self.options).num_steps
 
 
-def read_plan(path):
+def read_plan(path, results, defaults):
     """The runs of a YAML file.
+
+    Args:
+      path: of the file.
+      results: folder in which `init_from` looks for experiments.
+      defaults: {flag: value} for every experiment that does not set it.
 
     Returns:
       (runs, problems, notices): [Run] in order; [str], everything that is wrong, by file,
@@ -84,7 +83,7 @@ def read_plan(path):
     Raises:
       UsageError: it is no YAML file of mappings.
     """
-    plan = _Plan(path)
+    plan = _Plan(path, results, defaults)
     for line, keys in read_mappings(path):
         plan.add(line, keys)
     return plan.runs, plan.problems, plan.notices
@@ -93,8 +92,9 @@ def read_plan(path):
 class _Plan:
     """Runs and what is wrong with their descriptions."""
 
-    def __init__(self, path):
+    def __init__(self, path, results, defaults):
         self.path, self.runs, self.problems, self.notices = path, [], [], []
+        self._results, self._defaults = results, DEFAULTS | defaults
         self._lines = {}  # name -> line
 
     def _problem(self, line, text):
@@ -111,7 +111,7 @@ class _Plan:
                 self._problem(where, text)
             if problems:
                 return
-        known = _known_keys()
+        known = KNOWN_KEYS
         for key, value in keys.items():
             if key not in known:
                 close = difflib.get_close_matches(key, known, n=1)
@@ -165,101 +165,95 @@ class _Plan:
                 self._problem(value.line, f"key {named!r} lists no value: give one or more")
 
     def _add_run(self, line, run_id, group, settings, smoke_test):
-        given, changes, failed = DEFAULTS | _command_line_defaults(), {}, False
+        given, changes, failed = dict(self._defaults), {}, False
         for key, value in settings.items():
-            if key not in _flag_names():
-                changes[key] = value.content
-                continue
+            place = changes if key in NETWORK else given
             try:
-                given[key] = _parsed(FLAGS[key].parser, value.content)
-            except (ValueError, TypeError) as error:
-                wanted = FLAGS[key].parser.syntactic_help
-                text = f"but must be {wanted}" if wanted else error
-                self._problem(value.line, f"key {key!r} is {value.content!r}, {text}")
+                place[key] = _checked(key, value.content)
+            except SettingError as error:
+                self._problem(value.line, f"key {key!r}: {error}")
                 failed = True
         if failed:
             return
         try:
-            config, options = _resolve(given, changes)
-            run = Run(run_id, group, given, changes, config, options, smoke_test, line)
+            config, run_options = _resolve(given, changes)
+            run = Run(run_id, group, given, changes, config, run_options, smoke_test, line)
             self._require_source(run)
         except UsageError as error:
-            key = _culprit(error, given, changes, settings)
+            key = self._culprit(error, given, changes, settings)
             where = settings[key].line if key else line
-            text = f"key {key!r}: {error}" if key and f"{key} is" not in str(error) else error
-            self._problem(where, f"{run_id}: {text}")
+            text = f"key {key!r}: {error}" if key else error
+            self._problem(where, f"{run_id}: {text}{_sweep_hint(key, settings)}")
             if key and key not in DEFAULTS:  # is anything else wrong?
                 others = {name: value for name, value in settings.items() if name != key}
                 self._add_run(line, run_id, group, others, smoke_test)
             return
         self.runs.append(run)
 
+    def _culprit(self, error, given, changes, settings):
+        """The key of `settings` that an error is about, or without which it is gone."""
+        for key in getattr(error, "keys", ()):
+            if key in settings:
+                return key
+        # What goes wrong without a key is not its fault; model and data set come last.
+        last_first = list(reversed(settings))
+        last_first.sort(key=lambda key: key in DEFAULTS)
+        for key in last_first:
+            less = [{k: v for k, v in group.items() if k != key} for group in (given, changes)]
+            try:
+                _resolve(self._defaults | less[0], less[1])
+            except UsageError:
+                continue
+            return key
+        return None
+
     def _require_source(self, run):
         """Checks that what a run starts from is there, or made by a run before it."""
         source = run.options.init_from
         if source is None or run.source in {before.id for before in self.runs}:
             return
-        if not list_checkpoints(pathlib.Path(FLAGS.results, source)):
-            raise UsageError(
+        if not list_checkpoints(pathlib.Path(self._results, source)):
+            raise SettingError(
                 f"init_from is {source!r}, which is no run above and has no checkpoint in "
-                f"{FLAGS.results!r}: give an id"
+                f"{str(self._results)!r}: give an id",
+                "init_from",
             )
 
 
-def _culprit(error, given, changes, settings):
-    """The key of `settings` that an error is about: that names it, or that it goes with."""
-    for key in settings:
-        if re.search(rf"\b{key} is\b", str(error)):
-            return key
-    # What goes wrong without a key is not its fault; model and data set are the last to blame.
-    last_first = list(reversed(settings))
-    last_first.sort(key=lambda key: key in DEFAULTS)
-    for key in last_first:
-        less = [{k: v for k, v in group.items() if k != key} for group in (given, changes)]
-        try:
-            _resolve(DEFAULTS | less[0], less[1])
-        except UsageError:
-            continue
-        return key
-    return None
-
-
-def _parsed(parser, content):
-    """A flag's value; YAML reads on and off as true and false.
+def _checked(key, content):
+    """The value of a key.
 
     Raises:
-      ValueError or TypeError: it is none.
+      SettingError: it does not fit.
     """
-    if isinstance(content, bool) and "on" in getattr(parser, "enum_values", ()):
-        content = "on" if content else "off"
-    return parser.parse(_text(content))
+    if key in SETTINGS and key != "dataset":
+        return SETTINGS[key].checked(content)
+    choices = CIFAR if key == "dataset" else ()
+    if isinstance(content, str) and (not choices or content in choices):
+        return content
+    wanted = f"one of {', '.join(choices)}" if choices else "a text"
+    raise SettingError(f"{key} is {content!r}, but must be {wanted}", key)
 
 
-def _flag_names():
-    """Flags of the training script that files may set."""
-    by_module = FLAGS.flags_by_module_dict()
-    found = [f.name for m, fs in by_module.items() if m.startswith("resnet.commands") for f in fs]
-    return set(found) - NOT_FOR_FILES
-
-
-def _known_keys():
-    return {*OWN_KEYS, *_flag_names(), *(CONFIG_FIELDS.keys() - NOT_CHANGED)}
-
-
-def _command_line_defaults():
-    """{flag: value} that the runner's own command line gives to every experiment."""
-    return {name: FLAGS[name].value for name in _flag_names() if FLAGS[name].present}
+def _sweep_hint(key, settings):
+    """What to add to an error of a list that may have been meant as a sweep."""
+    if key in settings and _takes_list(key) and isinstance(settings[key].content, list):
+        return ". (Several such lists to try are a list of lists: [[0.1], [0.01]])"
+    return ""
 
 
 def _text(value):
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
+def _takes_list(key):
+    return key in SETTINGS and SETTINGS[key].item is not None
+
+
 def _is_sweep(key, value):
-    """Whether a value lists values; of fields that are lists themselves, lists of lists do."""
-    takes_list = key not in _flag_names() and CONFIG_FIELDS[key].item
+    """Whether a value lists values; of settings that are lists themselves, lists of lists do."""
     content = value.content
-    return isinstance(content, list) and (not takes_list or any(map(_is_list, content)))
+    return isinstance(content, list) and (not _takes_list(key) or any(map(_is_list, content)))
 
 
 def _sweep(settings):
@@ -283,26 +277,26 @@ def _is_list(value):
 
 
 def _resolve(given, changes):
-    """(Config, RunOptions) of flags and config fields.
+    """(Config, RunOptions) of flags and fields of the network.
 
     Raises:
       UsageError: they make no sense.
     """
     dataset = given["dataset"]
-    fields = changes | {key: given[key] for key in OVERRIDES if key in given}
-    base = get_config(given["model"])
-    config = config_from_json(fields | {NUM_CLASSES_FIELD: NUM_CLASSES[dataset]}, base)
-    run = {key: given[key] for key in OPTIONS if key in given}
-    options = RunOptions(**default_options(config) | run)
-    require_preprocessor(config, PREPROCESSORS, DEFAULT_MODEL)
+    fields = changes | {key: given[key] for key in options.RECIPE if key in given}
+    fields["num_classes"] = CIFAR[dataset].num_classes
+    config = config_from_json(fields, get_config(given["model"]))
+    run = {key: given[key] for key in options.OPTIONS if key in given}
+    run_options = options.resolve_options(config, {}, run)
+    options.require_preprocessor(config, CIFAR_PREPROCESSORS, DEFAULT_MODEL)
     require_size(config, dataset)
-    require_one_place(options.num_gpu, options.logical_cpus)
-    shares = {"replicas": options.logical_cpus or options.num_gpu or 1}
-    require_division(config, options, shares)
-    _experiment(config, options).make_network(*shares.values())
-    return config, options
+    require_one_place(run_options.num_gpu, run_options.logical_cpus)
+    shares = {"replicas": run_options.logical_cpus or run_options.num_gpu or 1}
+    options.require_division(config, run_options, shares)
+    _experiment(config, run_options).make_network(*shares.values())
+    return config, run_options
 
 
-def _experiment(config, options):
+def _experiment(config, run_options):
     """The Experiment of a run, without its folders."""
-    return Experiment("", config, options, pathlib.Path(), pathlib.Path())
+    return Experiment("", config, run_options, pathlib.Path(), pathlib.Path())

@@ -12,17 +12,18 @@ import subprocess
 import sys
 import threading
 
-from absl import flags
-
-from resnet.commands.flags import FREE_ON_RESTORE
+from resnet.commands import options
 from resnet.errors import UsageError
 from resnet.files import write_json, write_text
-from resnet.training.experiment import CONF, RESULT, load_experiment
+from resnet.settings import FREE
+from resnet.training.conf import CONF
+from resnet.training.experiment import load_experiment
 from resnet.training.interrupts import stop_requests
 from resnet.weights.checkpoint import list_checkpoints
+from resnet.weights.folder import RESULT
 
-FLAGS = flags.FLAGS
-SCRIPT = pathlib.Path(__file__).resolve().parents[3] / "run_cifar_train.py"
+PACKAGE_ROOT = pathlib.Path(__file__).resolve().parents[3]
+TRAIN = ("-m", "resnet", "train-cifar")
 TAIL = 4000  # characters of a process's stderr that are kept
 PLACES = {"logs", "data_folder"}  # flags that a continued run needs again
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -106,7 +107,7 @@ class Runner:
             f"{key} was {was}, but is {vars(now)[key]} now"
             for old, now in ((before.config, run.config), (before.options, run.options))
             for key, was in vars(old).items()
-            if was != vars(now)[key] and key not in FREE_ON_RESTORE
+            if was != vars(now)[key] and key not in FREE
         ]
         reached = max(list_checkpoints(before.results), default=0)
         if reached > run.num_steps:
@@ -125,11 +126,11 @@ class Runner:
     def train(self, run):
         """Trains a run, or continues it; its Outcome."""
         if self.has_begun(run):
-            can_change = FREE_ON_RESTORE.intersection(FLAGS)
-            options = {k: v for k, v in vars(run.options).items() if k in can_change}
+            settings = vars(run.config) | vars(run.options)
             given = {k: v for k, v in run.flags.items() if k in PLACES}
-            given |= {k: v for k, v in options.items() if v is not None}
-            given |= {"max_num_steps": run.num_steps, "save_every": run.config.save_every}
+            given |= {k: settings[k] for k in sorted(FREE) if settings[k] is not None}
+            given.pop("deterministic")  # of another command
+            given["max_num_steps"] = run.num_steps
             arguments = [*self._flags(run, given), "--restore"]
         else:
             arguments = self._new_run(run)
@@ -150,16 +151,14 @@ class Runner:
     def _flags(self, run, values):
         """{flag: value} and the run's id and folders as arguments."""
         values = {"id": run.id, "results": self._results, "logs": self._logs} | values
-        return [
-            f"--{'' if value else 'no'}{name}" if isinstance(value, bool) else f"--{name}={value}"
-            for name, value in values.items()
-        ]
+        return [options.argument(name, value) for name, value in values.items()]
 
     def _process(self, arguments):
         """Runs the training script; returns (exit code, its error message)."""
         process = subprocess.Popen(
-            [sys.executable, str(SCRIPT), *arguments],
+            [sys.executable, *TRAIN, *arguments],
             stderr=subprocess.PIPE,
+            env=os.environ | {"PYTHONPATH": _with_package(os.environ.get("PYTHONPATH"))},
             pass_fds=[self._lock.fileno()],
             start_new_session=True,  # Ctrl-C is for this process, which passes it on once
             preexec_fn=_end_with_parent,
@@ -180,6 +179,11 @@ class Runner:
         if code < 0:
             return code, f"ended by {signal.Signals(-code).name}: out of memory, or killed"
         return code, _error_line("".join(kept)) if code else ""
+
+
+def _with_package(python_path):
+    """PYTHONPATH with the folder of this package first: a checkout need not be installed."""
+    return os.pathsep.join([str(PACKAGE_ROOT), *([python_path] if python_path else [])])
 
 
 def _end_with_parent():

@@ -29,7 +29,7 @@ def read_mappings(path):
       UsageError: PyYAML is missing, or the file cannot be read or is nothing of the kind;
         names the line.
     """
-    yaml = load_extra("yaml", "experiments")
+    yaml = load_extra("yaml")
     try:
         text = pathlib.Path(path).read_text(encoding="utf-8")
     except OSError as error:

@@ -1,10 +1,15 @@
 """Other projects' checkpoints, by project: a reader each that gives them public names."""
 
-from resnet.weights.sources import cifar_vs_tensorflow2, revnet_public, tf_eager_revnet
+import importlib
 
-# source -> (Network, checkpoint prefix) -> Tensors
+# source -> module that reads its checkpoints
 SOURCES = {
-    "revnet-public": revnet_public.read,
-    "cifar-vs-tensorflow2": cifar_vs_tensorflow2.read,
-    "tf-eager-revnet": tf_eager_revnet.read,
+    "revnet-public": "revnet_public",
+    "cifar-vs-tensorflow2": "cifar_vs_tensorflow2",
+    "tf-eager-revnet": "tf_eager_revnet",
 }
+
+
+def read_source(source, network, checkpoint):
+    """The Tensors of a project's checkpoint, given the Network that it is of."""
+    return importlib.import_module(f"{__name__}.{SOURCES[source]}").read(network, checkpoint)

@@ -1,0 +1,231 @@
+"""Flags of training commands, and the config and options that they give."""
+
+import dataclasses
+import math
+import shlex
+
+from resnet.configs import config_from_json, get_config, list_configs
+from resnet.settings import FREE, Computation, Recipe, RunOptions, SettingError, fields_of
+from resnet.training.conf import read_conf
+
+RECIPE = fields_of(Recipe)
+OPTIONS = fields_of(RunOptions)
+PLACES = ("results", "logs", "data_folder", "data_dir")  # what a command to continue repeats
+ESSENTIAL = ("dataset", "model", "config", "id", "restore", "max_num_steps", "dtype", "backprop")
+FOLDERS, TRIALS = "Folders", "Trials and checks"
+CHOSEN_BY_FAMILY = "the model family's"
+
+
+def define_experiment_flags(flags, results, id_text="Experiment."):
+    """Defines the flags that name an experiment and its folders; `results` is the default."""
+    flags.text("Experiment", "id", id_text)
+    flags.text(FOLDERS, "results", "Folder of conf.json and checkpoints.", results)
+    flags.text(FOLDERS, "logs", "Folder of the logs.", "./logs/public")
+
+
+def define_best_flag(flags):
+    """Defines --best, for what takes a trained experiment."""
+    flags.switch(
+        "Experiment",
+        "best",
+        "Take the checkpoint that --keep_best has kept, rather than the newest.",
+    )
+
+
+def define_config_flags(flags, default_model=None):
+    """Defines the flags that name a config; `default_model` is trained if they say nothing."""
+    flags.text(
+        "Network", "model", "Named config; resnet configs lists them.", default_text=default_model
+    )
+    flags.text(
+        "Network",
+        "config",
+        "JSON file in the format of conf.json; fields it lacks come from --model.",
+    )
+
+
+def define_computation_flags(flags):
+    """Defines the flags that say how a model computes."""
+    for name, field in fields_of(Computation).items():
+        by_family = name in ("backprop", "exact")
+        flags.setting(field, CHOSEN_BY_FAMILY if by_family else None)
+    flags.setting(OPTIONS["jit"])
+
+
+def define_training_flags(flags, default_model, results, without=()):
+    """Defines the flags of a training command.
+
+    Args:
+      flags: Flags.
+      default_model: config trained if --model and --config say nothing.
+      results: default results folder.
+      without: run options that it does not have.
+    """
+    define_config_flags(flags, default_model)
+    define_experiment_flags(
+        flags, results, "Experiment id; without, one made of data set, model and time."
+    )
+    flags.switch("Experiment", "restore", "Continue the experiment --id at its last checkpoint.")
+    for field in RECIPE.values():
+        flags.setting(field, "the config's")
+    define_computation_flags(flags)
+    flags.settings(OPTIONS, without={*without, "dataset", "jit", *fields_of(Computation)})
+    flags.switch(TRIALS, "dry_run", "Print model, memory, steps and data, then exit.")
+    flags.switch(TRIALS, "smoke_test", "Try the run on a few tiny batches, leave nothing.")
+
+
+def resolve_config(flags, default_model, num_classes):
+    """(Config, run options of a --config file) from --model, --config and recipe flags.
+
+    Args:
+      flags: Flags.
+      default_model: name.
+      num_classes: {data set: number of classes, or None: the config's own}; the first
+        is the default.
+
+    Raises:
+      UsageError: --model and the file name two models, or an unknown data set.
+    """
+    fields, run = read_conf(flags.config) if flags.config else ({}, {})
+    named = fields.get("name")
+    if flags.model and named in list_configs() and named != flags.model:
+        raise SettingError(
+            f"--model is {flags.model}, but {flags.config} is of {named}: leave one of them out",
+            "model",
+        )
+    overrides = flags.given(RECIPE)
+    dataset = getattr(flags, "dataset", None) if "dataset" in flags else None
+    dataset = dataset or run.get("dataset") or next(iter(num_classes))
+    if dataset not in num_classes:
+        raise SettingError(
+            f"{flags.config}: dataset is {dataset!r}, but must be one of {', '.join(num_classes)}",
+            "dataset",
+        )
+    if num_classes[dataset]:
+        overrides["num_classes"] = num_classes[dataset]
+    if flags.model is None and fields:
+        config = config_from_json(fields | overrides)
+    else:
+        config = config_from_json(fields | overrides, get_config(flags.model or default_model))
+    return config, run | {"dataset": dataset}
+
+
+def resolve_options(config, run, given):
+    """RunOptions of a config.
+
+    Args:
+      config: Config.
+      run: run options of a --config file, a dict.
+      given: run options of flags, a dict; they count before the file's.
+    """
+    from resnet.models import computation_for  # loads TensorFlow
+
+    asked = run | given
+    defaults = vars(computation_for(config, **{n: asked.get(n) for n in ("backprop", "exact")}))
+    return RunOptions(**({n: defaults[n] for n in ("backprop", "exact")} | asked))
+
+
+def restored_options(flags, experiment):
+    """The experiment with what flags may change on --restore.
+
+    Raises:
+      SettingError: a flag would make it another experiment.
+    """
+    config, options = experiment.config, experiment.options
+    if flags.config:
+        raise SettingError(
+            "--config does not go with --restore: conf.json of the experiment holds", "config"
+        )
+    if flags.model not in (None, config.name):
+        raise SettingError(
+            f"--model is {flags.model}, but {experiment.id} trains {config.name}", "model"
+        )
+    given = {n: v for n, v in flags.given([*RECIPE, *OPTIONS]).items() if flags.is_given(n)}
+    for name, value in given.items():
+        was = getattr(config if name in RECIPE else options, name)
+        if value != was and name not in FREE:
+            raise SettingError(
+                f"--{name} is {value}, but {experiment.id} was started with {was}: "
+                "leave it out to continue, or start a new experiment",
+                name,
+            )
+    changed = {n: v for n, v in given.items() if n in FREE}
+    # One of them given ends the other.
+    if changed.keys() & {"num_gpu", "logical_cpus"}:
+        changed = {"num_gpu": None, "logical_cpus": None} | changed
+    of_recipe = {n: v for n, v in changed.items() if n in RECIPE}
+    return dataclasses.replace(
+        experiment,
+        config=dataclasses.replace(config, **of_recipe),
+        options=dataclasses.replace(options, **{n: v for n, v in changed.items() if n in OPTIONS}),
+    )
+
+
+def resolve_jit(jit, placement):
+    """Whether to compile with XLA: auto is on for GPUs, off on the CPU, where it is slower."""
+    if jit == "on" and not placement.uses_gpu:
+        print(
+            "warning: on CPUs XLA is slower, and its scheduler may run recomputation early, so "
+            "that nothing is freed: leave --jit at auto, unless this is a trial"
+        )
+    return jit == "on" or (jit == "auto" and placement.uses_gpu)
+
+
+def require_division(config, options, shares):
+    """Checks that a batch divides over its shares and passes.
+
+    Args:
+      config, options: Config and RunOptions.
+      shares: {what a batch is shared by: how many}, such as {"hosts": 2, "GPUs": 4}.
+
+    Raises:
+      SettingError: it does not.
+    """
+    shares = shares | {"passes": options.num_pass}
+    parts = math.prod(shares.values())
+    if config.batch_size % parts:
+        named = " times ".join(f"{count} {name}" for name, count in shares.items() if count > 1)
+        raise SettingError(
+            f"batch_size is {config.batch_size}, which does not divide over {named}: give one that "
+            f"is a multiple of {parts}",
+            "batch_size",
+            "num_pass",
+            "logical_cpus",
+            "num_gpu",
+        )
+
+
+def require_preprocessor(config, preprocessors, default_model):
+    """Checks that a command has the images that a config takes.
+
+    Raises:
+      SettingError: it has not.
+    """
+    if config.preprocessor not in preprocessors:
+        raise SettingError(
+            f"{config.name} takes {config.image_size}x{config.image_size} images prepared by "
+            f"{config.preprocessor!r}, but this trains with "
+            f"{' or '.join(map(repr, preprocessors))}: choose a model such as {default_model}",
+            "preprocessor",
+            "model",
+        )
+
+
+def given_arguments(flags, names):
+    """The flags of this command line among `names`, as arguments."""
+    return [argument(n, getattr(flags, n)) for n in names if flags.is_given(n)]
+
+
+def argument(name, value):
+    """A flag as an argument."""
+    if isinstance(value, bool):
+        return f"--{'' if value else 'no'}{name}"
+    text = ",".join(map(str, value)) if isinstance(value, list | tuple) else value
+    return f"--{name}={text}"
+
+
+def resume_command(flags, experiment):
+    """The command line that continues an experiment, with what this one may have changed."""
+    repeated = [n for n in flags.names() if n in PLACES or (n in FREE and flags.restore)]
+    arguments = ["--restore", "--id", experiment.id, *given_arguments(flags, repeated)]
+    return f"{flags.program} {shlex.join(arguments)}"

@@ -1,0 +1,105 @@
+"""Evaluates checkpoints of a training, beside it or later, and logs the accuracies."""
+
+import time
+
+import tensorflow as tf
+
+from resnet.data.imagenet.input import evaluation_batches
+from resnet.errors import UserError, message_of
+from resnet.models import get_model
+from resnet.training.evaluation import Evaluation
+from resnet.training.experiment import end_of
+from resnet.training.logs import Logs
+from resnet.weights.checkpoint import list_checkpoints, restore_checkpoint
+from resnet.weights.checkpoint_format import CheckpointError
+
+NUM_TRAIN_BATCHES = 100
+POLL_SECONDS = 1
+# split -> names of its top-1 and top-5 logs
+LOGGED = {
+    "train": ("eval_train_acc", "eval_train_top5"),
+    "validation": ("valid_acc", "valid_top5"),
+}
+
+
+class Evaluator:
+    """Restores checkpoints of an ImageNet experiment, evaluates and logs them."""
+
+    def __init__(self, experiment, imagenet, placement, command, eval_images=None):
+        """Builds the model.
+
+        Args:
+          experiment: Experiment.
+          imagenet: ImageNet with the splits of LOGGED.
+          placement: Placement.
+          command: the command line, for the logs.
+          eval_images: evaluate on so many images of each split at most; None: all.
+        """
+        self.experiment, self._imagenet = experiment, imagenet
+        config, options = experiment.config, experiment.options
+        with placement.strategy.scope():
+            self._model = get_model(
+                config, backprop="stored", dtype=options.dtype, exact=options.exact
+            )
+        self._evaluation = Evaluation(self._model, placement.strategy)
+        self._batch_size = config.evaluation_batch_size * placement.num_replicas
+        num_images = {
+            "train": NUM_TRAIN_BATCHES * config.evaluation_batch_size,
+            "validation": imagenet.num_images("validation"),
+        }
+        self._num_images = {
+            split: min(count, eval_images or count) for split, count in num_images.items()
+        }
+        columns = dict.fromkeys((name for names in LOGGED.values() for name in names), "acc")
+        self._logs = Logs(experiment.logs, command, columns, events="eval")
+
+    def is_done(self, step):
+        """Whether a step has been evaluated."""
+        return all(self._logs.has(name, step) for names in LOGGED.values() for name in names)
+
+    def evaluate(self, step, prefix):
+        """Evaluates one checkpoint on both splits."""
+        config = self.experiment.config
+        restore_checkpoint(prefix, self._model)
+        for split, names in LOGGED.items():
+            batches = evaluation_batches(
+                self._imagenet, config, split, self._batch_size, self._num_images[split]
+            )
+            num_batches = -(-self._num_images[split] // self._batch_size)
+            try:
+                accuracy = self._evaluation(batches, name=split, num_batches=num_batches)
+            except tf.errors.ResourceExhaustedError as error:
+                raise UserError(
+                    f"out of memory: {message_of(error)}. Choose a GPU that no training holds, "
+                    "CUDA_VISIBLE_DEVICES=N, or the CPU, --num_gpu 0"
+                ) from None
+            for name, value in zip(names, (accuracy.top1, accuracy.top5), strict=True):
+                self._logs.write(name, step, value)
+            print(
+                f"step {step}: {split}, {accuracy.num_images:,} images: "
+                f"top-1 accuracy {accuracy.top1:.3f} (error {100 - accuracy.top1:.3f}), "
+                f"top-5 accuracy {accuracy.top5:.3f} (error {100 - accuracy.top5:.3f})",
+                flush=True,
+            )
+        self._logs.flush()
+
+    def follow(self):
+        """Evaluates checkpoints that have not been, as they come, until that of the last step."""
+        while True:
+            checkpoints = list_checkpoints(self.experiment.results)
+            for step, prefix in checkpoints.items():
+                if not self.is_done(step):
+                    self._evaluate_if_there(step, prefix)
+            # Read again: a restored training may have been given another end.
+            if max(checkpoints, default=0) >= end_of(self.experiment):
+                return
+            time.sleep(POLL_SECONDS)
+
+    def _evaluate_if_there(self, step, prefix):
+        try:
+            self.evaluate(step, prefix)
+        except CheckpointError:
+            # A training that keeps the newest ones only may have removed it just now.
+            if step in list_checkpoints(self.experiment.results):
+                raise
+            print(f"step {step}: removed before it was evaluated", flush=True)

@@ -1,0 +1,190 @@
+"""The state of a running training, and how it goes on by a step."""
+
+import contextlib
+
+import tensorflow as tf
+
+from resnet.configs import read_json
+from resnet.data.feed import Share
+from resnet.errors import DataError, UserError, message_of
+from resnet.files import write_json
+from resnet.training.gradient_check import GradientCheck
+from resnet.training.hosts import is_lost_host
+from resnet.training.optimizer import Momentum
+from resnet.training.steps import Steps
+from resnet.weights.checkpoint import (
+    init_from_checkpoint,
+    list_checkpoints,
+    remove_checkpoints,
+    restore_checkpoint,
+    save_checkpoint,
+)
+from resnet.weights.folder import BEST, RESULT
+
+# What a batch that cannot be read, or does not fit, leads to.
+BAD_DATA = (
+    tf.errors.DataLossError,
+    tf.errors.InvalidArgumentError,
+    tf.errors.NotFoundError,
+    tf.errors.OutOfRangeError,
+    tf.errors.PermissionDeniedError,
+    tf.errors.UnknownError,
+)
+
+
+class Training:
+    """A training under way: what it trains, and how far it has come.
+
+    Attributes:
+      step: number of updates done.
+      model, optimizer, steps: what is trained, and how.
+    """
+
+    def __init__(self, experiment, feed, placement, jit=False):
+        """Builds the model, with the weights that the experiment starts from or has reached."""
+        self.experiment, self.placement = experiment, placement
+        config, options = experiment.config, experiment.options
+        with placement.strategy.scope():
+            self.model = experiment.make_model(placement.num_replicas)
+            self.optimizer = Momentum(
+                self.model.trainable_by_storage_name, config.momentum, config.nesterov
+            )
+        self.steps = Steps(
+            self.model, self.optimizer, placement.strategy, jit, options.num_pass, feed.prepare
+        )
+        self.step = self._restore()
+        self._feed, self._batches = feed, None
+        self._check = GradientCheck(self.steps) if options.check_gradients_every else None
+
+    def _restore(self):
+        """Sets the weights; returns the step."""
+        experiment = self.experiment
+        checkpoints = list_checkpoints(experiment.results)
+        if checkpoints:
+            prefix = checkpoints[max(checkpoints)]
+            step = restore_checkpoint(prefix, self.model, self.optimizer)
+            print(f"restored {prefix}", flush=True)
+            return step
+        if experiment.options.init_from:
+            prefix = experiment.init_checkpoint()
+            left = init_from_checkpoint(prefix, self.model)
+            print(f"weights of {prefix}", flush=True)
+            for tensor in left:
+                print(f"  initial value: {tensor}", flush=True)
+        return 0
+
+    # ------------------------------------------------------------------- a step
+
+    @property
+    def share(self):
+        """The Share of a step's images that this host's replicas take."""
+        placement = self.placement
+        return Share(
+            self.experiment.config.batch_size // placement.num_replicas,
+            len(placement.devices),
+            len(placement.hosts),
+            placement.hosts.index,
+        )
+
+    @property
+    def learning_rate(self):
+        """That of the next update."""
+        return self.experiment.config.learning_rate(self.step)
+
+    @property
+    def is_check_due(self):
+        """Whether the next step's gradients are compared to stored ones."""
+        check_every = self.experiment.options.check_gradients_every
+        return bool(check_every) and self.step % check_every == 0
+
+    def check_gradients(self, batch):
+        """What a GradientCheck finds on a batch."""
+        try:
+            return self._check(*batch, tf.constant(self.step, tf.int64))
+        except tf.errors.ResourceExhaustedError as error:
+            raise UserError(
+                f"out of memory in the check of gradients: {message_of(error)}. It needs what "
+                "stored backprop needs: give --check_gradients_every 0, or raise --num_pass"
+            ) from None
+
+    @property
+    def batches(self):
+        """Iterator of what the next steps take."""
+        if self._batches is None:
+            first_step, share = self.step, self.share
+            self._batches = iter(
+                self.placement.strategy.distribute_datasets_from_function(
+                    lambda _: self._feed.training(first_step, share)
+                )
+            )
+        return self._batches
+
+    def next_batch(self):
+        """(inputs, labels) of the next step."""
+        with self._naming_errors():
+            return next(self.batches)
+
+    def advance(self, count, batch=None):
+        """Makes `count` updates; returns their metrics, on the device.
+
+        Args:
+          count: how many.
+          batch: of the first, if it has been taken; then `count` is 1.
+        """
+        rate_of = self.experiment.config.learning_rate
+        step = tf.constant(self.step, tf.int64)
+        if batch is None and count == 1:
+            batch = self.next_batch()
+        with self._naming_errors():
+            if batch is not None:
+                rate = tf.constant(rate_of(self.step), tf.float32)
+                metrics = self.steps.train(*batch, rate, step)
+            else:
+                rates = [rate_of(self.step + i) for i in range(count)]
+                metrics = self.steps.train_many(self.batches, tf.constant(rates, tf.float32), step)
+        self.step += count
+        return metrics
+
+    @contextlib.contextmanager
+    def _naming_errors(self):
+        """Within it, errors of the device and of the data say what a user can do."""
+        try:
+            yield
+        except tf.errors.ResourceExhaustedError as error:
+            raise UserError(
+                f"out of memory with --backprop {self.experiment.options.backprop}: "
+                f"{message_of(error)}. Lower --batch_size or --memory_budget, raise --num_pass, "
+                "or choose a --backprop that keeps less"
+            ) from None
+        except BAD_DATA as error:
+            if len(self.placement.hosts) > 1 and is_lost_host(error):
+                raise
+            raise DataError(
+                f"cannot take the training images: {message_of(error)}. Build their shards again, "
+                "or change the config that they do not fit"
+            ) from None
+
+    # --------------------------------------------------------------- its results
+
+    def save(self):
+        """Writes a checkpoint; removes those that are not to be kept."""
+        if not self.placement.hosts.is_chief:
+            return
+        experiment, keep = self.experiment, self.experiment.options.keep_checkpoints
+        save_checkpoint(
+            experiment.results, self.step, self.model, self.optimizer, experiment.config.seed
+        )
+        if keep:
+            steps_kept = list(list_checkpoints(experiment.results))[-keep:]
+            remove_checkpoints(experiment.results, steps_kept)
+
+    def save_if_best(self, accuracy):
+        """Keeps a checkpoint in best/, instead of the one there, if its accuracy is better."""
+        folder = self.experiment.results / BEST
+        if (folder / RESULT).exists():
+            best = read_json(folder / RESULT)
+            if best["step"] in list_checkpoints(folder) and accuracy <= best["accuracy"]:
+                return
+        save_checkpoint(folder, self.step, self.model, self.optimizer, self.experiment.config.seed)
+        write_json(folder / RESULT, {"step": self.step, "accuracy": accuracy})
+        remove_checkpoints(folder, [self.step])
