@@ -19,7 +19,7 @@ Makes $VENV, installs TensorFlow and the rest, makes the data, logs and results
 folders, fetches CIFAR-10 and CIFAR-100, verifies them and writes TFRecords.
 ImageNet must be there already: its terms of access allow no script to fetch it.
 
-  --datasets LIST        cifar-10,cifar-100 (the default) or none
+  --datasets LIST        such as cifar-10,cifar-100 (the default: all), or none
   --source PLACE         take them from this base URL, local folder or local archive
                          instead of the authors' site
   --imagenet RAW_DIR     make ImageNet's TFRecords, of RAW_DIR's archives as published
@@ -50,6 +50,7 @@ absolute() {
 }
 
 dev=false
+datasets=
 imagenet=
 build_flags=(--if_reachable)
 while (($#)); do
@@ -68,12 +69,7 @@ while (($#)); do
   esac
   case "$flag" in
     --datasets)
-      for name in ${value//,/ }; do
-        case "$name" in
-          cifar-10|cifar-100|none) ;;
-          *) fail "unknown data set '$name' in --datasets: choose from cifar-10, cifar-100, none" ;;
-        esac
-      done
+      datasets="$value"
       build_flags+=(--noif_reachable --datasets "$value")
       ;;
     --source)
@@ -96,6 +92,15 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 
 "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null ||
   fail "$PYTHON is not Python 3.10 or later: name one, PYTHON=python3.12 ./setup.sh"
+
+# Asked before anything is installed: the registry needs no packages.
+if [[ -n "$datasets" ]]; then
+  known="$("$PYTHON" -c 'from resnet.data.registry import FETCHED; print(*FETCHED, "none")')"
+  for name in ${datasets//,/ }; do
+    [[ " $known " == *" $name "* ]] ||
+      fail "unknown data set '$name' in --datasets: choose from ${known// /, }"
+  done
+fi
 
 if ! "$VENV/bin/python" -m pip --version >/dev/null 2>&1; then
   echo "Making $VENV"
@@ -123,11 +128,11 @@ fi
 
 mkdir -p "$DATA_ROOT" "$LOGS_DIR" "$SAVE_DIR"
 
-"$VENV/bin/python" -m resnet.commands.build_cifar \
+"$VENV/bin/python" -m resnet build-cifar \
   --data_root "$DATA_ROOT" "${build_flags[@]}"
 
 if [[ -n "$imagenet" ]]; then
-  "$VENV/bin/python" -m resnet.commands.build_imagenet \
+  "$VENV/bin/python" -m resnet build-imagenet \
     --raw_dir "$imagenet" --output_dir "$DATA_ROOT/imagenet"
 fi
 

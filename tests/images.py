@@ -63,7 +63,7 @@ def write_tar(path, contents, mode="w"):
 
 def build(output, *arguments):
     """Runs the builder; returns the completed process."""
-    return run_quickly("resnet.commands.build_imagenet", f"--output_dir={output}", *arguments)
+    return run_quickly("build-imagenet", f"--output_dir={output}", *arguments)
 
 
 def make_shards(folder, num_train=20, num_validation=8):

@@ -3,13 +3,14 @@
 import functools
 import http.server
 import os
-import pathlib
+import shlex
 import subprocess
 import sys
 import threading
 
 import pytest
 
+import children
 from miniature import contents, pack
 from processes import REPOSITORY, error_of
 from resnet.data.cifar.input import load_dataset
@@ -35,73 +36,103 @@ def site(tmp_path):
     thread.join()
 
 
-def setup(tmp_path, *arguments):
-    """Runs setup.sh in this environment, with folders of its own."""
-    python = sys.prefix if sys.prefix != sys.base_prefix else str(tmp_path / "no-such-venv")
-    if not list(pathlib.Path(python).glob("installed-*,dev")):
-        pytest.skip("setup.sh --dev did not make this environment; it would install packages")
-    return subprocess.run(
-        [
-            str(REPOSITORY / "setup.sh"),
-            "--dev",
-            *(f"--{name}={tmp_path}/{name}" for name in ("data_root", "logs_dir", "save_dir")),
-            *arguments,
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=os.environ | {"VENV": python},
-        timeout=120,
-    )
+# Stands for an environment's Python: the one that runs the tests, with a pip that installs nothing.
+PYTHON = f"""#!/bin/sh
+if [ "$1 $2" = "-m pip" ]; then
+  [ "$3" = --version ] || echo "$@" >> "$(dirname "$0")/pip-runs"
+  exit
+fi
+exec {shlex.quote(sys.executable)} "$@"
+"""
+
+
+@pytest.fixture
+def venv(tmp_path):
+    """A folder that setup.sh takes for its environment."""
+    folder = tmp_path / "venv" / "bin"
+    folder.mkdir(parents=True)
+    (folder / "python").write_text(PYTHON)
+    (folder / "python").chmod(0o755)
+    return folder.parent
+
+
+@pytest.fixture
+def setup(tmp_path, venv):
+    """Function that runs setup.sh with folders of its own."""
+
+    def run(*arguments):
+        return children.run(
+            [
+                str(REPOSITORY / "setup.sh"),
+                "--dev",
+                *(f"--{name}={tmp_path}/{name}" for name in ("data_root", "logs_dir", "save_dir")),
+                *arguments,
+            ],
+            limit=120,
+            env=os.environ | {"VENV": str(venv), "PYTHON": sys.executable},
+        )
+
+    return run
+
+
+def test_packages_are_installed_once(setup, venv):
+    for _ in range(2):
+        done = setup("--datasets=none")
+        assert done.returncode == 0, done.stderr
+    (line,) = (venv / "bin" / "pip-runs").read_text().splitlines()
+    assert line.startswith("-m pip install ") and line.endswith(",experiments,plot,dev]")
+    (stamp,) = venv.glob("installed-*")
+    os.utime(stamp, (0, 0))  # older than pyproject.toml, whose packages may have changed
+    assert "Installing the packages" in setup("--datasets=none").stdout
 
 
 @pytest.mark.parametrize("layout", ["binary", "python"])
-def test_fetch_verify_convert_and_do_nothing_twice(tmp_path, site, layout):
+def test_fetch_verify_convert_and_do_nothing_twice(tmp_path, setup, site, layout):
     folder, url = site
     archive, members, images, _ = contents("cifar-10", layout)
     pack(archive, members, folder)
     arguments = ["--datasets", "cifar-10", "--source", url]
 
-    refused = setup(tmp_path, *arguments)
+    refused = setup(*arguments)
     assert "but the published one is" in error_of(refused)
     assert not (tmp_path / "data_root" / "cifar-10").exists()
 
-    done = setup(tmp_path, *arguments, "--no-verify-checksum")
+    done = setup(*arguments, "--no-verify-checksum")
     assert done.returncode == 0, done.stderr
     loaded = load_dataset("cifar-10", tmp_path / "data_root")
     assert (loaded.train.images == images).all()
     assert (tmp_path / "logs_dir").is_dir() and (tmp_path / "save_dir").is_dir()
 
     (folder / archive.file_name).unlink()
-    again = setup(tmp_path, *arguments, "--no-verify-checksum")
+    again = setup(*arguments, "--no-verify-checksum")
     assert again.returncode == 0, again.stderr
     assert "is complete" in again.stdout
 
 
 @pytest.mark.parametrize("place", ["folder", "archive"])
-def test_local_sources(tmp_path, place):
+def test_local_sources(tmp_path, setup, place):
     archive, members, images, _ = contents("cifar-100", "python")
     path = pack(archive, members, tmp_path)
     source = tmp_path if place == "folder" else path
-    done = setup(tmp_path, f"--source={source}", "--datasets=cifar-100", "--no-verify-checksum")
+    done = setup(f"--source={source}", "--datasets=cifar-100", "--no-verify-checksum")
     assert done.returncode == 0, done.stderr
     loaded = load_dataset("cifar-100", tmp_path / "data_root")
     assert (loaded.train.images == images).all()
 
 
-def test_a_site_without_an_answer(tmp_path):
+def test_a_site_without_an_answer(setup):
     # Nothing listens on port 9 of the loopback interface.
     source = "--source=http://127.0.0.1:9"
-    plain = setup(tmp_path, source)
+    plain = setup(source)
     assert plain.returncode == 0, plain.stderr
     assert "still missing: cifar-10, cifar-100. Fetch later with" in plain.stdout
     assert "--dataset synthetic" in plain.stdout
-    named = setup(tmp_path, source, "--datasets=cifar-10")
+    named = setup(source, "--datasets=cifar-10")
     assert "cannot be reached" in error_of(named)
     assert named.returncode == 1
 
 
-def test_a_download_cut_short_does_not_count(tmp_path):
+def test_a_download_cut_short_does_not_count(tmp_path, setup):
     class Truncating(QuietHandler):
         def do_GET(self):
             self.send_response(200)
@@ -114,7 +145,7 @@ def test_a_download_cut_short_does_not_count(tmp_path):
     thread.start()
     try:
         url = f"http://127.0.0.1:{server.server_address[1]}"
-        done = setup(tmp_path, f"--source={url}", "--datasets=cifar-10", "--no-verify-checksum")
+        done = setup(f"--source={url}", "--datasets=cifar-10", "--no-verify-checksum")
     finally:
         server.shutdown()
         server.server_close()
@@ -135,8 +166,8 @@ def test_a_download_cut_short_does_not_count(tmp_path):
         (["--source=/nowhere", "--datasets=cifar-10"], "--source /nowhere does not exist"),
     ],
 )
-def test_bad_options(tmp_path, arguments, message):
-    assert message in error_of(setup(tmp_path, *arguments))
+def test_bad_options(setup, arguments, message):
+    assert message in error_of(setup(*arguments))
 
 
 def test_help():

@@ -43,9 +43,7 @@ def fetch(url, path, check):
             with written_beside(path) as temporary:
                 count = _copy(response, temporary, total, path.name)
                 if total and count != total:
-                    raise UnreachableError(
-                        f"{url} ended after {count} of {total} bytes. Run ./setup.sh again"
-                    )
+                    raise UnreachableError(f"{url} ended after {count} of {total} bytes. Try again")
                 check(temporary)
     except urllib.error.HTTPError as error:
         kind = NotThereError if error.code in (404, 410) else UnreachableError

@@ -2,11 +2,12 @@
 
 import tensorflow as tf
 
-from resnet.data.cifar.preparation import PREPROCESSORS, Preparation, prepare_for
+from resnet.data.cifar.preparation import Preparation, prepare_for
 from resnet.data.imagenet.input import preprocessing_of
+from resnet.data.registry import CIFAR_PREPROCESSORS
 from resnet.errors import UserError
-from resnet.training.experiment import BEST, MEAN_IMAGE
 from resnet.weights.checkpoint import list_checkpoints, restore_checkpoint
+from resnet.weights.folder import BEST, MEAN_IMAGE
 
 
 def restore_trained(experiment, model, best=False):
@@ -40,7 +41,7 @@ def stored_preparation(experiment):
       UserError: it needs the training images' mean, which has not been computed yet.
     """
     config = experiment.config
-    if config.preprocessor not in PREPROCESSORS:  # ImageNet's: affine, pixel by pixel
+    if config.preprocessor not in CIFAR_PREPROCESSORS:  # ImageNet's: affine, pixel by pixel
         black, white = (
             preprocessing_of(config).scale(tf.fill([3], x)).numpy() for x in (0.0, 255.0)
         )

@@ -17,7 +17,9 @@ from resnet.data.imagenet.input import (
     open_imagenet,
     training_batches,
 )
+from resnet.data.imagenet.raw_images import RawImage
 from resnet.data.imagenet.shards import find_shards
+from resnet.data.imagenet.writer import write_shard
 from resnet.errors import DataError
 
 CONFIG = dataclasses.replace(resnet.get_config("revnet-56"), image_size=32, num_classes=4)
@@ -117,6 +119,37 @@ def test_any_step_can_be_had_without_training_those_before_it(imagenet):
         assert_same(batches(imagenet, step, Share(6), 1), whole[step : step + 1])
     other = batches(imagenet, 0, Share(6), 1, dataclasses.replace(CONFIG, seed=1))
     assert not np.array_equal(other[0][0], whole[0][0])
+
+
+def test_draws_differ_between_steps_images_seeds_and_hosts(imagenet):
+    (_, first, _), (_, second, _) = batches(imagenet, 0, Share(6), 2)
+    assert len(np.unique(first, axis=0)) == 6
+    (_, seeded, _), *_ = batches(imagenet, 0, Share(6), 1, dataclasses.replace(CONFIG, seed=1))
+    for other in (second, seeded, batches(imagenet, 0, Share(6, 1, 2, 1), 1)[0][1]):
+        assert not np.isin(first, other).any()
+
+
+@pytest.fixture(scope="module")
+def same_image(tmp_path_factory):
+    """An ImageNet whose images are all the same."""
+    folder = tmp_path_factory.mktemp("same")
+    (folder / "a.JPEG").write_bytes(encoded(picture(1)))
+    image = RawImage("a.JPEG", "n1", str(folder / "a.JPEG"))
+    write_shard(folder / "train-00000-of-00001", [(image, 1, "n1", "", ())] * 4, strict=True)
+    return open_imagenet(folder, 4)
+
+
+@pytest.mark.parametrize("deterministic", [True, False])
+def test_boxes_differ_between_images_steps_epochs_and_seeds(same_image, deterministic):
+    def images(seed, first_step=0):
+        config = dataclasses.replace(CONFIG, seed=seed)
+        stream = training_batches(same_image, config, deterministic, first_step, Share(4))
+        return np.concatenate([inputs["images"] for inputs, _ in stream.take(2)])
+
+    shown = images(0)  # of two steps, which are two epochs
+    assert len(np.unique(shown, axis=0)) == len(shown) == 8
+    for other in (images(1), images(0, 2)):
+        assert not any(np.array_equal(one, two) for one in shown for two in other)
 
 
 def test_without_determinism_a_restored_run_takes_a_new_order(imagenet):

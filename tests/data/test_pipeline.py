@@ -1,16 +1,19 @@
 """Batches: reproducible from (seed, step) alone, complete, and rightly augmented."""
 
+import dataclasses
 import time
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from resnet.data import pipeline, synthetic
-from resnet.data.cifar.input import load_dataset, training_and_evaluation
-from resnet.data.cifar.preparation import CHANNELS, prepare_for
-from resnet.data.dataset import Split
+import resnet
+from resnet.data.cifar import pipeline, synthetic
+from resnet.data.cifar.input import cifar_feed, load_dataset, training_and_evaluation
+from resnet.data.cifar.preparation import prepare_for
+from resnet.data.dataset import Dataset, Split
 from resnet.data.feed import Share
+from resnet.data.registry import CIFAR
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +62,20 @@ def test_every_epoch_shows_every_image_once_in_a_new_order():
     assert not np.array_equal(*orders)
 
 
+def test_two_steps_draw_different_augmentations_and_one_step_the_same():
+    def drawn(step, seed):
+        parts = pipeline.draw_augmentation(64, tf.constant(step, tf.int64), seed, 4)
+        return np.stack([np.asarray(part, int) for part in parts])  # top, left, flip
+
+    first = drawn(3, 7)
+    np.testing.assert_array_equal(drawn(3, 7), first)
+    for other in (drawn(4, 7), drawn(3, 8)):
+        for of_first, of_other in zip(first, other, strict=True):
+            assert (of_first != of_other).any()
+    for one, two in ((0, 1), (0, 2), (1, 2)):  # nor does one of them tell another
+        assert (first[one] % 2 != first[two] % 2).any()
+
+
 def test_augmentation_is_a_crop_of_the_zero_padded_image_perhaps_flipped(split):
     images = tf.constant(split.images, tf.float32)
     drawn = pipeline.draw_augmentation(len(images), tf.constant(3, tf.int64), 1, 2)
@@ -90,7 +107,7 @@ def test_mean_and_evaluation_batches(split):
 
 def test_standard_images_are_crops_of_black_padded_ones_per_channel(split):
     preparation = prepare_for("cifar-standard", "cifar-10", mean_image=None)
-    mean, deviation = (np.array(x) for x in CHANNELS["cifar-10"])
+    mean, deviation = (np.array(x) for x in CIFAR["cifar-10"].channels)
     (evaluated, labels), *_ = pipeline.evaluation_batches(split, preparation, 70)
     wanted = (split.images / 255 - mean) / deviation
     np.testing.assert_allclose(evaluated, wanted, atol=1e-5)
@@ -117,7 +134,7 @@ def test_unit_images_are_in_0_to_1(split):
 
 def test_channel_statistics_of_the_synthetic_set():
     pixels = synthetic.load().train.images.reshape(-1, 3) / 255
-    mean, deviation = CHANNELS["synthetic"]
+    mean, deviation = CIFAR["synthetic"].channels
     np.testing.assert_allclose(pixels.mean(axis=0), mean, atol=1e-4)
     np.testing.assert_allclose(pixels.std(axis=0), deviation, atol=1e-4)
 
@@ -128,6 +145,88 @@ def test_validation_split_holds_the_last_tenth_out():
     assert (len(train), len(held_out)) == (9_000, 1_000)
     np.testing.assert_array_equal(held_out.images, dataset.train.images[9_000:])
     assert training_and_evaluation(dataset, validation=False) == (dataset.train, dataset.test)
+
+
+def dataset_of(train, test=None):
+    """A data set of images (N, 32, 32, 3), whose labels are their numbers modulo 10."""
+    splits = [
+        Split(images, np.arange(len(images), dtype=np.int32) % 10)
+        for images in (train, train[:4] if test is None else test)
+    ]
+    return Dataset("cifar-10", tuple("0123456789"), *splits)
+
+
+def feed_config(**changes):
+    changes = {"batch_size": 9, "evaluation_batch_size": 4, "preprocessor": "cifar-unit"} | changes
+    return dataclasses.replace(resnet.get_config("revnet-38"), **changes)
+
+
+def test_held_out_images_do_not_train_and_those_that_train_are_not_held_out():
+    images = np.full([40, 32, 32, 3], 255, np.uint8)
+    images[36:] = [255, 0, 255]  # the last tenth
+    feed = cifar_feed(dataset_of(images), True, feed_config())
+    for batch, _ in feed.training(0, Share(9)).take(8):  # two epochs
+        assert batch.numpy()[:, 8:24, 8:24].min() == 1  # the padding aside
+    assert list(feed.evaluations) == ["validation", "test"]
+    (batch, _), *others = feed.evaluations["validation"]()
+    assert not others and batch.shape[0] == 4
+    np.testing.assert_array_equal(batch, np.broadcast_to(np.float32([1, 0, 1]), batch.shape))
+
+
+def test_without_validation_every_image_trains():
+    images = np.full([40, 32, 32, 3], 255, np.uint8)
+    images[36:] = [255, 0, 255]
+    feed = cifar_feed(dataset_of(images), False, feed_config(batch_size=10))
+    batches = np.concatenate([x for x, _ in feed.training(0, Share(10)).take(4)])
+    assert (batches[:, 16, 16, 1] == 0).sum() == 4
+    assert list(feed.evaluations) == ["test"]
+
+
+@pytest.mark.parametrize("validation", [True, False])
+def test_the_mean_image_is_of_the_images_that_train(validation):
+    rng = np.random.default_rng(1)
+    images = rng.integers(0, 256, [40, 32, 32, 3], np.uint8)
+    images[36:] = 255
+    kept = []
+
+    def keep(compute):
+        kept.append(compute())
+        return kept[0]
+
+    config = feed_config(preprocessor="cifar")
+    test = rng.integers(0, 256, [3, 32, 32, 3], np.uint8)
+    feed = cifar_feed(dataset_of(images, test), validation, config, keep)
+    wanted = images[: 36 if validation else 40].mean(axis=0)
+    np.testing.assert_allclose(kept[0], wanted, rtol=1e-6)
+    (batch, _), *_ = feed.evaluations["test"]()
+    np.testing.assert_allclose(batch, test - wanted, atol=1e-4)
+
+
+def test_a_kept_mean_image_is_taken_rather_than_computed():
+    images = np.zeros([40, 32, 32, 3], np.uint8)
+    kept = np.full([32, 32, 3], 3, np.float32)
+    feed = cifar_feed(dataset_of(images), False, feed_config(preprocessor="cifar"), lambda _: kept)
+    (batch, _), *_ = feed.evaluations["test"]()
+    np.testing.assert_array_equal(batch, np.full(batch.shape, -3))
+
+
+def test_the_seed_of_the_config_decides_on_images_and_augmentation(split):
+    dataset = dataset_of(split.images)
+
+    def first(seed):
+        return next(iter(cifar_feed(dataset, False, feed_config(seed=seed)).training(0, Share(9))))
+
+    for one, same, other in zip(first(1), first(1), first(2), strict=True):
+        np.testing.assert_array_equal(one, same)
+        assert not np.array_equal(one, other)
+
+
+def test_hosts_take_their_own_images_through_the_feed(split):
+    feed = cifar_feed(dataset_of(split.images), False, feed_config(seed=1))
+    whole, _ = next(iter(feed.training(0, Share(8))))
+    for host in (0, 1):
+        part, _ = next(iter(feed.training(0, Share(4, num_hosts=2, host=host))))
+        np.testing.assert_array_equal(part, whole[4 * host : 4 * host + 4])
 
 
 def test_synthetic_is_seeded_balanced_and_not_told_by_colour():

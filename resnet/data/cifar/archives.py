@@ -5,7 +5,6 @@ ever followed. The Python archives are pickles; the unpickler here builds arrays
 and plain containers and refuses anything else.
 """
 
-import dataclasses
 import io
 import pathlib
 import pickle
@@ -15,76 +14,16 @@ import zlib
 import numpy as np
 
 from resnet.data.dataset import Dataset, Split
+from resnet.data.registry import CIFAR
 from resnet.errors import DataError
 
 IMAGE_SHAPE = (3, 32, 32)  # planes, as the archives have them
 IMAGE_BYTES = 3072
 
 
-@dataclasses.dataclass(frozen=True)
-class Archive:
-    """One published archive.
-
-    Source of names and checksums: https://www.cs.toronto.edu/~kriz/cifar.html
-    """
-
-    dataset: str
-    layout: str  # "binary" or "python"
-    file_name: str
-    folder: str  # its top-level folder
-    sha256: str
-    train: tuple  # members
-    test: tuple
-    label_names: str  # member
-
-
-ARCHIVES = (
-    Archive(
-        dataset="cifar-10",
-        layout="binary",
-        file_name="cifar-10-binary.tar.gz",
-        folder="cifar-10-batches-bin",
-        sha256="c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
-        train=tuple(f"data_batch_{i}.bin" for i in range(1, 6)),
-        test=("test_batch.bin",),
-        label_names="batches.meta.txt",
-    ),
-    Archive(
-        dataset="cifar-10",
-        layout="python",
-        file_name="cifar-10-python.tar.gz",
-        folder="cifar-10-batches-py",
-        sha256="6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce",
-        train=tuple(f"data_batch_{i}" for i in range(1, 6)),
-        test=("test_batch",),
-        label_names="batches.meta",
-    ),
-    Archive(
-        dataset="cifar-100",
-        layout="binary",
-        file_name="cifar-100-binary.tar.gz",
-        folder="cifar-100-binary",
-        sha256="58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec",
-        train=("train.bin",),
-        test=("test.bin",),
-        label_names="fine_label_names.txt",
-    ),
-    Archive(
-        dataset="cifar-100",
-        layout="python",
-        file_name="cifar-100-python.tar.gz",
-        folder="cifar-100-python",
-        sha256="85cd44d02ba6437773c5bbd22e183051d648de2e7d6b014e1ef29b855ba677a7",
-        train=("train",),
-        test=("test",),
-        label_names="meta",
-    ),
-)
-
-
 def archives_of(dataset):
-    """The archives of a data set, the binary one first: it needs no unpickling."""
-    return [archive for archive in ARCHIVES if archive.dataset == dataset]
+    """The archives of a data set, the one to try first first."""
+    return CIFAR[dataset].archives
 
 
 def find_archive(folder, dataset):
@@ -156,28 +95,26 @@ def _label_names(archive, content, path):
     try:
         if archive.layout == "binary":
             return tuple(line for line in content.decode("utf-8").split("\n") if line.strip())
-        key = b"label_names" if archive.dataset == "cifar-10" else b"fine_label_names"
-        return tuple(label.decode("utf-8") for label in _unpickle(content, name)[key])
+        names = _unpickle(content, name)[archive.names_key]
+        return tuple(label.decode("utf-8") for label in names)
     except (UnicodeDecodeError, KeyError, TypeError, AttributeError):
         raise DataError(f"{name} holds no label names. Fetch the archive again") from None
 
 
 def _read_binary(archive, content, name):
-    """Rows of label bytes (CIFAR-100: coarse, fine), then 3072 pixel bytes."""
-    label_bytes = 1 if archive.dataset == "cifar-10" else 2
+    """Rows of label bytes, the last one what counts, then 3072 pixel bytes."""
     rows = np.frombuffer(content, np.uint8)
-    width = label_bytes + IMAGE_BYTES
+    width = archive.label_bytes + IMAGE_BYTES
     if len(rows) == 0 or len(rows) % width:
         raise DataError(f"{name} has {len(rows)} bytes, no multiple of {width}. Fetch it again")
     rows = rows.reshape(-1, width)
-    return rows[:, label_bytes:], rows[:, label_bytes - 1]
+    return rows[:, archive.label_bytes :], rows[:, archive.label_bytes - 1]
 
 
 def _read_python(archive, content, name):
     batch = _unpickle(content, name)
-    labels = b"labels" if archive.dataset == "cifar-10" else b"fine_labels"
     try:
-        images, labels = np.asarray(batch[b"data"]), np.asarray(batch[labels])
+        images, labels = np.asarray(batch[b"data"]), np.asarray(batch[archive.labels_key])
     except (KeyError, TypeError):
         raise DataError(f"{name} holds no CIFAR batch. Fetch the archive again") from None
     if images.dtype != np.uint8 or images.shape != (labels.size, IMAGE_BYTES):

@@ -1,18 +1,18 @@
-"""Data sets by name, wherever they are on disk."""
+"""Small data sets by name, wherever they are on disk, and what trains and evaluates on them."""
 
 import functools
 import pathlib
 
-from resnet.data.cifar import synthetic
 from resnet.data.cifar.archives import find_archive, read_archive
-from resnet.data.cifar.pipeline import evaluation_batches, training_batches
+from resnet.data.cifar.pipeline import evaluation_batches, mean_image, training_batches
+from resnet.data.cifar.preparation import prepare_for
 from resnet.data.cifar.records import has_records, read_records
 from resnet.data.feed import Feed
+from resnet.data.registry import CIFAR
 from resnet.errors import DataError, UsageError
+from resnet.hints import build_hint
 
 DOWNLOADS = "downloads"  # folder of fetched archives, below the data folder
-NUM_CLASSES = {"cifar-10": 10, "cifar-100": 100, "synthetic": len(synthetic.LABEL_NAMES)}
-IMAGE_SIZE = synthetic.SIZE  # pixels a side, of all of them
 ONE_HELD_OUT_IN = 10  # training images, with a validation split
 
 
@@ -20,7 +20,8 @@ def load_dataset(name, data_folder):
     """Loads a data set into memory.
 
     Args:
-      name: "cifar-10", "cifar-100" or "synthetic", which needs no files.
+      name: "cifar-10", "cifar-100", "synthetic", which needs no files, or another of
+        registry.CIFAR.
       data_folder: holds TFRecords as NAME/, or the published archives, packed or
         extracted, in itself or in downloads/.
 
@@ -31,10 +32,13 @@ def load_dataset(name, data_folder):
       UsageError: unknown name.
       DataError: not there, or damaged.
     """
-    if name not in NUM_CLASSES:
-        raise UsageError(f"unknown dataset {name!r}: choose one of {', '.join(NUM_CLASSES)}")
-    if name == "synthetic":
-        return synthetic.load()
+    if name not in CIFAR:
+        raise UsageError(f"unknown dataset {name!r}: choose one of {', '.join(CIFAR)}")
+    return CIFAR[name].load(data_folder)
+
+
+def load_built(name, data_folder):
+    """Loads a data set that has archives; see `load_dataset`."""
     folder = pathlib.Path(data_folder)
     if has_records(folder / name):
         return read_records(folder / name)
@@ -42,7 +46,7 @@ def load_dataset(name, data_folder):
     if found:
         return read_archive(*found)
     raise DataError(
-        f"{name} is not in {str(folder)!r}: run ./setup.sh --datasets {name}, give its place "
+        f"{name} is not in {str(folder)!r}: run {build_hint(name)}, give its place "
         "with --data_folder, or try --dataset synthetic, which needs no files"
     )
 
@@ -60,16 +64,20 @@ def training_and_evaluation(dataset, validation):
     return dataset.train.take(slice(cut)), dataset.train.take(slice(cut, None))
 
 
-def cifar_feed(dataset, validation, preparation, config):
+def cifar_feed(dataset, validation, config, keep=lambda compute: compute()):
     """Feed of a data set in memory.
 
     Args:
       dataset: Dataset.
       validation: whether a tenth of the training images is held out.
-      preparation: Preparation of every image.
-      config: Config, for batch sizes and seed.
+      config: Config, for the preprocessor, batch sizes and seed.
+      keep: (function that computes the mean of the images that train, (H, W, 3)
+        float32) -> that mean, or the one that was kept when it was first computed.
     """
     train, held_out = training_and_evaluation(dataset, validation)
+    preparation = prepare_for(
+        config.preprocessor, dataset.name, lambda: keep(lambda: mean_image(train))
+    )
     splits = {"validation": held_out} if validation else {}
     splits["test"] = dataset.test
     return Feed(

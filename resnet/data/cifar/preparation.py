@@ -5,14 +5,7 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
-PREPROCESSORS = ("cifar", "cifar-standard", "cifar-unit")  # config.PREPROCESSORS explains
-# Means and deviations of the channels over the training images, of 1. CIFAR-10's deviations
-# are means over images of each image's own, as all of the field has them.
-CHANNELS = {
-    "cifar-10": ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)),
-    "cifar-100": ((0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)),
-    "synthetic": ((0.3634, 0.3671, 0.3637), (0.2586, 0.2575, 0.2565)),
-}
+from resnet.data.registry import CIFAR
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,12 +31,13 @@ def prepare_for(preprocessor, dataset, mean_image):
     """The Preparation of a config.
 
     Args:
-      preprocessor: "cifar", "cifar-standard" or "cifar-unit".
+      preprocessor: "cifar", "cifar-standard" or "cifar-unit", as settings explains them.
       dataset: name of a data set.
       mean_image: function that returns the (H, W, 3) mean of the training images, of 255.
     """
     if preprocessor == "cifar-standard":
-        mean, deviation = (np.float32(255) * np.array(x, np.float32) for x in CHANNELS[dataset])
+        channels = CIFAR[dataset].channels
+        mean, deviation = (np.float32(255) * np.array(x, np.float32) for x in channels)
         return Preparation(mean, deviation, padding=4)
     if preprocessor == "cifar-unit":
         return Preparation(0.0, 255.0, padding=2)

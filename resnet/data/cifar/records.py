@@ -1,6 +1,6 @@
 """CIFAR as TFRecords: one folder a data set, complete once its index is there."""
 
-import json
+import errno
 import pathlib
 
 import numpy as np
@@ -8,11 +8,12 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from resnet.data.dataset import Dataset, Split
+from resnet.data.layout import INDEX, read_index, shard_name
 from resnet.errors import DataError
 from resnet.files import write_json, written_beside
+from resnet.hints import build_hint
 
 IMAGES_PER_SHARD = 10_000
-INDEX = "dataset.json"
 
 
 def write_records(dataset, folder):
@@ -30,7 +31,7 @@ def write_records(dataset, folder):
         index = {"name": dataset.name, "label_names": list(dataset.label_names), "splits": {}}
         for name, split in (("train", dataset.train), ("test", dataset.test)):
             num_shards = max(1, round(len(split) / IMAGES_PER_SHARD))
-            files = [f"{name}-{i:05d}-of-{num_shards:05d}" for i in range(num_shards)]
+            files = [shard_name(name, i, num_shards) for i in range(num_shards)]
             parts = np.array_split(np.arange(len(split)), num_shards)
             progress = tqdm(total=len(split), desc=f"{dataset.name} {name}", unit=" images")
             for file, part in zip(files, parts, strict=True):
@@ -51,7 +52,8 @@ def _write_shard(path, split, indices):
             for i in indices:
                 writer.write(_example(split.images[i], split.labels[i]))
     except tf.errors.OpError as error:
-        raise OSError(error.message) from None  # written_beside says which folder, and what to do
+        # written_beside says which folder, and what to do.
+        raise OSError(errno.EIO, error.message, str(path)) from None
 
 
 def _example(image, label):
@@ -87,7 +89,7 @@ def read_records(folder):
     """
     folder = pathlib.Path(folder)
     try:
-        index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+        index = read_index(folder, "name", "label_names", "splits")
         names = tuple(index["label_names"])
         splits = [_read_split(folder, index["splits"][name], names) for name in ("train", "test")]
         return Dataset(index["name"], names, *splits)
@@ -133,4 +135,4 @@ def _read_split(folder, entry, label_names):
 
 
 def _remedy(folder):
-    return f"Remove {folder} and run ./setup.sh --datasets {folder.name} again"
+    return f"Remove {folder} and run {build_hint(folder.name)} again"

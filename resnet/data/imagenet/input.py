@@ -2,14 +2,13 @@
 
 import dataclasses
 import functools
-import json
-import pathlib
 
 import tensorflow as tf
 
 from resnet.data.feed import Feed
 from resnet.data.imagenet import preprocessing as imagenet_preprocessing
 from resnet.data.imagenet.example import label_of, parse_example
+from resnet.data.imagenet.index import read_index
 from resnet.data.imagenet.shards import find_shards, first_record
 from resnet.errors import DataError
 
@@ -49,9 +48,8 @@ def open_imagenet(folder, num_classes, splits=("train",)):
     """
     shards = {split: find_shards(folder, split) for split in splits}
     try:
-        index = json.loads((pathlib.Path(folder) / "dataset.json").read_text(encoding="utf-8"))
-        num_found = len(index["synsets"])
-    except (OSError, ValueError, KeyError, TypeError):
+        num_found = len(read_index(folder).synsets)
+    except (FileNotFoundError, DataError):
         num_found = 0  # shards of another converter
     if num_found > num_classes:
         raise DataError(

@@ -3,14 +3,16 @@
 import concurrent.futures
 import dataclasses
 import pathlib
-import re
 import struct
 
+from resnet.data.layout import list_shards, shard_name
 from resnet.errors import DataError
+from resnet.hints import imagenet_hint
 
 _LENGTH = struct.Struct("<Q")
 _HEADER_BYTES = _LENGTH.size + 4  # the length and its checksum
 _FOOTER_BYTES = 4  # checksum of the content
+NUM_SHARDS = {"train": 1024, "validation": 128}  # of ImageNet, as everyone's
 READERS = 16  # files looked at in parallel; they wait for the disk
 
 
@@ -20,11 +22,6 @@ class Shard:
 
     path: str
     num_records: int
-
-
-def shard_name(split, index, num_shards):
-    """Name of a shard's file."""
-    return f"{split}-{index:05d}-of-{num_shards:05d}"
 
 
 def find_shards(folder, split):
@@ -37,20 +34,19 @@ def find_shards(folder, split):
       DataError: none, some missing, of several builds, damaged, or without records.
     """
     folder = pathlib.Path(folder)
-    form = re.compile(rf"{re.escape(split)}-(\d{{5}})-of-(\d{{5}})")
-    found = [match for path in folder.glob(f"{split}-*") if (match := form.fullmatch(path.name))]
+    found = list_shards(folder, split)
     if not found:
         raise DataError(
             f"no {split} shards ({split}-00000-of-..... and so on) in {str(folder)!r}: make them "
-            "with ./setup.sh --imagenet RAW_DIR, or give their folder with --data_dir"
+            f"with {imagenet_hint()}, or give their folder with --data_dir"
         )
-    totals = sorted({int(match[2]) for match in found})
+    totals = sorted({total for _, total in found})
     if len(totals) > 1:
         raise DataError(
             f"{folder} holds {split} shards of several builds, "
             f"{' and '.join(f'-of-{total:05d}' for total in totals)}: remove all but one build"
         )
-    missing = sorted(set(range(totals[0])) - {int(match[1]) for match in found})
+    missing = sorted(set(range(totals[0])) - {index for index, _ in found})
     if missing:
         raise DataError(
             f"{folder} lacks {len(missing)} of {totals[0]} {split} shards, such as "

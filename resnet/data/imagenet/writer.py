@@ -1,5 +1,6 @@
 """Writing one shard of ImageNet, in a process of its own."""
 
+import errno
 import multiprocessing
 import os
 import signal
@@ -52,7 +53,8 @@ def write_shard(path, records, strict):
                             raise DataError(f"{image} cannot be read: {error}") from None
                         problems.append(f"{image}: {error}")
         except tf.errors.OpError as error:
-            raise OSError(error.message) from None  # written_beside says what to do
+            # written_beside says what to do.
+            raise OSError(errno.EIO, error.message, str(temporary)) from None
         if problems:
             write_text(problems_path(path), "\n".join([*problems, ""]))
     return problems

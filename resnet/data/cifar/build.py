@@ -1,0 +1,88 @@
+"""TFRecords of a data set's published archive: found or fetched, verified, converted."""
+
+import pathlib
+
+from resnet.data.cifar.archives import archives_of, find_archive, read_archive
+from resnet.data.cifar.input import DOWNLOADS
+from resnet.data.cifar.records import write_records
+from resnet.data.download import NotThereError, fetch, sha256
+from resnet.data.registry import CIFAR
+from resnet.errors import DataError
+from resnet.hints import unverified_hint
+
+
+def build(name, root, source=None, verify=True):
+    """Makes the TFRecords of one data set.
+
+    Args:
+      name: one of registry.FETCHED.
+      root: data folder; the records become root/NAME.
+      source: base URL, local folder or local archive; default: its authors' site.
+      verify: whether an archive's SHA-256 must be the published one.
+
+    Raises:
+      UnreachableError: the source has no answer.
+      DataError: not found, wrong checksum or damaged.
+    """
+    root = pathlib.Path(root)
+    archive, path = _locate(name, root, str(source or CIFAR[name].site), verify)
+    if not verify:
+        print(f"{name}: checksum of {path.name} not verified", flush=True)
+    elif path.is_dir():
+        print(f"{name}: {path} is extracted, so that no published checksum applies", flush=True)
+    print(f"{name}: reading {path}", flush=True)
+    write_records(read_archive(archive, path), root / name)
+
+
+def _locate(name, root, source, verify):
+    """(Archive, local path) of a data set's archive, fetched if need be, verified."""
+    if "://" in source:
+        return _fetched(name, root, source, verify)
+    path = pathlib.Path(source)
+    if not path.exists():
+        raise DataError(f"--source {source} does not exist: give a folder, an archive or a URL")
+    wanted = " or ".join(archive.file_name for archive in archives_of(name))
+    if path.is_dir():
+        found = find_archive(path, name)
+    else:
+        found = next(((a, path) for a in archives_of(name) if path.name == a.file_name), None)
+    if found is None:
+        raise DataError(
+            f"{name} is not in --source {source}, which should be or hold {wanted}. "
+            "Give another place, or the data sets that it holds with --datasets"
+        )
+    archive, path = found
+    if verify and path.is_file():
+        _require_published(archive, path, str(path))
+    return archive, path
+
+
+def _fetched(name, root, source, verify):
+    folder = root / DOWNLOADS
+    for archive in archives_of(name):
+        path = folder / archive.file_name
+        if path.is_file() and (not verify or sha256(path) == archive.sha256):
+            return archive, path
+    for archive in archives_of(name):
+        url = f"{source.rstrip('/')}/{archive.file_name}"
+
+        def check(path, archive=archive, url=url):
+            if verify:
+                _require_published(archive, path, url)
+
+        try:
+            fetch(url, folder / archive.file_name, check)
+            return archive, folder / archive.file_name
+        except NotThereError as error:
+            refusal = error
+    raise DataError(f"{refusal}. Give another place with --source")
+
+
+def _require_published(archive, path, place):
+    found = sha256(path)
+    if found != archive.sha256:
+        raise DataError(
+            f"{place} has SHA-256 {found}, but the published one is {archive.sha256}. Take it "
+            "from elsewhere with --source, or, if you trust it, pass "
+            + unverified_hint()
+        )

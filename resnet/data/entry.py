@@ -1,0 +1,73 @@
+"""What is known of a data set before any of it is read.
+
+Nothing here loads TensorFlow or NumPy, so that commands can show what there is to choose from.
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+# Names of preparations that settings.NetworkSettings explains, by what they are made for.
+CIFAR_PREPROCESSORS = ("cifar", "cifar-standard", "cifar-unit")
+IMAGENET_PREPROCESSORS = ("inception", "vgg")
+
+
+@dataclasses.dataclass(frozen=True)
+class Archive:
+    """One published archive in CIFAR's layouts."""
+
+    dataset: str
+    layout: str  # "binary" or "python"
+    file_name: str
+    folder: str  # its top-level folder
+    sha256: str
+    train: tuple[str, ...]  # members
+    test: tuple[str, ...]
+    label_names: str  # member
+    label_bytes: int = 1  # binary: before an image's pixels; the last one counts
+    labels_key: bytes = b"labels"  # python: of a batch
+    names_key: bytes = b"label_names"  # python: of the member with the labels' names
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Entry:
+    """A data set by name.
+
+    load: reads or opens it; imports what it needs when it is called.
+    """
+
+    name: str
+    num_classes: int | None  # None: the config's own
+    preprocessors: tuple[str, ...]  # configs' choices that go with its images
+    load: Callable
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class InMemory(Entry):
+    """A data set of small images that is read whole.
+
+    load: (data folder) -> data.dataset.Dataset.
+    channels: means and deviations of red, green and blue over the training images, of 1.
+    site: base URL of its archives.
+    archives: the one to try first first; none: it is not fetched.
+    """
+
+    preprocessors: tuple[str, ...] = CIFAR_PREPROCESSORS
+    image_size: int = 32  # pixels a side
+    channels: tuple[tuple[float, float, float], tuple[float, float, float]]
+    site: str | None = None
+    archives: tuple[Archive, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Streamed(Entry):
+    """A data set that is read while it is used; its images are cut to the config's size.
+
+    load: (folder, num_classes, splits) -> an open data set, which has `num_images(split)`.
+    feed: (open data set, Config, deterministic) -> data.feed.Feed.
+    evaluation_batches: (open data set, Config, split, batch size, number of images) ->
+      tf.data.Dataset of (images, labels), filled up with images labelled -1.
+    """
+
+    num_classes: int | None = None
+    feed: Callable
+    evaluation_batches: Callable

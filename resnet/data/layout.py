@@ -1,0 +1,33 @@
+"""Names of the files that a built data set consists of: its index and its shards."""
+
+import json
+import pathlib
+import re
+
+INDEX = "dataset.json"  # written last: with it, what it lists is complete
+
+
+def read_index(folder, *keys):
+    """The index of a data set, a dict that has `keys`.
+
+    Raises:
+      FileNotFoundError: there is none.
+      OSError or ValueError: it cannot be read, or is no such index.
+    """
+    index = json.loads((pathlib.Path(folder) / INDEX).read_text(encoding="utf-8"))
+    missing = [key for key in keys if key not in index] if isinstance(index, dict) else keys
+    if missing:
+        raise ValueError(f"no {', '.join(missing)}")
+    return index
+
+
+def shard_name(split, index, num_shards):
+    """Name of a shard's file, such as train-00000-of-01024."""
+    return f"{split}-{index:05d}-of-{num_shards:05d}"
+
+
+def list_shards(folder, split):
+    """[(index, number of shards)] of the files in a folder that are named like shards."""
+    form = re.compile(rf"{re.escape(split)}-(\d{{5}})-of-(\d{{5}})")
+    names = [path.name for path in pathlib.Path(folder).glob(f"{split}-*")]
+    return [tuple(map(int, match.groups())) for name in names if (match := form.fullmatch(name))]

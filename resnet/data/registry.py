@@ -1,0 +1,47 @@
+"""All data sets by name: every module of resnet/data/sets/ describes one as its ENTRY.
+
+Commands, setup.sh, the experiments' plan and the data floor itself ask here. Like the modules
+that it finds, this loads neither TensorFlow nor NumPy.
+"""
+
+import importlib
+import pkgutil
+
+from resnet.data import sets
+from resnet.data.entry import CIFAR_PREPROCESSORS, IMAGENET_PREPROCESSORS, InMemory, Streamed
+from resnet.errors import UsageError
+
+__all__ = [
+    "CIFAR",
+    "CIFAR_PREPROCESSORS",
+    "FETCHED",
+    "IMAGENET",
+    "IMAGENET_PREPROCESSORS",
+    "STREAMED",
+    "find",
+]
+
+
+def _entries(kind):
+    """{name: Entry} of one kind, in the order of their modules' names."""
+    names = sorted(module.name for module in pkgutil.iter_modules(sets.__path__))
+    found = [importlib.import_module(f"{sets.__name__}.{name}").ENTRY for name in names]
+    return {entry.name: entry for entry in found if isinstance(entry, kind)}
+
+
+CIFAR = _entries(InMemory)  # what `resnet train-cifar` trains on, the first by default
+STREAMED = _entries(Streamed)
+IMAGENET = STREAMED["imagenet"]
+FETCHED = tuple(name for name, entry in CIFAR.items() if entry.archives)  # by build-cifar
+
+
+def find(name):
+    """The Entry of a data set.
+
+    Raises:
+      UsageError: there is none of that name.
+    """
+    known = CIFAR | STREAMED
+    if name not in known:
+        raise UsageError(f"unknown dataset {name!r}: choose one of {', '.join(known)}")
+    return known[name]
