@@ -1,12 +1,16 @@
 """Files that are either complete or not there: written beside, then renamed."""
 
 import contextlib
+import errno
 import json
 import os
 import pathlib
 import shutil
 
 from resnet.errors import UserError
+
+# Errors of write(), which name no file; NumPy's tofile gives no number either.
+_OF_WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, None)
 
 
 @contextlib.contextmanager
@@ -17,18 +21,24 @@ def written_beside(path):
     failure the temporary is removed and `path` is as it was.
 
     Raises:
-      UserError: the disk is full or the folder cannot be written.
+      UserError: the disk is full or the folder cannot be written. Errors of other
+        files, such as one that the caller reads, are left as they are.
     """
     path = pathlib.Path(path)
     temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
+    is_callers = False  # whether it is the caller who may fail
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        is_callers = True
         yield temporary
+        is_callers = False
         if temporary.is_file():
             with open(temporary, "rb") as file:
                 os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
+        if is_callers and not _is_about(error, temporary):
+            raise
         raise UserError(
             f"cannot write {path}: {error.strerror or error}. "
             "Free some space or choose another folder; what was there is unchanged"
@@ -37,13 +47,23 @@ def written_beside(path):
         remove(temporary)
 
 
+def _is_about(error, temporary):
+    """Whether an error is one of writing `temporary`, or a file in it."""
+    names = [name for name in (error.filename, error.filename2) if name is not None]
+    if not names:
+        return error.errno in _OF_WRITING
+    own, *named = (pathlib.Path(os.path.abspath(os.fsdecode(p))) for p in (temporary, *names))
+    return any(own in (place, *place.parents) for place in named)
+
+
 def remove(path):
     """Removes a file or folder if it is there."""
     path = pathlib.Path(path)
     if path.is_dir():
         shutil.rmtree(path, ignore_errors=True)
     else:
-        path.unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            path.unlink()
 
 
 def write_text(path, text):
