@@ -64,7 +64,7 @@ def draw_mistakes(images, labels, probabilities, label_names, title):
       images: (N, H, W, 3) uint8.
       labels, probabilities, label_names, title: as in `draw_confusion_matrix`.
     """
-    figure = new_figure(1.7 * COLUMNS, 2.1 * ROWS)
+    figure = new_figure(1.85 * COLUMNS, 2.25 * ROWS)
     axes = list(figure.subplots(ROWS, COLUMNS).flat)
     for axis in axes:
         axis.axis("off")

@@ -1,0 +1,48 @@
+"""Measurements in fresh processes: a peak of memory is that of a process's whole life."""
+
+import json
+import shlex
+import signal
+import subprocess
+import sys
+
+from resnet.errors import UserError
+
+COMMAND = (sys.executable, "-m", "resnet", "benchmark")
+
+
+class MeasurementError(UserError):
+    """A measurement failed.
+
+    Attributes:
+      reason: why, in one line.
+    """
+
+    def __init__(self, reason, command):
+        super().__init__(f"a measurement failed: {reason} ({shlex.join(command)})")
+        self.reason = reason
+
+
+def in_fresh_process(command):
+    """The JSON line that a command prints last, as a dict.
+
+    Raises:
+      MeasurementError: it failed. What it said is on stderr, unless that is one line.
+    """
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        said = [line for line in done.stderr.splitlines() if line.strip()]
+        if len(said) > 1:
+            print(done.stderr, end="", file=sys.stderr, flush=True)
+        raise MeasurementError(_reason(done.returncode, said), command)
+    try:
+        return json.loads(done.stdout.splitlines()[-1])
+    except (ValueError, IndexError):
+        raise MeasurementError("it printed no JSON line", command) from None
+
+
+def _reason(code, said):
+    if code < 0:
+        name = signal.Signals(-code).name
+        return f"killed by {name}" + (", perhaps for want of memory" if name == "SIGKILL" else "")
+    return said[-1].strip().removeprefix("error: ") if said else f"it ended with exit code {code}"
