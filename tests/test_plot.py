@@ -1,18 +1,30 @@
-"""python -m resnet plot: what is in the pictures, and the files."""
+"""resnet plot: what is in the pictures, and the files."""
+
+import re
 
 import numpy as np
 
 from processes import run_quickly, write_config
 from resnet.commands.plot.curves import draw_curves
-from resnet.commands.plot.predictions import confusion_matrix, draw_mistakes, worst_mistakes
+from resnet.commands.plot.predictions import (
+    draw_confusion_matrix,
+    draw_mistakes,
+    worst_mistakes,
+)
+from resnet.commands.plot.trained import draw_trained
+from resnet.training.experiment import load_experiment
 
 LABELS = np.array([0, 1, 2, 2])
 PROBABILITIES = np.array([[0.8, 0.1, 0.1], [0.6, 0.3, 0.1], [0.2, 0.7, 0.1], [0.1, 0.2, 0.7]])
 
 
 def test_a_confusion_matrix_counts_true_by_predicted():
-    counts = confusion_matrix(LABELS, PROBABILITIES.argmax(axis=1), 3)
-    np.testing.assert_array_equal(counts, [[1, 0, 0], [1, 0, 0], [0, 1, 1]])
+    axis, _ = draw_confusion_matrix(LABELS, PROBABILITIES, ["cat", "dog", "owl"], "title").axes
+    counts = [[1, 0, 0], [1, 0, 0], [0, 1, 1]]
+    assert [int(text.get_text()) for text in axis.texts] == [n for row in counts for n in row]
+    # Cells are coloured by the share of their row.
+    np.testing.assert_array_equal(axis.images[0].get_array(), [[1, 0, 0], [1, 0, 0], [0, 0.5, 0.5]])
+    assert (axis.get_xlabel(), axis.get_ylabel()) == ("predicted", "true")
 
 
 def test_the_worst_mistakes_are_the_most_confident_ones():
@@ -20,30 +32,46 @@ def test_the_worst_mistakes_are_the_most_confident_ones():
     images = np.zeros([4, 8, 8, 3], np.uint8)
     figure = draw_mistakes(images, LABELS, PROBABILITIES, ["cat", "dog", "owl"], "title")
     titles = [axis.get_title() for axis in figure.axes if axis.get_title()]
-    assert titles == ["owl\nnot dog (0.70)", "dog\nnot cat (0.60)"]
+    assert titles == ["true: owl\npredicted: dog (0.70)", "true: dog\npredicted: cat (0.60)"]
+
+
+def write_logs(folder, steps, **logs):
+    """CSV files as a training writes them: a value for each of the steps."""
+    folder.mkdir()
+    for name, values in logs.items():
+        pairs = zip(steps, values, strict=True)
+        rows = [f"{step},2026-11-21T00:00:00,{value}" for step, value in pairs]
+        (folder / f"{name}.csv").write_text("\n".join(["step,time,x", *rows]) + "\n")
+    return folder
+
+
+def texts_of(legend):
+    return [text.get_text() for text in legend.get_texts()]
 
 
 def test_curves_show_the_logged_values(tmp_path):
-    for name in ("a", "b"):
-        (tmp_path / name).mkdir()
-        for log, values in {"train_ce": (2.0, 1.0), "learn_rate": (0.1, 0.01)}.items():
-            rows = [
-                f"{step},2026-11-21T00:00:00,{value}"
-                for step, value in zip((5, 9), values, strict=True)
-            ]
-            (tmp_path / name / f"{log}.csv").write_text("\n".join(["step,time,x", *rows]) + "\n")
-    loss, accuracy, rate = draw_curves({name: tmp_path / name for name in ("a", "b")}).axes
+    logs = {"train_ce": (2.0, 1.0), "learn_rate": (0.1, 0.01)}
+    folders = {name: write_logs(tmp_path / name, (5, 9), **logs) for name in ("a", "b")}
+    loss, accuracy, rate = draw_curves(folders).axes
     assert [list(line.get_xdata()) for line in loss.lines] == [[5, 9], [5, 9]]
-    assert [line.get_label() for line in loss.lines] == ["a", "b"]
+    assert texts_of(loss.get_legend()) == texts_of(rate.get_legend()) == ["a", "b"]
     assert list(rate.lines[1].get_ydata()) == [0.1, 0.01]
-    assert rate.get_yscale() == "log" and not accuracy.lines
+    assert rate.get_yscale() == "log" and not accuracy.lines and not accuracy.get_legend()
+    assert {line.get_marker() for line in (*loss.lines, *rate.lines)} == {""}
+
+
+def test_a_curve_of_one_point_is_a_point(tmp_path):
+    logs = {"train_ce": [2.0], "train_acc": [10.0], "valid_acc": [9.0], "learn_rate": [0.1]}
+    for axis in draw_curves({"a": write_logs(tmp_path / "a", [3], **logs)}).axes:
+        assert axis.lines and all(line.get_marker() == "o" for line in axis.lines)
 
 
 def test_pictures_of_a_run(tmp_path):
     config = write_config(tmp_path, evaluate_every=1)
     places = [f"--results={tmp_path}/results", f"--logs={tmp_path}/logs"]
     train = [f"--config={config}", "--dataset=synthetic", "--id=a", "--max_num_steps=2"]
-    assert run_quickly("run_cifar_train.py", *train, *places).returncode == 0
+    trained = run_quickly("run_cifar_train.py", *train, *places)
+    assert trained.returncode == 0, trained.stderr
     pictures = {
         "all": ["curves.png", "a-confusion.png", "a-mistakes.png"],
         "curves": ["curves.png"],
@@ -51,10 +79,16 @@ def test_pictures_of_a_run(tmp_path):
     for folder, names in pictures.items():
         output = tmp_path / folder
         flag = "--curves_only" if folder == "curves" else "--nocurves_only"
-        done = run_quickly("resnet.commands.plot", "a", f"--output={output}", flag, *places)
+        done = run_quickly("plot", "a", f"--output={output}", flag, *places)
         assert done.returncode == 0, done.stderr
         assert done.stdout.split() == [f"{output}/{name}" for name in names]
         assert sorted(path.name for path in output.iterdir()) == sorted(names)
         for path in output.iterdir():
             content = path.read_bytes()
             assert content.startswith(b"\x89PNG") and len(content) > 5_000
+
+    accuracy = float(re.search(r"Final test accuracy = (\S+)", trained.stdout)[1])
+    experiment = load_experiment("a", tmp_path / "results", tmp_path / "logs")
+    confusion, mistakes = draw_trained(experiment, "./data").values()
+    title = f"a: revnet-38 at step 2, {accuracy:.2f} % of 2,000"
+    assert confusion.axes[0].get_title() == mistakes.get_suptitle() == title
