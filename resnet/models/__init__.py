@@ -1,16 +1,28 @@
 """ResNets, RevNets and VGGs: `get_model(config, ...)`."""
 
+from resnet.configs import get_config
 from resnet.models.model import Model
-from resnet.models.network import DTYPES, LOOPS, Network
+from resnet.models.network import Network, computation_for
 
 
-def get_model(config, *args, **kwargs):
-    """Builds a `Model` from a config or a config's name; see `Model` for the arguments."""
-    if isinstance(config, str):
-        from resnet.configs import get_config
+def get_model(config, *, seed=None, images_at_once=1, **computation):
+    """Builds a `Model`.
 
-        config = get_config(config)
-    return Model(config, *args, **kwargs)
+        get_model("revnet-38", backprop="reversible", dtype="bfloat16")
+
+    Args:
+      config: Config, or the name of one.
+      seed: of the initial weights; default: the config's.
+      images_at_once: images that share a device's memory, and its memory budget.
+      **computation: fields of Computation: backprop, dtype, exact, loop, memory_budget; those
+        left out, or None, are the family's defaults.
+
+    Raises:
+      SettingError (a ValueError): no config of that name, an unknown choice, or one that does
+        not fit the family.
+    """
+    config = get_config(config) if isinstance(config, str) else config
+    return Model(config, computation_for(config, **computation), seed, images_at_once)
 
 
-__all__ = ["DTYPES", "LOOPS", "Model", "Network", "get_model"]
+__all__ = ["Model", "Network", "computation_for", "get_model"]

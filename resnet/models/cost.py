@@ -125,7 +125,7 @@ def units_to_keep(config, stages, extra_bytes=0):
 def activation_bytes(network):
     """Predicted bytes of activations and their gradients per image at a step's peak."""
     config, stages = network.config, network.stages
-    if network.backprop == "reversible":
+    if network.computation.backprop == "reversible":
         sides, kept, peaks = _sides(config, stages), 0, []
         for stage, side, walk in zip(stages, sides, _walk_bytes(config, stages), strict=True):
             kept += stage.num_kept * _kept_unit_bytes(stage, side)
@@ -134,7 +134,7 @@ def activation_bytes(network):
     kept, working = config.image_size**2 * 3 * IMAGE_BYTES, 0
     for stage, side in zip(stages, _sides(config, stages), strict=True):
         num_units = 1 + stage.num_others
-        if network.backprop == "stored":
+        if network.computation.backprop == "stored":
             kept += num_units * _kept_unit_bytes(stage, side)
         else:
             kept += num_units * stage.num_halves * _half_bytes(stage, side)

@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from resnet.configs import config_from_json
 from resnet.models.layers import move_average
-from resnet.models.network import IMAGE_CHANNELS, Network
+from resnet.models.network import IMAGE_CHANNELS, Network, computation_for
 
 
 @keras.saving.register_keras_serializable("resnet")
@@ -45,7 +45,8 @@ class Classifier(keras.layers.Layer):
         super().__init__(autocast=False, **kwargs)  # images keep their bits, too
         self.config = config_from_json(config) if isinstance(config, dict) else config
         self.prepares = prepares
-        self.network = Network(self.config, backprop, arithmetic, exact)
+        computation = computation_for(self.config, backprop=backprop, dtype=arithmetic, exact=exact)
+        self.network = Network(self.config, computation)
         size = self.config.image_size
         if prepares:
             shape = [size, size, IMAGE_CHANNELS]
@@ -95,8 +96,8 @@ class Classifier(keras.layers.Layer):
         """What `from_config` needs."""
         return super().get_config() | {
             "config": self.config.to_json(),
-            "backprop": self.network.backprop,
-            "arithmetic": self.network.dtype,
-            "exact": self.network.exact,
+            "backprop": self.network.computation.backprop,
+            "arithmetic": self.network.computation.dtype,
+            "exact": self.network.computation.exact,
             "prepares": self.prepares,
         }

@@ -1,71 +1,68 @@
 """The model: a network with variables; loss and gradients."""
 
-import copy
-
 import numpy as np
 import tensorflow as tf
 
 from resnet.errors import UsageError
 from resnet.models.layers import move_average
 from resnet.models.network import Network, is_stacked
+from resnet.settings import Computation
 
 
-class Model(Network, tf.Module):
-    """A ResNet, RevNet or VGG for image classification: a `Network` with variables.
+class Model(tf.Module):
+    """A ResNet, RevNet or VGG for image classification: a network with variables.
 
     Weights are float32 whatever the type of the arithmetic. Checkpoints, gradients and
     reports use their public names.
 
     Attributes:
-      variables_by_storage_name: {name: tf.Variable}; the others are `Network`'s.
+      network: the Network.
+      config, computation: the network's Config and Computation.
+      variables_by_storage_name: {name: tf.Variable}.
     """
 
-    def __init__(
-        self,
-        config,
-        backprop=None,
-        dtype="float32",
-        exact=None,
-        seed=None,
-        loop="auto",
-        extra_bytes=0,
-    ):
+    def __init__(self, config, computation, seed=None, images_at_once=1, variables=None):
         """Builds the model with initial weights.
 
         Args:
-          config: a resnet.configs.Config.
-          backprop: how gradients find their activations; default "reversible" for
-            RevNets, "stored" for ResNets.
-          dtype: type of the convolutions' and batch norms' arithmetic.
-          exact: default True for RevNets. ResNets have no such stream.
+          config: Config.
+          computation: Computation; `computation_for` has the family's defaults.
           seed: of the initial weights; default config.seed.
-          loop: whether the equal units of a RevNet's stage run in a loop, a graph that
-            does not grow with depth; "auto": where there are many. Same numbers.
-          extra_bytes: an image's bytes of activations that may be stored beyond what
-            reversible backprop takes, so that fewer units are recomputed. Same numbers.
+          images_at_once: as in `Network`.
+          variables: {storage name: tf.Variable} to compute with, another model's; default:
+            its own.
 
         Raises:
-          UsageError (a ValueError): unknown choice, or one that does not fit the family.
+          SettingError (a ValueError): as `Network`.
         """
-        tf.Module.__init__(self, name=config.name.replace("-", "_"))
-        Network.__init__(self, config, backprop, dtype, exact, loop, extra_bytes)
-        self._build_variables(config.seed if seed is None else seed)
+        super().__init__(name=config.name.replace("-", "_"))
+        self.network = Network(config, computation, images_at_once)
+        self.config, self.computation = config, computation
+        storage = list(self.network.storage())
+        self._parameters = {name: parameter for name, parameter, _ in storage}  # of one unit
+        self._public_names = {name: public for name, _, public in storage}
+        if variables is None:
+            variables = self._initial_variables(config.seed if seed is None else seed)
+        self.variables_by_storage_name = variables
 
     # -------------------------------------------------------------- names and values
 
-    def _build_variables(self, seed):
-        self.variables_by_storage_name = {}
-        self._parameters = {}  # storage name -> Parameter of one unit
-        self._public_names = {}  # storage name -> public names
-        for name, parameter, public, initial in self.initial_values(seed):
-            self._parameters[name], self._public_names[name] = parameter, public
-            self.variables_by_storage_name[name] = tf.Variable(
+    def _initial_variables(self, seed):
+        return {
+            name: tf.Variable(
                 initial,
                 trainable=not parameter.is_statistic,
                 # Replicas compute the same update: gradients and statistics are averaged first.
                 aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
                 name=name.replace("/", "_"),
             )
+            for name, parameter, _, initial in self.network.initial_values(seed)
+        }
+
+    @property
+    def num_parameters(self):
+        """Number of trainable parameters."""
+        return self.network.num_parameters
 
     def to_public(self, values):
         """{storage name: tensor} -> {public name: tensor}, stacks taken apart."""
@@ -164,13 +161,18 @@ class Model(Network, tf.Module):
           float32 scalar, relative to the largest value of the stage's stream.
         """
         values = {n: tf.convert_to_tensor(v) for n, v in self.trainable_by_storage_name.items()}
-        return super().reconstruction_error(values, self.checked(images), seed)
+        return self.network.reconstruction_error(values, self.network.checked(images), seed)
 
     def variant(self, backprop, dtype=None):
-        """This model with another `backprop` and `dtype`; the variables are the same ones."""
-        other = copy.copy(self)
-        Network.__init__(other, self.config, backprop, dtype or self.dtype, self.exact)
-        return other
+        """A model that computes otherwise with the same variables, without loop and budget.
+
+        Args:
+          backprop, dtype: as in Computation; default of dtype: this model's.
+        """
+        computation = Computation(
+            backprop=backprop, dtype=dtype or self.computation.dtype, exact=self.computation.exact
+        )
+        return Model(self.config, computation, variables=self.variables_by_storage_name)
 
     def __call__(self, images, training=False):
         """Classifies images.
@@ -184,7 +186,7 @@ class Model(Network, tf.Module):
           logits: (N, classes) float32.
         """
         values = {n: tf.convert_to_tensor(v) for n, v in self.variables_by_storage_name.items()}
-        logits, statistics, _ = self.apply(values, self.checked(images), training)
+        logits, statistics, _ = self.network.apply(values, self.network.checked(images), training)
         if training:
             self.update_moving_averages(statistics)
         return logits
@@ -220,7 +222,9 @@ class Model(Network, tf.Module):
         values = {name: tf.convert_to_tensor(v) for name, v in variables.items()}
         with tf.GradientTape() as tape:
             tape.watch(values)
-            logits, statistics, past = self.apply(values, self.checked(images), True, seed)
+            logits, statistics, past = self.network.apply(
+                values, self.network.checked(images), True, seed
+            )
             loss = tf.reduce_mean(
                 tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
             )

@@ -11,11 +11,10 @@ from resnet.models.parameters import Parameter, prefixed, under
 from resnet.models.residual import Residual, Shortcut
 from resnet.models.stages import LOOP_FROM, ReversibleStage, Stage, seed_at
 from resnet.models.units import Head, NoStem, PlainUnit, ResidualUnit, Stem
-from resnet.reversible import BACKPROPS, count_past_exact_range, recompute, round_to_grid
+from resnet.reversible import count_past_exact_range, recompute, round_to_grid
+from resnet.settings import Computation, SettingError
 
-DTYPES = {"float32": tf.float32, "bfloat16": tf.bfloat16}
 SCOPE = "Model"  # revnet-public's name of the whole model
-LOOPS = ("auto", "on", "off")
 IMAGE_CHANNELS = 3
 STAGE_SEEDS = 2**32  # apart: more than there are residual functions in a stage
 
@@ -25,9 +24,21 @@ def is_stacked(storage_name):
     return "/units/" in storage_name
 
 
-def family_defaults(config):
-    """(backprop, exact) where nothing is asked for."""
-    return ("reversible", True) if config.family == "revnet" else ("stored", False)
+def computation_for(config, **given):
+    """The Computation of a config.
+
+    Args:
+      config: Config.
+      **given: fields of Computation; None counts as not given, and then backprop and exact
+        are the family's.
+
+    Raises:
+      SettingError: a value that does not fit its field.
+    """
+    given = {name: value for name, value in given.items() if value is not None}
+    is_revnet = config.family == "revnet"
+    defaults = {"backprop": "reversible" if is_revnet else "stored", "exact": is_revnet}
+    return Computation(**defaults | given)
 
 
 class Network:
@@ -39,50 +50,32 @@ class Network:
 
     Attributes:
       config: the resnet.configs.Config.
-      backprop: "reversible", "stored" or "checkpoint".
-      dtype: "float32" or "bfloat16".
-      exact: whether the residual stream of a RevNet is kept on a fixed grid.
-      loop: "auto", "on" or "off".
+      computation: the resnet.settings.Computation: how it computes.
       extra_bytes: activations that may be stored beyond reversible backprop's, per image.
       stem, stages, head: the network's blocks, input to output.
     """
 
-    def __init__(
-        self, config, backprop=None, dtype="float32", exact=None, loop="auto", extra_bytes=0
-    ):
-        """Lists the blocks; see `Model` for the arguments and errors."""
-        is_revnet = config.family == "revnet"
-        default_backprop, default_exact = family_defaults(config)
-        backprop = backprop or default_backprop
-        exact = default_exact if exact is None else exact
-        if backprop not in BACKPROPS:
-            raise UsageError(f"unknown backprop {backprop!r}: choose one of {', '.join(BACKPROPS)}")
-        if dtype not in DTYPES:
-            raise UsageError(f"unknown dtype {dtype!r}: choose one of {', '.join(DTYPES)}")
-        if not is_revnet and (backprop == "reversible" or exact):
-            asked = 'backprop "reversible"' if backprop == "reversible" else "exact mode"
-            family = {"resnet": "ResNet", "vgg": "VGG"}[config.family]
-            raise UsageError(
-                f"{asked} needs a RevNet, and {config.name} is a {family}: its units have no "
-                'inverse. Use backprop "stored" or "checkpoint" without exact mode, or a RevNet'
-            )
-        if loop not in LOOPS:
-            raise UsageError(f"unknown loop {loop!r}: choose one of {', '.join(LOOPS)}")
-        if loop == "on" and backprop != "reversible":
-            raise UsageError(
-                f'loop "on" needs backprop "reversible", but {config.name} has {backprop!r}: '
-                'leave loop at "auto"'
-            )
-        if extra_bytes and backprop != "reversible":
-            raise UsageError(
-                f'a memory budget needs backprop "reversible", but {config.name} has '
-                f"{backprop!r}: give a budget of 0, or change backprop"
-            )
-        self.config, self.backprop, self.dtype, self.exact = config, backprop, dtype, exact
-        self.loop, self.extra_bytes = loop, extra_bytes
+    def __init__(self, config, computation, images_at_once=1):
+        """Lists the blocks.
+
+        Args:
+          config: Config.
+          computation: Computation.
+          images_at_once: images that share a device's memory, and its memory budget.
+
+        Raises:
+          SettingError (a ValueError): the computation does not fit the family, or itself.
+        """
+        _check_computation(config, computation)
+        self.config, self.computation = config, computation
+        self.extra_bytes = (computation.memory_budget or 0) / images_at_once
         self._build_blocks()
 
     # ------------------------------------------------------------------ structure
+
+    @property
+    def _dtype(self):
+        return tf.as_dtype(self.computation.dtype)
 
     @property
     def _num_halves(self):
@@ -104,7 +97,7 @@ class Network:
             filters = filters // halves
             self.stages.append(build(stage, channels or IMAGE_CHANNELS, filters, stride, units - 1))
             channels = filters
-        if self.backprop == "reversible":
+        if self.computation.backprop == "reversible":
             kept = units_to_keep(config, self.stages, self.extra_bytes)
             for s, stage in enumerate(self.stages):
                 # Where there are many, a few that are kept for nothing save next to nothing,
@@ -115,7 +108,7 @@ class Network:
         self.head = Head(channels * halves, config.num_classes, is_preactivated)
 
     def _stem(self):
-        config, dtype = self.config, DTYPES[self.dtype]
+        config, dtype = self.config, self._dtype
         if not config.stem_filters:
             return NoStem(dtype)
         convolution = Convolution(
@@ -133,7 +126,7 @@ class Network:
             filters,
             stride,
             activate_first,
-            DTYPES[self.dtype],
+            self._dtype,
             config.activation_order,
             config.bottleneck_width,
             config.bottleneck_stride_at,
@@ -170,32 +163,32 @@ class Network:
             ResidualUnit(start, self._shortcut(start, "project"), shares),
             ResidualUnit(other, self._shortcut(other, "project")),
             num_others,
-            self.backprop,
+            self.computation.backprop,
         )
 
     def _reversible_stage(self, stage, in_channels, filters, stride, num_others):
         in_f, in_g, in_others = self._activates(stage)
         start = self._residual(in_channels, filters, stride, in_f)
         shortcuts = [f"{half}_bottleneck/project" for half in ("x1", "x2")]
-        is_deep = num_others >= LOOP_FROM and self.backprop == "reversible"
+        is_deep = num_others >= LOOP_FROM and self.computation.backprop == "reversible"
         return ReversibleStage(
             start,
             self._residual(filters, filters, activate_first=in_g),
             self._residual(filters, filters, activate_first=in_others),
             tuple(self._shortcut(start, name) for name in shortcuts),
             num_others,
-            self.backprop,
-            self.exact,
-            loop=self.loop == "on" or (self.loop == "auto" and is_deep),
+            self.computation.backprop,
+            self.computation.exact,
+            loop=self.computation.loop == "on" or (self.computation.loop == "auto" and is_deep),
         )
 
     def _plain_stage(self, _, in_channels, filters, stride, num_others):
-        dtype = DTYPES[self.dtype]
+        dtype = self._dtype
         start, unit = (
             PlainUnit(Convolution(3, stride, channels, filters, has_bias=True), dtype)
             for channels in (in_channels, filters)
         )
-        return Stage(start, unit, num_others, self.backprop, max_pool=True)
+        return Stage(start, unit, num_others, self.computation.backprop, max_pool=True)
 
     # ------------------------------------------------------------------ parameters
 
@@ -272,7 +265,7 @@ class Network:
           stream values past the exact range (0 if not exact).
         """
         x, statistics = self._apply_stem(values, images, training)
-        past = [count_past_exact_range(*x)] if self.exact else []
+        past = [count_past_exact_range(*x)] if self.computation.exact else []
         seed = self._dropout_seed(training, seed)
         for s, stage in enumerate(self.stages, 1):
             params = under(f"stage_{s}", values)
@@ -297,13 +290,15 @@ class Network:
         def stem(params, images):
             return self.stem(params, images, training)
 
-        if training and self.backprop != "stored":
+        if training and self.computation.backprop != "stored":
             stem = recompute(stem)  # of the stem, only the images are kept
         x, statistics = stem(
             {name: values[name] for name in self.stem.parameters() if name in values}, images
         )
         x = tuple(tf.split(x, 2, axis=-1)) if self._num_halves == 2 else x
-        return (tuple(round_to_grid(half) for half in x) if self.exact else x), statistics
+        return (
+            tuple(round_to_grid(half) for half in x) if self.computation.exact else x
+        ), statistics
 
     def reconstruction_error(self, values, images, seed=None):
         """Largest error of a value that a RevNet's stages restore in training.
@@ -323,3 +318,32 @@ class Network:
             x, error = stage.reconstruct(params, x, seed_at(seed, s * STAGE_SEEDS))
             errors.append(error)
         return tf.reduce_max(errors)
+
+
+def _check_computation(config, computation):
+    """What a computation must be because of the family, or of others of its fields."""
+    backprop = computation.backprop
+    if config.family != "revnet" and (backprop == "reversible" or computation.exact):
+        is_backprop = backprop == "reversible"
+        asked = 'backprop "reversible"' if is_backprop else "exact mode"
+        family = {"resnet": "ResNet", "vgg": "VGG"}[config.family]
+        raise SettingError(
+            f"{asked} needs a RevNet, and {config.name} is a {family}: its units have no "
+            'inverse. Use backprop "stored" or "checkpoint" without exact mode, or a RevNet',
+            "backprop" if is_backprop else "exact",
+            "family",
+        )
+    if computation.loop == "on" and backprop != "reversible":
+        raise SettingError(
+            f'loop "on" needs backprop "reversible", but {config.name} has {backprop!r}: '
+            'leave loop at "auto"',
+            "loop",
+            "backprop",
+        )
+    if computation.memory_budget and backprop != "reversible":
+        raise SettingError(
+            f'a memory budget needs backprop "reversible", but {config.name} has '
+            f"{backprop!r}: give a budget of 0, or change backprop",
+            "memory_budget",
+            "backprop",
+        )

@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 import resnet
+from resnet.training.metrics import LOSS
 from resnet.training.optimizer import Momentum
 from resnet.training.steps import Steps
 from resnet.weights.checkpoint import restore_checkpoint, save_checkpoint
@@ -40,14 +41,14 @@ def test_steps_and_a_restore(name, tmp_path, eagerly):
     def step(model):
         before = first.numpy()
         metrics = Steps(model, optimizer).train(images, labels, tf.constant(0.01))
-        assert np.isfinite(metrics["loss"])
+        assert np.isfinite(metrics[LOSS])
         assert not np.array_equal(first, before)
 
     step(model)
     prefix = save_checkpoint(tmp_path, 1, model, optimizer, config.seed)
     variables = [*model.variables_by_storage_name.values(), *optimizer.slots.values()]
     saved = [variable.numpy() for variable in variables]
-    low_precision = model.variant(model.backprop, "bfloat16")
+    low_precision = model.variant(model.computation.backprop, "bfloat16")
     step(low_precision)
     assert restore_checkpoint(prefix, low_precision, optimizer) == 1
     for variable, value in zip(variables, saved, strict=True):

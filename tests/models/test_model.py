@@ -8,8 +8,9 @@ import pytest
 import tensorflow as tf
 
 import resnet
-from resnet.models import Network
+from resnet.models import Network, computation_for
 from resnet.models.cost import activation_bytes, multiply_adds
+from resnet.settings import Computation
 
 # Trainable parameters with the config's own number of classes.
 PARAMETERS = {
@@ -86,7 +87,8 @@ def test_every_config_has_its_count():
 
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_parameter_counts(name):
-    count = Network(resnet.get_config(name)).num_parameters
+    config = resnet.get_config(name)
+    count = Network(config, computation_for(config)).num_parameters
     assert count == PARAMETERS[name]
     if name in PUBLISHED:
         decimals = len(PUBLISHED[name].partition(".")[2])
@@ -184,23 +186,37 @@ def test_a_memory_budget_keeps_units_and_bits(name, loop, sums_as_written):
     config = dataclasses.replace(resnet.get_config(name), units=units)
     images, labels = batch(config, 6)
     stored = resnet.get_model(config, backprop="stored")
-    need = activation_bytes(stored)
+    need = activation_bytes(stored.network)
     wanted = gradients(config, images, labels, backprop="stored")
+    least = activation_bytes(resnet.get_model(config).network)
     num_kept = []
-    for budget in (0, need / 4, need / 2, need):
-        model = resnet.get_model(config, loop=loop, extra_bytes=budget)
-        num_kept.append(sum(stage.num_kept for stage in model.stages))
-        got = gradients(config, images, labels, loop=loop, extra_bytes=budget)
+    for budget in (0, need // 4, need // 2, need):
+        model = resnet.get_model(config, loop=loop, memory_budget=budget)
+        num_kept.append(sum(stage.num_kept for stage in model.network.stages))
+        got = gradients(config, images, labels, loop=loop, memory_budget=budget)
         assert got[0] == wanted[0]
         for gradient in wanted[1]:
             np.testing.assert_array_equal(got[1][gradient], wanted[1][gradient], err_msg=gradient)
-        assert activation_bytes(model) <= activation_bytes(resnet.get_model(config)) + budget
+        assert activation_bytes(model.network) <= least + budget
     assert num_kept == sorted(set(num_kept))
     assert num_kept[-1] == sum(config.units)
 
 
+def test_a_memory_budget_is_shared_by_the_images_at_once():
+    kept = [
+        [stage.num_kept for stage in Network(config, asked, images_at_once).stages]
+        for config in [resnet.get_config("revnet-38")]
+        for asked, images_at_once in (
+            (computation_for(config, memory_budget=1_000_000), 1),
+            (computation_for(config, memory_budget=8_000_000), 8),
+            (computation_for(config, memory_budget=1_000_000), 8),
+        )
+    ]
+    assert kept[0] == kept[1] and sum(kept[2]) < sum(kept[0])
+
+
 def test_what_is_kept_for_nothing_are_equal_units_of_the_last_stage():
-    assert [stage.num_kept for stage in resnet.get_model("revnet-38").stages] == [0, 0, 2]
+    assert [stage.num_kept for stage in resnet.get_model("revnet-38").network.stages] == [0, 0, 2]
 
 
 def test_the_graph_does_not_grow_with_depth_in_a_loop():
@@ -216,8 +232,8 @@ def test_the_graph_does_not_grow_with_depth_in_a_loop():
 
 def test_deep_networks_loop_by_themselves():
     config = dataclasses.replace(resnet.get_config("revnet-test"), units=(20, 2))
-    assert [stage.loop for stage in resnet.get_model(config).stages] == [True, False]
-    assert not any(stage.loop for stage in resnet.get_model("revnet-110").stages)
+    assert [stage.loop for stage in resnet.get_model(config).network.stages] == [True, False]
+    assert not any(stage.loop for stage in resnet.get_model("revnet-110").network.stages)
 
 
 def test_eager_and_compiled_agree():
@@ -262,7 +278,7 @@ def test_gradients_of_a_model_under_a_tape_of_the_users(sums_as_written):
     found = model.to_public(tape.gradient(loss, variables))
     _, wanted = resnet.get_model(config).loss_and_gradients(images, labels)
     decay, weights = config.weight_decay, resnet.get_model(config).get_weights()
-    for name, parameter in model.parameters_by_name().items():
+    for name, parameter in model.network.parameters_by_name().items():
         if not parameter.is_statistic:
             undecayed = wanted[name] - decay * weights[name] * parameter.is_decayed
             np.testing.assert_allclose(found[name], undecayed, atol=1e-6, err_msg=name)
@@ -310,6 +326,16 @@ def test_stored_names_round_trip():
         np.testing.assert_array_equal(again[name], value)
 
 
+def test_a_variant_computes_otherwise_with_the_same_variables():
+    model = resnet.get_model("revnet-test", loop="on", memory_budget=10**6, exact=False)
+    other = model.variant("stored", "bfloat16")
+    wanted = Computation(backprop="stored", dtype="bfloat16", exact=False)
+    assert other.computation == other.network.computation == wanted
+    assert model.computation.backprop == "reversible" and model.computation.dtype == "float32"
+    for name, variable in model.variables_by_storage_name.items():
+        assert other.variables_by_storage_name[name] is variable
+
+
 def test_initial_weights_depend_on_the_seed_alone():
     one, same, other = (resnet.get_model("resnet-test", seed=s).get_weights() for s in (1, 1, 2))
     name = "Model/unit_2_1/sub1/conv1/w"
@@ -320,17 +346,17 @@ def test_initial_weights_depend_on_the_seed_alone():
 def test_multiply_adds_of_a_published_model():
     # He et al. 2015 give 3.8e9 for ResNet-50 with the stride on the first 1x1
     # convolution; counted with everything, 3.86e9.
-    assert multiply_adds(resnet.get_model("resnet-50")) == pytest.approx(3.86e9, rel=0.01)
+    assert multiply_adds(resnet.get_model("resnet-50").network) == pytest.approx(3.86e9, rel=0.01)
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"backprop": "none"}, "unknown backprop 'none': choose one of reversible"),
-        ({"dtype": "float16"}, "unknown dtype 'float16': choose one of float32, bfloat16"),
+        ({"backprop": "none"}, "backprop is 'none', but must be one of reversible, stored"),
+        ({"dtype": "float16"}, "dtype is 'float16', but must be one of float32, bfloat16"),
         ({"exact": True}, "exact mode needs a RevNet, and resnet-test is a ResNet"),
         ({"backprop": "reversible"}, 'backprop "reversible" needs a RevNet'),
-        ({"loop": "maybe"}, "unknown loop 'maybe': choose one of auto, on, off"),
+        ({"loop": "maybe"}, "loop is 'maybe', but must be one of auto, on, off"),
         ({"loop": "on"}, 'loop "on" needs backprop "reversible", but resnet-test has \'stored\''),
     ],
 )

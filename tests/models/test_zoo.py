@@ -52,7 +52,7 @@ def draw(model):
     rng = np.random.default_rng(3)
     drawn = {}
     for name, value in model.get_weights().items():
-        kind = model.parameters_by_name()[name].kind
+        kind = model.network.parameters_by_name()[name].kind
         noise = 0.1 * rng.standard_normal(value.shape)
         drawn[name] = (value + (np.abs(noise) if kind == "variance" else noise)).astype(np.float32)
         if kind in ("conv", "dense"):
@@ -103,7 +103,7 @@ def test_values_and_gradients_equal_the_reference(case):
         wanted_loss = tf.reduce_mean(
             tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
         )
-        parameters = model.parameters_by_name()
+        parameters = model.network.parameters_by_name()
         decayed = [variables[name] for name in variables if parameters[name].is_decayed]
         kernels = [kernel[0] if isinstance(kernel, tuple) else kernel for kernel in decayed]
         penalty = tf.add_n([tf.reduce_sum(tf.square(kernel)) for kernel in kernels])
