@@ -151,7 +151,7 @@ def test_a_signal_saves_and_names_the_command_to_continue(tmp_path, number):
             break
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 128 + number
-    assert "Traceback" not in stderr
+    assert "Traceback" not in stderr and "error" not in stderr
     message = stderr[stderr.index("stopped at step") :]
     assert "which is saved. Continue with: " in message
     continued = message.partition("Continue with: ")[2].split()
@@ -162,11 +162,49 @@ def test_a_signal_saves_and_names_the_command_to_continue(tmp_path, number):
     assert f"model.ckpt-{step}" in after.stdout
 
 
-def test_help_lists_the_flags():
+def test_several_updates_a_call_and_recipes_of_flags_give_the_same_bits(tmp_path):
+    """Also where a call would go past a log row, a check of gradients or a checkpoint."""
+    recipe = {"learning_rates": [0.1, 0.01], "boundaries": [5], "dropout": 0.1}
+    cadence = ["--max_num_steps=17", "--log_every=6", "--check_gradients_every=8"]
+    assert train(tmp_path, "one", *cadence, save_every=7, **recipe).returncode == 0
+    flags = ["--steps_per_call=4", "--learning_rates=0.1,0.01", "--boundaries=5", "--save_every=7"]
+    assert train(tmp_path, "many", *cadence, *flags, dropout=0.1).returncode == 0
+    for step in (7, 14, 17):
+        ends = [tmp_path / "results" / e / f"model.ckpt-{step}" for e in ("one", "many")]
+        assert_same_checkpoint(*ends)
+    for name in ("train_ce", "train_acc", "learn_rate", "gradient_angle"):
+        one, many = (
+            [row[::2] for row in rows(tmp_path / "logs" / e / f"{name}.csv")]
+            for e in ("one", "many")
+        )
+        assert one == many
+    rates = [row[::2] for row in rows(tmp_path / "logs" / "many" / "learn_rate.csv")[1:]]
+    assert rates == [["6", "0.01"], ["12", "0.01"], ["17", "0.01"]]
+
+
+def test_what_a_restored_run_changes_does_not_change_what_was_started(tmp_path, two_steps):
+    shutil.copytree(two_steps, tmp_path, dirs_exist_ok=True)
+    conf = tmp_path / "results" / "one" / "conf.json"
+    started = json.loads(conf.read_text())
+    restore = [SCRIPT, "--restore", "--id=one", *places(tmp_path)]
+    longer = run_quickly(*restore, "--max_num_steps=4", "--save_every=3")
+    assert longer.returncode == 0, longer.stderr
+    latest = {"save_every": 3, "max_num_steps": 4}
+    assert json.loads(conf.read_text()) == started | {"latest": latest}
+    shorter = run_quickly(*restore, "--max_num_steps=3")
+    assert "--max_num_steps is 3, but one has reached step 4" in error_of(shorter)
+    assert json.loads(conf.read_text()) == started | {"latest": latest}
+    few = run_quickly(*restore, "--eval_only", "--eval_images=7")
+    assert "(of the first 7 images)" in few.stdout.splitlines()[-1], few.stderr
+
+
+def test_help_begins_with_what_is_essential():
     done = run_quickly(SCRIPT, "--help")
     assert done.returncode == 0
+    _, _, essentials, *others = done.stdout.split(":\n")
     for flag in ("--dataset", "--model", "--[no]restore", "--backprop", "--max_num_steps"):
-        assert flag in done.stdout
+        assert flag in essentials
+    assert "--learning_rates" in "".join(others)
 
 
 def test_dry_run_prints_the_plan_and_leaves_nothing(tmp_path):
@@ -181,11 +219,13 @@ def test_dry_run_prints_the_plan_and_leaves_nothing(tmp_path):
 
 BAD_FLAGS = {
     "--model=revnet-39": "unknown model 'revnet-39': did you mean 'revnet-38'?",
-    "--dataset=mnist": "value should be one of <cifar-10|cifar-100|synthetic>",
-    "--dtype=float16": "value should be one of <float32|bfloat16>",
-    "--backprop=magic": "value should be one of <reversible|stored|checkpoint>",
-    "--batch_size=0": "flag --batch_size=0: 0 is not a positive integer",
-    "--lerning_rate=1": "Unknown command line flag 'lerning_rate'",
+    "--dataset=mnist": "--dataset is 'mnist', but must be one of cifar-10, cifar-100, synthetic",
+    "--dtype=float16": "--dtype is 'float16', but must be one of float32, bfloat16",
+    "--backprop=magic": "--backprop is 'magic', but must be one of reversible, stored, checkpoint",
+    "--batch_size=0": "--batch_size is 0, but must be an integer of 1 or more",
+    "--learning_rates=0.1,x": "--learning_rates is '0.1,x', but must be a list of numbers",
+    "--learning_rates=0.1,0.01": "boundaries is (40000, 60000), but must be a rising list of 1",
+    "--lerning_rates=1": "Unknown command line flag 'lerning_rates'. Did you mean: learning_rates",
     "--num_gpu=7": "--num_gpu is 7, but TensorFlow sees 0",
     "--config=nowhere.json": "config file 'nowhere.json' does not exist",
     "--restore": "--restore needs --id",
