@@ -66,7 +66,7 @@ CASES = [(name, backprop) for name in SHALLOW + DEEP for backprop in backprops(n
 
 
 def step(name, backprop):
-    """(golden, probabilities, loss, gradients, weights after one update)."""
+    """(golden, gradients, weights after one update); names and forward pass are checked."""
     golden = golden_of(name)
     model = build(name, backprop)
     images, labels = batch(golden, model)
@@ -77,22 +77,18 @@ def step(name, backprop):
     stacked = model.to_storage(gradients)
     optimizer.apply(stacked, tf.constant(LEARNING_RATE))
     gradients = {n: g.numpy().astype(np.float64) for n, g in gradients.items()}
-    return golden, probabilities, loss, gradients, model.get_weights()
-
-
-@pytest.mark.parametrize(("name", "backprop"), CASES)
-def test_names_and_forward_pass(name, backprop):
-    golden, probabilities, loss, gradients, weights = step(name, backprop)
     assert sorted(gradients) == sorted(golden["grad_names"])
+    weights = model.get_weights()
     shapes = {n: str(list(w.shape)) for n, w in weights.items()}
     assert shapes == dict(zip(golden["var_names"], golden["var_shapes"], strict=True))
     np.testing.assert_allclose(probabilities, golden["prob"], atol=1e-5)
     np.testing.assert_allclose(loss, golden["xent"], atol=1e-5)
+    return golden, gradients, weights
 
 
 @pytest.mark.parametrize(("name", "backprop"), [c for c in CASES if c[0] in SHALLOW])
-def test_gradients_and_update(name, backprop):
-    golden, _, _, gradients, weights = step(name, backprop)
+def test_forward_pass_gradients_and_update(name, backprop):
+    golden, gradients, weights = step(name, backprop)
     for i, n in enumerate(golden["grad_names"]):
         gradient = gradients[n]
         norm, dot = np.linalg.norm(gradient), np.vdot(gradient, direction(n, gradient.shape))
@@ -106,7 +102,7 @@ def test_gradients_and_update(name, backprop):
 
 
 @pytest.mark.parametrize(("name", "backprop"), [c for c in CASES if c[0] in DEEP])
-def test_deep_gradients_agree_as_far_as_float32_decides_them(name, backprop):
+def test_deep_networks_agree_as_far_as_float32_decides_them(name, backprop):
     """Random weights put some activations within rounding of ReLU's kink.
 
     Which side they fall on depends on the kernels' order of summation, and moves
@@ -114,7 +110,7 @@ def test_deep_gradients_agree_as_far_as_float32_decides_them(name, backprop):
     and 3.4 % of the norm (dot). Hence the norms of all tensors together to 1e-3,
     and each tensor to a bound that a wrong factor, sign or missing term exceeds.
     """
-    golden, _, _, gradients, weights = step(name, backprop)
+    golden, gradients, weights = step(name, backprop)
     names = list(golden["grad_names"])
     norms = np.array([np.linalg.norm(gradients[n]) for n in names])
     dots = np.array([np.vdot(gradients[n], direction(n, gradients[n].shape)) for n in names])
