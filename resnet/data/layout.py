@@ -7,7 +7,7 @@ import re
 INDEX = "dataset.json"  # written last: with it, what it lists is complete
 
 
-def read_index(folder, *keys):
+def read_index(folder: str | pathlib.Path, *keys: str) -> dict:
     """The index of a data set, a dict that has `keys`.
 
     Raises:
@@ -21,12 +21,12 @@ def read_index(folder, *keys):
     return index
 
 
-def shard_name(split, index, num_shards):
+def shard_name(split: str, index: int, num_shards: int) -> str:
     """Name of a shard's file, such as train-00000-of-01024."""
     return f"{split}-{index:05d}-of-{num_shards:05d}"
 
 
-def list_shards(folder, split):
+def list_shards(folder: str | pathlib.Path, split: str) -> list[tuple[int, int]]:
     """[(index, number of shards)] of the files in a folder that are named like shards."""
     form = re.compile(rf"{re.escape(split)}-(\d{{5}})-of-(\d{{5}})")
     names = [path.name for path in pathlib.Path(folder).glob(f"{split}-*")]

@@ -8,7 +8,13 @@ import importlib
 import pkgutil
 
 from resnet.data import sets
-from resnet.data.entry import CIFAR_PREPROCESSORS, IMAGENET_PREPROCESSORS, InMemory, Streamed
+from resnet.data.entry import (
+    CIFAR_PREPROCESSORS,
+    IMAGENET_PREPROCESSORS,
+    Entry,
+    InMemory,
+    Streamed,
+)
 from resnet.errors import UsageError
 
 __all__ = [
@@ -22,7 +28,7 @@ __all__ = [
 ]
 
 
-def _entries(kind):
+def _entries(kind: type) -> dict:
     """{name: Entry} of one kind, in the order of their modules' names."""
     names = sorted(module.name for module in pkgutil.iter_modules(sets.__path__))
     found = [importlib.import_module(f"{sets.__name__}.{name}").ENTRY for name in names]
@@ -35,7 +41,7 @@ IMAGENET = STREAMED["imagenet"]
 FETCHED = tuple(name for name, entry in CIFAR.items() if entry.archives)  # by build-cifar
 
 
-def find(name):
+def find(name: str) -> Entry:
     """The Entry of a data set.
 
     Raises:

@@ -1,6 +1,7 @@
 """Archives and TFRecords: real layouts in miniature, and everything that can be wrong."""
 
 import pickle
+import resource
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from miniature import NAMES, PER_FILE, contents, pack
 from resnet.data.cifar.archives import find_archive, read_archive
 from resnet.data.cifar.input import load_dataset
 from resnet.data.cifar.records import read_records, write_records
-from resnet.errors import DataError, UsageError
+from resnet.errors import DataError, UsageError, UserError
 
 CASES = [(d, layout) for d in ("cifar-10", "cifar-100") for layout in ("binary", "python")]
 
@@ -104,6 +105,19 @@ def test_damaged_records_are_named(tmp_path):
     (folder / "dataset.json").write_text("{}")
     with pytest.raises(DataError, match=r"dataset.json is damaged"):
         read_records(folder)
+
+
+def test_a_full_disk_names_the_data_set(tmp_path):
+    archive, members, *_ = contents("cifar-10", "binary")
+    dataset = read_archive(archive, pack(archive, members, tmp_path))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+    try:
+        with pytest.raises(UserError, match=r"cannot write .*records: .*Free some space"):
+            write_records(dataset, tmp_path / "records")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert [path.name for path in tmp_path.iterdir()] == [archive.file_name]
 
 
 def test_a_failed_write_leaves_nothing(tmp_path):

@@ -1,5 +1,7 @@
 """The builder of ImageNet's shards: what is in them, and what stops it."""
 
+import resource
+
 import pytest
 import tensorflow as tf
 
@@ -7,9 +9,10 @@ from images import SYNSETS, build, encoded, make_tree, picture, write_tar
 from processes import error_of
 from resnet.data.imagenet.annotations import read_boxes, read_synset_names, read_validation_labels
 from resnet.data.imagenet.example import parse_example
-from resnet.data.imagenet.raw_images import list_images
+from resnet.data.imagenet.raw_images import RawImage, list_images
 from resnet.data.imagenet.shards import count_records, find_shards, first_record
-from resnet.errors import DataError
+from resnet.data.imagenet.writer import write_shard
+from resnet.errors import DataError, UserError
 
 
 def examples(folder, split):
@@ -133,6 +136,20 @@ def test_archives_as_published(tmp_path):
     validation = examples(tmp_path / "out", "validation")
     got = {n[:-5]: f["image/class/label"].int64_list.value[0] for n, f in validation.items()}
     assert got == {name: SYNSETS.index(synset) + 1 for name, synset in labels.items()}
+
+
+def test_a_full_disk_names_the_shard(tmp_path):
+    (tmp_path / "a.JPEG").write_bytes(encoded(picture(1)))
+    image = RawImage("a.JPEG", "n1", str(tmp_path / "a.JPEG"))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5_000, before[1]))
+    try:
+        with pytest.raises(UserError, match=r"cannot write .*train-00000-of-00001: .*Free some"):
+            records = [(image, 1, "n1", "", ())] * 20
+            write_shard(tmp_path / "train-00000-of-00001", records, strict=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.JPEG"]
 
 
 def test_validation_labels_in_every_form(tmp_path):

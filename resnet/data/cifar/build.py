@@ -11,7 +11,9 @@ from resnet.errors import DataError
 from resnet.hints import unverified_hint
 
 
-def build(name, root, source=None, verify=True):
+def build(
+    name: str, root: str | pathlib.Path, source: str | None = None, verify: bool = True
+) -> None:
     """Makes the TFRecords of one data set.
 
     Args:
@@ -83,6 +85,5 @@ def _require_published(archive, path, place):
     if found != archive.sha256:
         raise DataError(
             f"{place} has SHA-256 {found}, but the published one is {archive.sha256}. Take it "
-            "from elsewhere with --source, or, if you trust it, pass "
-            + unverified_hint()
+            "from elsewhere with --source, or, if you trust it, pass " + unverified_hint()
         )

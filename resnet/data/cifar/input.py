@@ -2,11 +2,14 @@
 
 import functools
 import pathlib
+from collections.abc import Callable
 
+from resnet.configs import Config
 from resnet.data.cifar.archives import find_archive, read_archive
 from resnet.data.cifar.pipeline import evaluation_batches, mean_image, training_batches
 from resnet.data.cifar.preparation import prepare_for
 from resnet.data.cifar.records import has_records, read_records
+from resnet.data.dataset import Dataset, Split
 from resnet.data.feed import Feed
 from resnet.data.registry import CIFAR
 from resnet.errors import DataError, UsageError
@@ -16,7 +19,7 @@ DOWNLOADS = "downloads"  # folder of fetched archives, below the data folder
 ONE_HELD_OUT_IN = 10  # training images, with a validation split
 
 
-def load_dataset(name, data_folder):
+def load_dataset(name: str, data_folder: str | pathlib.Path) -> Dataset:
     """Loads a data set into memory.
 
     Args:
@@ -37,7 +40,7 @@ def load_dataset(name, data_folder):
     return CIFAR[name].load(data_folder)
 
 
-def load_built(name, data_folder):
+def load_built(name: str, data_folder: str | pathlib.Path) -> Dataset:
     """Loads a data set that has archives; see `load_dataset`."""
     folder = pathlib.Path(data_folder)
     if has_records(folder / name):
@@ -51,7 +54,7 @@ def load_built(name, data_folder):
     )
 
 
-def training_and_evaluation(dataset, validation):
+def training_and_evaluation(dataset: Dataset, validation: bool) -> tuple[Split, Split]:
     """(training split, split to evaluate during training).
 
     With `validation`, the last tenth of the training images is held out (CIFAR:
@@ -64,7 +67,9 @@ def training_and_evaluation(dataset, validation):
     return dataset.train.take(slice(cut)), dataset.train.take(slice(cut, None))
 
 
-def cifar_feed(dataset, validation, config, keep=lambda compute: compute()):
+def cifar_feed(
+    dataset: Dataset, validation: bool, config: Config, keep: Callable = lambda compute: compute()
+) -> Feed:
     """Feed of a data set in memory.
 
     Args:

@@ -73,12 +73,12 @@ class Writing:
     strict: whether the first image that cannot be read ends it.
     """
 
-    num_shards: dict = dataclasses.field(default_factory=dict)
+    num_shards: dict[str, int | None] = dataclasses.field(default_factory=dict)
     num_workers: int = 1
     strict: bool = False
 
 
-def find_published(folder, sources):
+def find_published(folder: str | pathlib.Path, sources: Sources) -> Sources:
     """`sources`, with what they lack looked for in a folder under its published names.
 
     Raises:
@@ -97,7 +97,7 @@ def find_published(folder, sources):
     return Sources(**found)
 
 
-def build_imagenet(sources, output, writing):
+def build_imagenet(sources: Sources, output: str | pathlib.Path, writing: Writing) -> None:
     """Builds the splits whose images are given.
 
     Args:

@@ -16,11 +16,11 @@ class Index:
     splits: {split: {"plan", "shards", and once it is complete "images", "unreadable"}}.
     """
 
-    synsets: tuple = ()
-    splits: dict = dataclasses.field(default_factory=dict)
+    synsets: tuple[str, ...] = ()
+    splits: dict[str, dict] = dataclasses.field(default_factory=dict)
 
 
-def read_index(folder):
+def read_index(folder: str | pathlib.Path) -> Index:
     """The Index of a folder.
 
     Raises:
@@ -39,7 +39,7 @@ def read_index(folder):
         ) from None
 
 
-def write_index(folder, index):
+def write_index(folder: str | pathlib.Path, index: Index) -> None:
     """Writes an Index, all or nothing."""
     content = {"synsets": list(index.synsets), "splits": index.splits}
     write_json(pathlib.Path(folder) / layout.INDEX, content)
