@@ -1,0 +1,306 @@
+"""The training loop in this process: what it logs, saves, evaluates, and where it stops."""
+
+import csv
+import dataclasses
+import json
+import signal
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import resnet
+from resnet.data.feed import Feed
+from resnet.errors import UserError
+from resnet.settings import RunOptions
+from resnet.training import train
+from resnet.training.experiment import Experiment
+from resnet.training.placement import Hosts, Placement
+from resnet.training.state import Training
+from resnet.training.train import Evaluations, Hook, InterruptedRunError, train_and_evaluate
+from resnet.weights.checkpoint import list_checkpoints
+from resnet.weights.folder import BEST, RESULT
+
+SIDE, BATCH_SIZE = 8, 4
+OPTIONS = {"dataset": "synthetic", "backprop": "stored", "exact": False}
+ALONE = Hosts()
+CONFIG = dataclasses.replace(
+    resnet.get_config("resnet-test"),
+    image_size=SIDE,
+    units=(1, 1),
+    filters=(2, 4),
+    strides=(1, 2),
+    batch_size=BATCH_SIZE,
+    num_steps=7,
+    learning_rates=(0.1, 0.01, 0.001),
+    boundaries=(3, 5),
+    log_every=1,
+    evaluate_every=3,
+    save_every=100,
+)
+
+
+def numbers(seed, count):
+    rng = np.random.default_rng(seed)
+    images = rng.standard_normal([count, SIDE, SIDE, 3], np.float32)
+    return images, rng.integers(0, 10, count, np.int32)
+
+
+class Data:
+    """A feed whose batches depend on the step alone; it remembers what it was asked."""
+
+    def __init__(self, bad_step=None):
+        self.first_steps, self.shares, self.num_evaluations = [], [], 0
+        self.bad_step = bad_step
+        self.feed = Feed(self.training, {"validation": self.evaluation, "test": self.evaluation})
+
+    def training(self, first_step, share):
+        self.first_steps.append(first_step)
+        self.shares.append(share)
+        batches = [numbers(step, BATCH_SIZE) for step in range(40)]
+        if self.bad_step is not None:
+            batches[self.bad_step][0][:] = np.nan
+        images, labels = map(np.stack, zip(*batches, strict=True))
+        return tf.data.Dataset.from_tensor_slices((images, labels)).skip(first_step)
+
+    def evaluation(self):
+        self.num_evaluations += 1
+        return tf.data.Dataset.from_tensor_slices(numbers(99, 10)).batch(4)
+
+
+def alone(hosts=ALONE):
+    return Placement(tf.distribute.get_strategy(), ("/cpu:0",), hosts)
+
+
+def experiment_in(folder, options=None, **changes):
+    experiment = Experiment(
+        "one",
+        dataclasses.replace(CONFIG, **changes),
+        RunOptions(**OPTIONS | (options or {})),
+        folder / "results" / "one",
+        folder / "logs" / "one",
+    )
+    experiment.save()
+    return experiment
+
+
+def run(experiment, data=None, hosts=ALONE):
+    data = data or Data()
+    return train_and_evaluate(experiment, data.feed, alone(hosts), False, "command", "resume")
+
+
+def column(experiment, name):
+    """{step: value} of a log; every step stands there once."""
+    with open(experiment.logs / f"{name}.csv", newline="") as file:
+        rows = [list(row.values()) for row in csv.DictReader(file)]
+    found = {int(step): float(value) for step, _, value in rows}
+    assert len(found) == len(rows)
+    return found
+
+
+@pytest.fixture(scope="module")
+def every_step(tmp_path_factory):
+    """An experiment that logged every step, with a save at 4 and at the end."""
+    experiment = experiment_in(tmp_path_factory.mktemp("whole"), save_every=4)
+    run(experiment)
+    return experiment
+
+
+def test_the_learning_rate_that_is_logged_is_that_of_the_update(every_step):
+    rates = [0.1, 0.1, 0.1, 0.01, 0.01, 0.001, 0.001]
+    assert column(every_step, "learn_rate") == pytest.approx(dict(enumerate(rates, 1)))
+
+
+def test_rows_are_means_over_their_own_steps(every_step, tmp_path):
+    experiment = experiment_in(tmp_path, log_every=3)
+    run(experiment)
+    for name in ("train_ce", "train_acc"):
+        each, logged = column(every_step, name), column(experiment, name)
+        assert list(each) == [1, 2, 3, 4, 5, 6, 7] and list(logged) == [3, 6, 7]
+        for last, steps in {3: (1, 2, 3), 6: (4, 5, 6), 7: (7,)}.items():
+            mean = np.mean([each[step] for step in steps])
+            assert logged[last] == pytest.approx(mean, rel=1e-6), name
+    assert set(column(every_step, "train_acc").values()) <= {0, 25, 50, 75, 100}
+    assert list(column(experiment, "learn_rate").values()) == pytest.approx([0.1, 0.001, 0.001])
+
+
+def test_what_is_evaluated_and_saved_when(every_step):
+    assert list(column(every_step, "valid_acc")) == [3, 6, 7]
+    assert list(list_checkpoints(every_step.results)) == [4, 7]
+    result = json.loads((every_step.results / RESULT).read_text())
+    assert result["step"] == 7
+    assert set(result["accuracy"]) == {"validation", "test"}
+    assert result["accuracy"]["test"]["num_images"] == 10
+    assert (
+        result["parameters"]
+        == resnet.models.Network(CONFIG, every_step.options.computation).num_parameters
+    )
+
+
+def test_a_restored_run_goes_on_where_it_was(every_step, tmp_path):
+    short = experiment_in(tmp_path, {"max_num_steps": 4})
+    run(short)
+    data = Data()
+    run(dataclasses.replace(short, options=every_step.options), data)
+    assert data.first_steps == [4]
+    wanted = column(every_step, "train_ce")
+    assert column(short, "train_ce") == wanted
+    one, other = (
+        tf.train.load_checkpoint(list_checkpoints(e.results)[7]) for e in (every_step, short)
+    )
+    for name in one.get_variable_to_shape_map():  # momentum too
+        np.testing.assert_array_equal(one.get_tensor(name), other.get_tensor(name), err_msg=name)
+
+
+@pytest.mark.parametrize("count", [2, 10])
+def test_several_updates_a_call_are_the_same_ones(every_step, tmp_path, count, monkeypatch):
+    counts = []
+    advance = Training.advance
+
+    def counted(self, count, batch=None):
+        counts.append(count)
+        return advance(self, count, batch)
+
+    monkeypatch.setattr(Training, "advance", counted)
+    experiment = experiment_in(tmp_path, {"steps_per_call": count}, log_every=5)
+    run(experiment)
+    # Up to the evaluations at 3 and 6, the log row at 5, and the end.
+    assert counts == {2: [2, 1, 2, 1, 1], 10: [3, 2, 1, 1]}[count]
+    each, logged = column(every_step, "train_ce"), column(experiment, "train_ce")
+    mean = np.mean([each[step] for step in range(1, 6)])
+    assert logged == pytest.approx({5: mean, 7: np.mean([each[6], each[7]])}, rel=1e-6)
+
+
+@pytest.mark.parametrize("log_every", [1, 100])
+def test_a_loss_that_is_not_finite_names_its_step_and_is_not_saved(tmp_path, log_every):
+    experiment = experiment_in(tmp_path, log_every=log_every, save_every=2, evaluate_every=100)
+    with pytest.raises(
+        UserError, match=r"became nan at step 4; the last checkpoint is step 2"
+    ) as e:
+        run(experiment, Data(bad_step=3))
+    assert "(now 0.01)" in str(e.value)
+    assert list(list_checkpoints(experiment.results)) == [2]
+
+
+def test_a_signal_saves_after_the_running_step(tmp_path, monkeypatch):
+    experiment = experiment_in(tmp_path, num_steps=30)
+    advance = Training.advance
+
+    def interrupted(self, count, batch=None):
+        if self.step == 3:
+            signal.raise_signal(signal.SIGTERM)
+        return advance(self, count, batch)
+
+    monkeypatch.setattr(Training, "advance", interrupted)
+    with pytest.raises(InterruptedRunError, match=r"stopped at step 4, which is saved") as found:
+        run(experiment)
+    assert found.value.exit_code == 128 + signal.SIGTERM
+    assert list(list_checkpoints(experiment.results)) == [4]
+
+
+class SaysStop:
+    """Stands for an Agreement: another host was asked to stop, this one was not."""
+
+    def __init__(self, placement):
+        self.asked = []
+
+    def require_same_start(self, *_):
+        pass
+
+    def any_host(self, flag):
+        assert flag is False
+        self.asked.append(flag)
+        return len(self.asked) == 2
+
+
+def test_a_host_stops_when_another_one_was_asked_to(tmp_path, monkeypatch):
+    monkeypatch.setattr(train, "Agreement", SaysStop)
+    experiment = experiment_in(tmp_path, num_steps=30)
+    with pytest.raises(InterruptedRunError, match="stopped at step 20, which is saved"):
+        run(experiment, hosts=Hosts(("a:1", "b:1"), 0))
+    assert list(list_checkpoints(experiment.results)) == [20]
+
+
+def test_hosts_that_are_not_the_chief_write_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(SaysStop, "any_host", lambda self, flag: False)
+    monkeypatch.setattr(train, "Agreement", SaysStop)
+    experiment, data = experiment_in(tmp_path), Data()
+    before = sorted(tmp_path.rglob("*"))
+    run(experiment, data, Hosts(("a:1", "b:1"), 1))
+    assert sorted(tmp_path.rglob("*")) == before
+    (share,) = data.shares
+    assert (share.num_hosts, share.host, share.batch_size) == (2, 1, BATCH_SIZE // 2)
+    assert share.step_size == BATCH_SIZE
+
+
+def test_old_checkpoints_go_the_best_one_stays(tmp_path):
+    options = {"keep_checkpoints": 2, "keep_best": True}
+    experiment = experiment_in(tmp_path, options, save_every=2, evaluate_every=1)
+    run(experiment)
+    assert list(list_checkpoints(experiment.results)) == [6, 7]
+    accuracies = column(experiment, "valid_acc")
+    best = max(accuracies, key=accuracies.get)  # the first of equal ones
+    assert list(list_checkpoints(experiment.results / BEST)) == [best]
+
+
+def test_the_best_is_replaced_by_a_better_one_alone(tmp_path):
+    experiment = experiment_in(tmp_path)
+    training = Training(experiment, Data().feed, alone())
+    kept = []
+    for step, accuracy in enumerate((50.0, 40.0, 50.0, 60.0), 1):
+        training.step = step
+        training.save_if_best(accuracy)
+        kept.append(list(list_checkpoints(experiment.results / BEST)))
+    assert kept == [[1], [1], [1], [4]]
+    assert json.loads((experiment.results / BEST / RESULT).read_text()) == {
+        "step": 4,
+        "accuracy": 60.0,
+    }
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_updates_are_those_of_the_configs_momentum(tmp_path, nesterov):
+    experiment = experiment_in(tmp_path, nesterov=nesterov, momentum=0.5, boundaries=(1, 2))
+    training, data = Training(experiment, Data().feed, alone()), Data()
+    model = training.model
+    momentum = dict.fromkeys(model.trainable_by_storage_name, 0.0)
+    for (images, labels), rate in zip(
+        data.training(0, training.share).take(2), (0.1, 0.01), strict=True
+    ):
+        assert training.learning_rate == rate
+        gradients = tf.function(model.forward_and_backward)(images, labels)["gradients"]
+        before = {n: v.numpy() for n, v in model.trainable_by_storage_name.items()}
+        training.advance(1, (images, labels))
+        for name, variable in model.trainable_by_storage_name.items():
+            g = gradients[name].numpy()
+            m = momentum[name] = 0.5 * momentum[name] + g
+            wanted = before[name] - rate * (g + 0.5 * m if nesterov else m)
+            np.testing.assert_allclose(variable, wanted, rtol=1e-4, atol=1e-6, err_msg=name)
+
+
+def test_the_first_images_are_evaluated_where_a_limit_is_given():
+    data, model = Data(), resnet.get_model(CONFIG)
+    images, labels = numbers(99, 10)
+    best = np.argmax(model(images).numpy(), axis=1) == labels
+    for limit in (None, 1, 4, 7, 12):
+        found = Evaluations(data.feed, model, limit)("test", shows_progress=False)
+        assert found.num_images == min(limit or 10, 10)
+        assert found.top1 == pytest.approx(100 * np.mean(best[:limit]))
+
+
+def test_hooks_and_the_last_step():
+    often, never_last = Hook(3, None, at_end=True), Hook(3, None, at_end=False)
+    assert [step for step in range(1, 8) if often.is_due(step, 7)] == [3, 6, 7]
+    assert [step for step in range(1, 7) if never_last.is_due(step, 6)] == [3]
+
+
+def test_gradients_are_checked_every_so_many_steps(tmp_path):
+    config = dataclasses.replace(resnet.get_config("revnet-test"), units=(1, 2), batch_size=4)
+    changes = vars(config) | {"num_steps": 5, "log_every": 5, "evaluate_every": 100}
+    options = {"backprop": "reversible", "exact": True, "check_gradients_every": 2}
+    options["steps_per_call"] = 10
+    experiment = experiment_in(tmp_path, options, **changes)
+    run(experiment)
+    # Of the steps that follow 0, 2 and 4 updates.
+    assert column(experiment, "gradient_angle") == {1: 0, 3: 0, 5: 0}
+    assert list(column(experiment, "train_ce")) == [5]
