@@ -14,7 +14,7 @@ def summary(experiment, placement):
         f"{rate:g} from step {boundary:,}"
         for rate, boundary in zip(config.learning_rates[1:], config.boundaries, strict=True)
     ]
-    units = "convolutions" if config.family == "vgg" else f"{config.block} units"
+    units = network.family.units_name(config)
     exact = ", exact stream" if options.exact else ""
     rows = {
         "model": f"{config.name}, {units} {'-'.join(map(str, config.units))}, "

@@ -7,8 +7,6 @@ import pathlib
 
 from resnet.settings import NetworkSettings, Recipe, SettingError, check_fields, fields_of, wrong
 
-FAMILIES = ("resnet", "revnet", "vgg")
-BOTTLENECK_FIELDS = ("bottleneck_width", "bottleneck_stride_at", "cardinality")
 BOTTLENECK_FACTOR = 4  # channels of a bottleneck's output over its filters
 
 
@@ -16,7 +14,9 @@ BOTTLENECK_FACTOR = 4  # channels of a bottleneck's output over its filters
 class Config(Recipe, NetworkSettings):
     """A network and its training recipe.
 
-    Frozen: make variants with `dataclasses.replace`, which validates again.
+    Frozen: make variants with `dataclasses.replace`, which validates again. What the fields of
+    a network must be because of its family, and of each other, is checked when a
+    resnet.models.Network is made of it.
     """
 
     def __post_init__(self):
@@ -27,7 +27,6 @@ class Config(Recipe, NetworkSettings):
             values = getattr(self, name)
             if len(values) != len(self.units):
                 raise wrong(subject, name, values, f"as long as units ({len(self.units)})", "units")
-        _validate_network(self)
 
     @property
     def stage_channels(self):
@@ -45,64 +44,6 @@ class Config(Recipe, NetworkSettings):
     def to_json(self):
         """A JSON object (dict) with every field."""
         return {k: list(v) if isinstance(v, tuple) else v for k, v in vars(self).items()}
-
-
-def _validate_network(config):
-    """What fields must be because of others."""
-
-    def require(condition, field, wanted):
-        if not condition:
-            raise wrong(f"config {config.name}: ", field, getattr(config, field), wanted)
-
-    has_stem = config.family != "vgg"
-    require((config.stem_filters >= 1) == has_stem, "stem_filters",
-            "1 or more" if has_stem else "0: a VGG has no stem")  # fmt: skip
-    require(config.family in FAMILIES, "family", f"one of {', '.join(FAMILIES)}")
-    family, is_plain = config.family, config.family == "vgg"
-    if is_plain or family == "revnet":
-        wanted = f"left at its default: a {family} has no other"
-        # A RevNet's sums are inverted: nothing may come behind them, nor may a shortcut be shared.
-        fields = ["activation_order", "preactivate_shortcut"]
-        fields += ["block", "shortcut", "dropout", "strides"] if is_plain else []
-        defaults = {"block": "basic", "strides": (1,) * len(config.units)}
-        for field in fields:
-            default = defaults.get(field, Config.__dataclass_fields__[field].default)
-            require(getattr(config, field) == default, field, wanted)
-    unused = [] if config.block == "bottleneck" else BOTTLENECK_FIELDS
-    unused = (
-        unused if config.activation_order == "preactivated" else (*unused, "leading_activation")
-    )
-    for field in unused:
-        require(getattr(config, field) == Config.__dataclass_fields__[field].default, field,
-                f"left at its default: nothing in {config.activation_order} {config.block} units "
-                "depends on it")  # fmt: skip
-    if is_plain:
-        require(config.image_size >= 2 ** len(config.units), "image_size",
-                f"{2 ** len(config.units)} or more: each of {len(config.units)} stages halves "
-                "it")  # fmt: skip
-    if config.preactivate_shortcut:
-        require(config.activation_order == "preactivated", "activation_order",
-                '"preactivated" with preactivate_shortcut')  # fmt: skip
-    halves = 2 if family == "revnet" else 1
-    for filters in config.filters:
-        require(filters // halves * config.bottleneck_width % config.cardinality == 0,
-                "cardinality", "a divisor of a bottleneck's channels")  # fmt: skip
-    if config.shortcut_kind != "B" and not is_plain:
-        channels = (config.stem_filters, *config.stage_channels)
-        require(list(channels) == sorted(channels), "filters",
-                f"rising from stem_filters on, with shortcut {config.shortcut_kind}: it appends "
-                "channels and takes none away")  # fmt: skip
-    if config.shortcut_kind == "pool" and not is_plain:
-        side = -(-config.image_size // config.stem_stride)
-        side = -(-side // 2) if config.stem_max_pool else side
-        for stride in config.strides:
-            require(side % stride == 0, "strides", f"divisors of the image's side, {side} there")
-            side //= stride
-    if family == "revnet":
-        for field in ("stem_filters", "filters"):
-            value = getattr(config, field)
-            even = all(v % 2 == 0 for v in (value if isinstance(value, tuple) else (value,)))
-            require(even, field, "even: a RevNet splits channels in halves")
 
 
 _REGISTRY = {}

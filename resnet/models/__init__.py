@@ -1,8 +1,9 @@
 """ResNets, RevNets and VGGs: `get_model(config, ...)`."""
 
 from resnet.configs import get_config
+from resnet.models.families import computation_for
 from resnet.models.model import Model
-from resnet.models.network import Network, computation_for
+from resnet.models.network import Network
 
 
 def get_model(config, *, seed=None, images_at_once=1, **computation):

@@ -6,74 +6,67 @@ measures.
 
 import math
 
-STREAM_BYTES = 4  # of a value in a RevNet's residual stream, float32
+from resnet.models.layers import IMAGE_CHANNELS
+
 IMAGE_BYTES = 4
 # Measured over counted bytes of a walk: operations overlap, and allocators round up.
 WALK_OVERHEAD = 4 / 3
 
 
-def _stem_side(config):
-    """Pixels a side of what the first stage takes."""
-    side = -(-config.image_size // config.stem_stride)
-    return -(-side // 2) if config.stem_max_pool else side
-
-
-def _side_pairs(config, stages):
+def _side_pairs(network):
     """[(pixels a side of a stage's input, of its units' output)]."""
-    side, found = _stem_side(config), []
-    for stage in stages:
+    side, found = network.stem.out_side(network.config.image_size), []
+    for stage in network.stages:
         before = side
-        for residual in stage.residuals():
-            for convolution in residual.convolutions():
+        for convolutions in stage.chains():
+            for convolution in convolutions:
                 side = -(-side // convolution.stride)
         found.append((before, side))
         side = side // 2 if stage.max_pool else side
     return found
 
 
-def _sides(config, stages):
-    """Pixels a side at the output of each stage's units."""
-    return [side for _, side in _side_pairs(config, stages)]
+def _stages_and_sides(network):
+    """[(stage, pixels a side at the output of its units)]."""
+    sides = [side for _, side in _side_pairs(network)]
+    return list(zip(network.stages, sides, strict=True))
 
 
 def multiply_adds(network):
     """Multiplications with addition of one image's forward pass, convolutions and head."""
-    config, stages = network.config, network.stages
+    config = network.config
     total = sum(conv.multiply_adds(config.image_size) for conv in network.stem.convolutions())
-    for stage, (side, _) in zip(stages, _side_pairs(config, stages), strict=True):
-        for shortcut in stage.start_shortcuts():
-            total += sum(conv.multiply_adds(side) for conv in shortcut.convolutions())
-        for residual in stage.residuals():
-            for conv in residual.convolutions():
-                total += conv.multiply_adds(side)
-                side = -(-side // conv.stride)
+    for stage, (side, _) in zip(network.stages, _side_pairs(network), strict=True):
+        shortcuts = stage.start_shortcut_convolutions()
+        total += sum(convolution.multiply_adds(side) for convolution in shortcuts)
+        for convolutions in stage.chains():
+            for convolution in convolutions:
+                total += convolution.multiply_adds(side)
+                side = -(-side // convolution.stride)
     return total + network.head.channels * config.num_classes
 
 
 def _half_bytes(stage, side):
     """Bytes of one half of a stage's stream, or all of it in a ResNet; per image."""
-    residual = stage.residuals()[-1]
-    size = STREAM_BYTES if stage.num_halves == 2 else residual.dtype.size
-    return side * side * residual.filters * size
+    filters = stage.chains()[-1][-1].filters
+    return side * side * filters * stage.stream_dtype.size
 
 
 def _inside_bytes(stage, side):
     """Bytes that the backward pass of one residual function needs of its inside."""
-    residual = stage.residuals()[-1]
-    inputs = [convolution.in_channels for convolution in residual.convolutions()]
+    inputs = [convolution.in_channels for convolution in stage.chains()[-1]]
     # The input of every convolution, and of every batch norm but the first's, which
     # is the stream itself unless it had to be converted.
     values = sum(inputs) + sum(inputs[1:])
-    if residual.dtype.size < STREAM_BYTES and stage.num_halves == 2:
+    if stage.dtype.size < stage.stream_dtype.size:
         values += inputs[0]
-    return side * side * values * residual.dtype.size
+    return side * side * values * stage.dtype.size
 
 
 def _working_bytes(stage, side):
     """Bytes alive while one residual function is walked back."""
-    residual = stage.residuals()[-1]
-    widest = max(convolution.filters for convolution in residual.convolutions())
-    gradients = 2 * side * side * widest * residual.dtype.size
+    widest = max(convolution.filters for convolution in stage.chains()[-1])
+    gradients = 2 * side * side * widest * stage.dtype.size
     # Both halves, their gradients and the value that is being subtracted.
     stream = (2 * stage.num_halves + 1) * _half_bytes(stage, side)
     return WALK_OVERHEAD * (stream + _inside_bytes(stage, side) + gradients)
@@ -84,16 +77,20 @@ def _kept_unit_bytes(stage, side):
     return stage.num_halves * (_inside_bytes(stage, side) + _half_bytes(stage, side))
 
 
-def _walk_bytes(config, stages):
+def _image_bytes(network):
+    return network.config.image_size**2 * IMAGE_CHANNELS * IMAGE_BYTES
+
+
+def _walk_bytes(network):
     """For each stage, bytes alive while it is walked back, nothing else stored."""
-    found, waiting = [], config.image_size**2 * 3 * IMAGE_BYTES
-    for stage, side in zip(stages, _sides(config, stages), strict=True):
+    found, waiting = [], _image_bytes(network)
+    for stage, side in _stages_and_sides(network):
         found.append(waiting + _working_bytes(stage, side))
         waiting += stage.num_halves * _half_bytes(stage, side)
     return found
 
 
-def units_to_keep(config, stages, extra_bytes=0):
+def units_to_keep(network, extra_bytes=0):
     """How many units at each stage's end to store, so that they need not be recomputed.
 
     The backward pass peaks in the early stages, where images are large. When it walks
@@ -102,16 +99,16 @@ def units_to_keep(config, stages, extra_bytes=0):
     end to its start: late ones take fewer bytes, and as many multiplications to recompute.
 
     Args:
-      config: Config.
-      stages: the network's ReversibleStages.
+      network: Network of ReversibleStages; what they keep so far does not count.
       extra_bytes: by how much the peak may rise, per image.
 
     Returns:
       Number of units of each stage, its first (which may change the shape) counted last.
     """
-    walk, sides = _walk_bytes(config, stages), _sides(config, stages)
+    walk = _walk_bytes(network)
     limit, kept, room = max(walk) + extra_bytes, [], math.inf
-    for stage, side, walk_bytes in reversed(list(zip(stages, sides, walk, strict=True))):
+    pairs = list(zip(_stages_and_sides(network), walk, strict=True))
+    for (stage, side), walk_bytes in reversed(pairs):
         # What is kept here also waits while the stages behind are walked back.
         room = min(room, limit - walk_bytes)
         num_units = 1 + stage.num_others
@@ -124,17 +121,19 @@ def units_to_keep(config, stages, extra_bytes=0):
 
 def activation_bytes(network):
     """Predicted bytes of activations and their gradients per image at a step's peak."""
-    config, stages = network.config, network.stages
-    if network.computation.backprop == "reversible":
-        sides, kept, peaks = _sides(config, stages), 0, []
-        for stage, side, walk in zip(stages, sides, _walk_bytes(config, stages), strict=True):
+    backprop, kept = network.computation.backprop, 0
+    if backprop == "reversible":
+        peaks = []
+        for (stage, side), walk in zip(
+            _stages_and_sides(network), _walk_bytes(network), strict=True
+        ):
             kept += stage.num_kept * _kept_unit_bytes(stage, side)
             peaks.append(walk + kept)
         return max(peaks)
-    kept, working = config.image_size**2 * 3 * IMAGE_BYTES, 0
-    for stage, side in zip(stages, _sides(config, stages), strict=True):
+    kept, working = _image_bytes(network), 0
+    for stage, side in _stages_and_sides(network):
         num_units = 1 + stage.num_others
-        if network.computation.backprop == "stored":
+        if backprop == "stored":
             kept += num_units * _kept_unit_bytes(stage, side)
         else:
             kept += num_units * stage.num_halves * _half_bytes(stage, side)

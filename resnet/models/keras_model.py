@@ -4,8 +4,9 @@ import keras
 import tensorflow as tf
 
 from resnet.configs import config_from_json
-from resnet.models.layers import move_average
-from resnet.models.network import IMAGE_CHANNELS, Network, computation_for
+from resnet.models.families import computation_for
+from resnet.models.layers import IMAGE_CHANNELS, move_average
+from resnet.models.network import Network
 
 
 @keras.saving.register_keras_serializable("resnet")

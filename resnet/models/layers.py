@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from resnet.models.parameters import Parameter
 
+IMAGE_CHANNELS = 3
 BATCH_NORM_EPSILON = 1e-3
 MOVING_AVERAGE_DECAY = 0.99
 PHILOX = 1  # TensorFlow's number of this generator, which every device has

@@ -6,39 +6,19 @@ import tensorflow as tf
 
 from resnet.errors import UsageError
 from resnet.models.cost import units_to_keep
-from resnet.models.layers import Convolution
+from resnet.models.families import family_of
+from resnet.models.layers import IMAGE_CHANNELS
 from resnet.models.parameters import Parameter, prefixed, under
-from resnet.models.residual import Residual, Shortcut
-from resnet.models.stages import LOOP_FROM, ReversibleStage, Stage, seed_at
-from resnet.models.units import Head, NoStem, PlainUnit, ResidualUnit, Stem
+from resnet.models.stages import LOOP_FROM, seed_at
 from resnet.reversible import count_past_exact_range, recompute, round_to_grid
-from resnet.settings import Computation, SettingError
 
 SCOPE = "Model"  # revnet-public's name of the whole model
-IMAGE_CHANNELS = 3
 STAGE_SEEDS = 2**32  # apart: more than there are residual functions in a stage
 
 
 def is_stacked(storage_name):
     """Whether the tensors of several units share this one, with the unit as leading axis."""
     return "/units/" in storage_name
-
-
-def computation_for(config, **given):
-    """The Computation of a config.
-
-    Args:
-      config: Config.
-      **given: fields of Computation; None counts as not given, and then backprop and exact
-        are the family's.
-
-    Raises:
-      SettingError: a value that does not fit its field.
-    """
-    given = {name: value for name, value in given.items() if value is not None}
-    is_revnet = config.family == "revnet"
-    defaults = {"backprop": "reversible" if is_revnet else "stored", "exact": is_revnet}
-    return Computation(**defaults | given)
 
 
 class Network:
@@ -50,6 +30,7 @@ class Network:
 
     Attributes:
       config: the resnet.configs.Config.
+      family: the Family that built it.
       computation: the resnet.settings.Computation: how it computes.
       extra_bytes: activations that may be stored beyond reversible backprop's, per image.
       stem, stages, head: the network's blocks, input to output.
@@ -64,131 +45,29 @@ class Network:
           images_at_once: images that share a device's memory, and its memory budget.
 
         Raises:
-          SettingError (a ValueError): the computation does not fit the family, or itself.
+          SettingError (a ValueError): an unknown family; fields of the config or of the
+            computation that do not fit it, or each other.
         """
-        _check_computation(config, computation)
-        self.config, self.computation = config, computation
+        self.config, self.computation, self.family = config, computation, family_of(config)
+        self.family.check(config)
+        self.family.check_computation(config, computation)
         self.extra_bytes = (computation.memory_budget or 0) / images_at_once
-        self._build_blocks()
+        self.stem = self.family.stem(config, computation)
+        self.stages = self.family.stages(config, computation)
+        self.head = self.family.head(config)
+        if computation.backprop == "reversible":
+            self._choose_kept()
 
     # ------------------------------------------------------------------ structure
 
-    @property
-    def _dtype(self):
-        return tf.as_dtype(self.computation.dtype)
-
-    @property
-    def _num_halves(self):
-        return 2 if self.config.family == "revnet" else 1
-
-    def _build_blocks(self):
-        """Lists the network's blocks, input to output."""
-        config, halves = self.config, self._num_halves
-        self.stem, channels = self._stem(), config.stem_filters // halves
-        build = {
-            "resnet": self._residual_stage,
-            "revnet": self._reversible_stage,
-            "vgg": self._plain_stage,
-        }[config.family]
-        self.stages = []
-        for stage, (filters, units, stride) in enumerate(
-            zip(config.stage_channels, config.units, config.strides, strict=True)
-        ):
-            filters = filters // halves
-            self.stages.append(build(stage, channels or IMAGE_CHANNELS, filters, stride, units - 1))
-            channels = filters
-        if self.computation.backprop == "reversible":
-            kept = units_to_keep(config, self.stages, self.extra_bytes)
-            for s, stage in enumerate(self.stages):
-                # Where there are many, a few that are kept for nothing save next to nothing,
-                # and the parameters of all would have to be copied.
-                if self.extra_bytes or stage.num_others < LOOP_FROM:
-                    self.stages[s] = dataclasses.replace(stage, num_kept=kept[s])
-        is_preactivated = config.activation_order == "preactivated" and config.family != "vgg"
-        self.head = Head(channels * halves, config.num_classes, is_preactivated)
-
-    def _stem(self):
-        config, dtype = self.config, self._dtype
-        if not config.stem_filters:
-            return NoStem(dtype)
-        convolution = Convolution(
-            config.stem_kernel, config.stem_stride, IMAGE_CHANNELS, config.stem_filters
-        )
-        # Two halves are added to once a unit: bfloat16 sums would drown small terms.
-        stream_dtype = tf.float32 if config.family == "revnet" else dtype
-        return Stem(convolution, config.stem_max_pool, dtype, stream_dtype)
-
-    def _residual(self, in_channels, filters, stride=1, activate_first=True):
-        config = self.config
-        return Residual(
-            config.block,
-            in_channels,
-            filters,
-            stride,
-            activate_first,
-            self._dtype,
-            config.activation_order,
-            config.bottleneck_width,
-            config.bottleneck_stride_at,
-            config.cardinality,
-            config.dropout,
-        )
-
-    def _shortcut(self, residual, name):
-        return Shortcut(
-            self.config.shortcut_kind,
-            residual.in_channels,
-            residual.filters,
-            residual.stride,
-            name,
-            residual.dtype,
-            has_batch_norm=not residual.is_preactivated,
-        )
-
-    def _activates(self, stage):
-        """Whether (F of a stage's first unit, its G, those of the others) begin with BN and ReLU.
-
-        The stem ends in BN and ReLU, which the very first function does not repeat.
-        """
-        if self.config.leading_activation == "stages":
-            return stage > 0, stage > 0, False
-        return stage > 0, True, True
-
-    def _residual_stage(self, stage, in_channels, filters, stride, num_others):
-        in_first, _, in_others = self._activates(stage)
-        shares = self.config.preactivate_shortcut and in_first
-        start = self._residual(in_channels, filters, stride, in_first and not shares)
-        other = self._residual(filters, filters, activate_first=in_others)
-        return Stage(
-            ResidualUnit(start, self._shortcut(start, "project"), shares),
-            ResidualUnit(other, self._shortcut(other, "project")),
-            num_others,
-            self.computation.backprop,
-        )
-
-    def _reversible_stage(self, stage, in_channels, filters, stride, num_others):
-        in_f, in_g, in_others = self._activates(stage)
-        start = self._residual(in_channels, filters, stride, in_f)
-        shortcuts = [f"{half}_bottleneck/project" for half in ("x1", "x2")]
-        is_deep = num_others >= LOOP_FROM and self.computation.backprop == "reversible"
-        return ReversibleStage(
-            start,
-            self._residual(filters, filters, activate_first=in_g),
-            self._residual(filters, filters, activate_first=in_others),
-            tuple(self._shortcut(start, name) for name in shortcuts),
-            num_others,
-            self.computation.backprop,
-            self.computation.exact,
-            loop=self.computation.loop == "on" or (self.computation.loop == "auto" and is_deep),
-        )
-
-    def _plain_stage(self, _, in_channels, filters, stride, num_others):
-        dtype = self._dtype
-        start, unit = (
-            PlainUnit(Convolution(3, stride, channels, filters, has_bias=True), dtype)
-            for channels in (in_channels, filters)
-        )
-        return Stage(start, unit, num_others, self.computation.backprop, max_pool=True)
+    def _choose_kept(self):
+        """Lets stages store the activations of those units at their ends that there is room for."""
+        kept = units_to_keep(self, self.extra_bytes)
+        for s, stage in enumerate(self.stages):
+            # Where there are many, a few that are kept for nothing save next to nothing,
+            # and the parameters of all would have to be copied.
+            if self.extra_bytes or stage.num_others < LOOP_FROM:
+                self.stages[s] = dataclasses.replace(stage, num_kept=kept[s])
 
     # ------------------------------------------------------------------ parameters
 
@@ -272,7 +151,7 @@ class Network:
             x, found, count = stage(params, x, training, seed_at(seed, s * STAGE_SEEDS))
             statistics = statistics | prefixed(f"stage_{s}", found)
             past.append(count)
-        x = tf.concat(x, axis=-1) if self._num_halves == 2 else x
+        x = tf.concat(x, axis=-1) if self.family.num_halves == 2 else x
         logits, found = self.head(values, x, training)
         return logits, statistics | found, tf.add_n(past)
 
@@ -295,7 +174,7 @@ class Network:
         x, statistics = stem(
             {name: values[name] for name in self.stem.parameters() if name in values}, images
         )
-        x = tuple(tf.split(x, 2, axis=-1)) if self._num_halves == 2 else x
+        x = tuple(tf.split(x, 2, axis=-1)) if self.family.num_halves == 2 else x
         return (
             tuple(round_to_grid(half) for half in x) if self.computation.exact else x
         ), statistics
@@ -318,32 +197,3 @@ class Network:
             x, error = stage.reconstruct(params, x, seed_at(seed, s * STAGE_SEEDS))
             errors.append(error)
         return tf.reduce_max(errors)
-
-
-def _check_computation(config, computation):
-    """What a computation must be because of the family, or of others of its fields."""
-    backprop = computation.backprop
-    if config.family != "revnet" and (backprop == "reversible" or computation.exact):
-        is_backprop = backprop == "reversible"
-        asked = 'backprop "reversible"' if is_backprop else "exact mode"
-        family = {"resnet": "ResNet", "vgg": "VGG"}[config.family]
-        raise SettingError(
-            f"{asked} needs a RevNet, and {config.name} is a {family}: its units have no "
-            'inverse. Use backprop "stored" or "checkpoint" without exact mode, or a RevNet',
-            "backprop" if is_backprop else "exact",
-            "family",
-        )
-    if computation.loop == "on" and backprop != "reversible":
-        raise SettingError(
-            f'loop "on" needs backprop "reversible", but {config.name} has {backprop!r}: '
-            'leave loop at "auto"',
-            "loop",
-            "backprop",
-        )
-    if computation.memory_budget and backprop != "reversible":
-        raise SettingError(
-            f'a memory budget needs backprop "reversible", but {config.name} has '
-            f"{backprop!r}: give a budget of 0, or change backprop",
-            "memory_budget",
-            "backprop",
-        )

@@ -3,6 +3,10 @@
 Each tensor of the equal units is stored once, with the unit as leading axis:
 few variables and few update operations, however deep the network. A stage's
 parameters are {"start/...": one unit's tensor, "units/...": stacked tensor}.
+
+What a network asks of a stage, beside a call: `num_others`, `num_halves`, `max_pool`;
+`start_parameters()` and `unit_parameters()`; and for its cost, `dtype`, `stream_dtype`, `chains()`
+and `start_shortcut_convolutions()`.
 """
 
 import dataclasses
@@ -56,13 +60,23 @@ class Stage:
     backprop: str
     max_pool: bool = False  # 2x2, stride 2, at its end
 
-    def residuals(self):
-        """Every residual function of the stage, in order."""
-        return [self.start.residual] + [self.unit.residual] * self.num_others
+    @property
+    def dtype(self):
+        """Type of the arithmetic."""
+        return self.unit.dtype
 
-    def start_shortcuts(self):
-        """The first unit's shortcuts."""
-        return self.start.shortcuts
+    @property
+    def stream_dtype(self):
+        """Type of what units hand on."""
+        return self.unit.dtype
+
+    def chains(self):
+        """[[Convolution]]: those of each unit, one behind the other, in order."""
+        return [self.start.convolutions()] + [self.unit.convolutions()] * self.num_others
+
+    def start_shortcut_convolutions(self):
+        """[Convolution] of the first unit's shortcut."""
+        return self.start.shortcut_convolutions()
 
     def start_parameters(self):
         """{name: Parameter} of the first unit."""
@@ -97,6 +111,7 @@ class ReversibleStage:
 
     num_halves = 2
     max_pool = False
+    stream_dtype = tf.float32  # of the halves
 
     start_f: Residual
     start_g: Residual
@@ -108,13 +123,19 @@ class ReversibleStage:
     num_kept: int = 0  # units at its end that "reversible" stores all the same
     loop: bool = False  # whether units of equal shape run in a loop
 
-    def residuals(self):
-        """Every Residual of the stage, in order."""
-        return [self.start_f, self.start_g] + [self.residual] * (2 * self.num_others)
+    @property
+    def dtype(self):
+        """Type of the residual functions' arithmetic."""
+        return self.residual.dtype
 
-    def start_shortcuts(self):
-        """The first unit's shortcuts."""
-        return self.shortcuts
+    def chains(self):
+        """[[Convolution]]: those of each F and G, one behind the other, in order."""
+        others = [self.residual.convolutions()] * (2 * self.num_others)
+        return [self.start_f.convolutions(), self.start_g.convolutions(), *others]
+
+    def start_shortcut_convolutions(self):
+        """[Convolution] of the first unit's shortcuts."""
+        return [conv for shortcut in self.shortcuts for conv in shortcut.convolutions()]
 
     def start_parameters(self):
         """{name: Parameter} of the first unit."""

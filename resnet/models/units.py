@@ -2,14 +2,15 @@
 
 Every class here has `parameters() -> {name: Parameter}`, and
 `__call__(params, x, training) -> (y, statistics)`; a unit's call takes the seed of its
-dropout too.
+dropout too. Of stems and units, `convolutions()` are those on the way from input to output,
+in order, and of units `shortcut_convolutions()` those around them.
 """
 
 import dataclasses
 
 import tensorflow as tf
 
-from resnet.models.layers import Convolution, activation, dense
+from resnet.models.layers import IMAGE_CHANNELS, Convolution, activation, dense
 from resnet.models.parameters import batch_norm_parameters, dense_parameters
 from resnet.models.residual import Residual, Shortcut
 
@@ -22,6 +23,16 @@ class Stem:
     max_pool: bool
     dtype: tf.DType  # of the arithmetic
     stream_dtype: tf.DType  # of the output
+
+    @property
+    def filters(self):
+        """Channels of the output."""
+        return self.convolution.filters
+
+    def out_side(self, side):
+        """Pixels a side of the output for images of so many."""
+        side = -(-side // self.convolution.stride)
+        return -(-side // 2) if self.max_pool else side
 
     def convolutions(self):
         """[Convolution]."""
@@ -47,6 +58,12 @@ class NoStem:
     """A VGG's: images, in the type of the arithmetic."""
 
     dtype: tf.DType
+
+    filters = IMAGE_CHANNELS
+
+    def out_side(self, side):
+        """Pixels a side of the output: the images'."""
+        return side
 
     def convolutions(self):
         """[Convolution]: none."""
@@ -74,9 +91,17 @@ class ResidualUnit:
     shares_activation: bool = False
 
     @property
-    def shortcuts(self):
-        """(Shortcut,)."""
-        return (self.shortcut,)
+    def dtype(self):
+        """Type of the arithmetic."""
+        return self.residual.dtype
+
+    def convolutions(self):
+        """[Convolution] of the residual function."""
+        return self.residual.convolutions()
+
+    def shortcut_convolutions(self):
+        """[Convolution] of the shortcut."""
+        return self.shortcut.convolutions()
 
     def parameters(self):
         """{name: Parameter}."""
@@ -103,25 +128,19 @@ class PlainUnit:
     convolution: Convolution
     dtype: tf.DType = tf.float32
 
-    shortcuts = ()
-
-    @property
-    def residual(self):
-        """What stands where others have a residual function."""
-        return self
-
-    @property
-    def filters(self):
-        """Channels of the output."""
-        return self.convolution.filters
-
     def convolutions(self):
         """[Convolution]."""
         return [self.convolution]
 
+    def shortcut_convolutions(self):
+        """[Convolution]: none."""
+        return []
+
     def parameters(self):
         """{name: Parameter}."""
-        return self.convolution.parameters("conv") | batch_norm_parameters("bn", self.filters)
+        return self.convolution.parameters("conv") | batch_norm_parameters(
+            "bn", self.convolution.filters
+        )
 
     def __call__(self, params, x, training, seed=None):
         """(N, H, W, C) -> (N, H, W, filters), and statistics."""

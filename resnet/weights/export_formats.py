@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from resnet.files import remove
 from resnet.models.keras_model import Classifier
-from resnet.models.network import IMAGE_CHANNELS
+from resnet.models.layers import IMAGE_CHANNELS
 
 
 def write_saved_model(model, preparation, path):

@@ -10,6 +10,7 @@ import tensorflow as tf
 from resnet.commands.benchmark.fresh_process import MeasurementError, in_fresh_process
 from resnet.commands.benchmark.training import Measurement, peak_of
 from resnet.errors import UsageError
+from resnet.models.families import family_of
 
 # row -> what it changes of a Measurement
 WAYS = {
@@ -190,7 +191,7 @@ def _peer(python, step, config, dtype):
 
 def _check(comparison):
     config = comparison.base.config
-    if config.family != "revnet" or config.preprocessor != "cifar":
+    if not family_of(config).is_reversible or config.preprocessor != "cifar":
         raise UsageError(f"--compare needs a RevNet for CIFAR, and --model is {config.name}")
     for library, python in comparison.peers.items():
         flag = f"--{library.lower()}_python"

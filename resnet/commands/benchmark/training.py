@@ -95,12 +95,12 @@ def measure(measurement):
     config, batch_size = measurement.config, measurement.batch_size
     placement = place()
     jit = resolve_jit(measurement.jit, placement)
-    if measurement.recompute_grad:
-        if (config.family, measurement.options.get("backprop")) != ("revnet", "checkpoint"):
-            raise UsageError("--recompute_grad needs a RevNet and --backprop checkpoint")
-        sequence.recompute = with_recompute_grad
     model = get_model(config, images_at_once=batch_size, **measurement.options)
     network, computation = model.network, model.computation
+    if measurement.recompute_grad:
+        if not (network.family.is_reversible and computation.backprop == "checkpoint"):
+            raise UsageError("--recompute_grad needs a RevNet and --backprop checkpoint")
+        sequence.recompute = with_recompute_grad
     optimizer = Momentum(model.trainable_by_storage_name, config.momentum, config.nesterov)
     steps = Steps(model, optimizer, jit=jit)
     rng = np.random.default_rng(1)

@@ -11,11 +11,12 @@ SLOT = "momentum"
 def read(network, checkpoint):
     """The Tensors of a checkpoint."""
     graph = ObjectGraph(checkpoint)
-    config, names = network.config, list(network.parameters_by_name())
-    if config.family != "revnet" or any("project" in name.split("/") for name in names):
+    names = list(network.parameters_by_name())
+    has_projections = any("project" in name.split("/") for name in names)
+    if has_projections or not network.family.is_reversible:
         raise CheckpointError(
-            f"the eager RevNet has no counterpart of {config.name}: give an -eager config, such as "
-            "revnet-38-eager"
+            f"the eager RevNet has no counterpart of {network.config.name}: give an -eager config, "
+            "such as revnet-38-eager"
         )
     paths = {name: f"model/{_path(name)}" for name in names}
     weights = {name: graph.value(path) for name, path in paths.items()}

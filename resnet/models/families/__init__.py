@@ -1,0 +1,42 @@
+"""Model families, one a module of this folder, which is found by itself; see `Family`."""
+
+import dataclasses
+import importlib
+import pkgutil
+
+from resnet.settings import wrong
+
+
+def _found():
+    for module in sorted(module.name for module in pkgutil.iter_modules(__path__)):
+        family = importlib.import_module(f"{__name__}.{module}").FAMILY
+        yield family.name, family
+
+
+FAMILIES = dict(_found())
+
+
+def family_of(config):
+    """The Family of a config.
+
+    Raises:
+      SettingError: there is none of that name.
+    """
+    if config.family not in FAMILIES:
+        subject, wanted = f"config {config.name}: ", f"one of {', '.join(FAMILIES)}"
+        raise wrong(subject, "family", config.family, wanted)
+    return FAMILIES[config.family]
+
+
+def computation_for(config, **given):
+    """The Computation of a config.
+
+    Args:
+      config: Config.
+      **given: fields of Computation; what is not given, or None, is the family's default.
+
+    Raises:
+      SettingError: an unknown family, or a value that does not fit its field.
+    """
+    given = {name: value for name, value in given.items() if value is not None}
+    return dataclasses.replace(family_of(config).defaults, **given)

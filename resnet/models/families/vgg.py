@@ -1,0 +1,62 @@
+"""VGGs: plain stacks of 3x3 convolutions with batch norm, each stage ending in a max pool.
+
+Simonyan & Zisserman 2014, https://arxiv.org/abs/1409.1556.
+"""
+
+import tensorflow as tf
+
+from resnet.models.family import Family, require, require_defaults
+from resnet.models.layers import Convolution
+from resnet.models.residual_family import BOTTLENECK_FIELDS
+from resnet.models.stages import Stage
+from resnet.models.units import Head, NoStem, PlainUnit
+
+# Fields of which it has one value alone, those without a default aside.
+FIXED = (
+    "activation_order",
+    "preactivate_shortcut",
+    "shortcut",
+    "dropout",
+    *BOTTLENECK_FIELDS,
+)
+
+
+class VGG(Family):
+    """See the module."""
+
+    name, title = "vgg", "VGG"
+
+    def check(self, config):
+        """As every family's."""
+        depth = len(config.units)
+        wanted = f"left at its default: a {self.name} has no other"
+        require(config, config.stem_filters == 0, "stem_filters", "0: a VGG has no stem", "family")
+        require_defaults(config, FIXED, wanted, "family")
+        require(config, config.block == "basic", "block", wanted, "family")
+        require(config, config.strides == (1,) * depth, "strides", wanted, "family")
+        wanted = f"{2**depth} or more: each of {depth} stages halves it"
+        require(config, config.image_size >= 2**depth, "image_size", wanted, "units")
+
+    def stem(self, config, computation):
+        """None: images."""
+        return NoStem(tf.as_dtype(computation.dtype))
+
+    def stage(self, config, computation, place, in_channels, filters, stride, num_others):
+        """As every family's."""
+        dtype = tf.as_dtype(computation.dtype)
+        start, unit = (
+            PlainUnit(Convolution(3, stride, channels, filters, has_bias=True), dtype)
+            for channels in (in_channels, filters)
+        )
+        return Stage(start, unit, num_others, computation.backprop, max_pool=True)
+
+    def head(self, config):
+        """The Head, behind units that end in ReLU."""
+        return Head(config.stage_channels[-1], config.num_classes, activate_first=False)
+
+    def units_name(self, config):
+        """What `config.units` counts."""
+        return "convolutions"
+
+
+FAMILY = VGG()
