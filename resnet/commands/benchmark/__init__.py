@@ -22,7 +22,9 @@ Input is measured against the bare rate of decoding the same images in full.
 """
 
 import json
+import sys
 
+from resnet.commands.benchmark.fresh_process import MeasurementError
 from resnet.commands.options import define_computation_flags
 from resnet.errors import UsageError, UserError
 from resnet.settings import Computation, NetworkSettings, fields_of
@@ -67,13 +69,22 @@ def main(flags):
     elif flags.compare:
         _compare(flags, sizes or DEFAULT_SLOPE)
     else:
-        from resnet.commands.benchmark.training import measure, measure_in_fresh_processes
+        print(json.dumps(_measure(flags, sizes)))
 
-        measurement = _measurement(flags)
-        if flags.in_process:
-            print(json.dumps(measure(measurement)))
-        else:
-            print(json.dumps(measure_in_fresh_processes(measurement, sizes)))
+
+def _measure(flags, sizes):
+    """The result of one way to train, a dict."""
+    from resnet.commands.benchmark.training import measure, measure_in_fresh_processes
+
+    measurement = _measurement(flags)
+    if flags.in_process:
+        return measure(measurement)
+    try:
+        return measure_in_fresh_processes(measurement, sizes)
+    except MeasurementError as error:
+        if error.details:
+            print(error.details, file=sys.stderr)
+        raise
 
 
 def _measurement(flags):

@@ -139,7 +139,8 @@ def _measure(task, command, results):
         result = in_fresh_process(command(task.batch_size, task.steps))
     except (MeasurementError, OSError) as error:
         results.failed[task.row] = getattr(error, "reason", str(error))
-        return f"failed: {results.failed[task.row]}"
+        details = getattr(error, "details", "")
+        return f"failed: {results.failed[task.row]}" + (f"\n{details}" if details else "")
     task.keep(result)
     results.num_measured += 1
     return f"{result['images_per_second']} images/s, {peak_of(result):.0f} MB"

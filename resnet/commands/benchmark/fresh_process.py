@@ -16,25 +16,25 @@ class MeasurementError(UserError):
 
     Attributes:
       reason: why, in one line.
+      details: what it said, if that is more than a line.
     """
 
-    def __init__(self, reason, command):
+    def __init__(self, reason, command, details=""):
         super().__init__(f"a measurement failed: {reason} ({shlex.join(command)})")
-        self.reason = reason
+        self.reason, self.details = reason, details
 
 
 def in_fresh_process(command):
     """The JSON line that a command prints last, as a dict.
 
     Raises:
-      MeasurementError: it failed. What it said is on stderr, unless that is one line.
+      MeasurementError: it failed.
     """
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         said = [line for line in done.stderr.splitlines() if line.strip()]
-        if len(said) > 1:
-            print(done.stderr, end="", file=sys.stderr, flush=True)
-        raise MeasurementError(_reason(done.returncode, said), command)
+        details = "\n".join(said) if len(said) > 1 else ""
+        raise MeasurementError(_reason(done.returncode, said), command, details)
     try:
         return json.loads(done.stdout.splitlines()[-1])
     except (ValueError, IndexError):
