@@ -4,18 +4,20 @@
 from resnet.configs import cifar_configs, imagenet_configs, zoo_configs  # noqa: F401
 from resnet.configs.config import (
     Config,
+    Entry,
     config_from_json,
+    entry_of,
     get_config,
     list_configs,
     read_json,
-    source_of,
 )
 
 __all__ = [
     "Config",
+    "Entry",
     "config_from_json",
+    "entry_of",
     "get_config",
     "list_configs",
     "read_json",
-    "source_of",
 ]

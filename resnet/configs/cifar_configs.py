@@ -28,12 +28,22 @@ RESNET_32 = register(
         filters=(16, 32, 64),
         units=(5, 5, 5),  # 2 convolutions a unit: 1 + 2 * 15 + 1 = 32 layers
         strides=(1, 2, 2),
-    )
+    ),
+    parameters=464_154,
+    multiply_adds=68_862_592,
 )
 
-RESNET_110 = register(dataclasses.replace(RESNET_32, name="resnet-110", units=(18, 18, 18)))
+RESNET_110 = register(
+    dataclasses.replace(RESNET_32, name="resnet-110", units=(18, 18, 18)),
+    parameters=1_727_962,
+    multiply_adds=252_887_680,
+)
 
-RESNET_164 = register(dataclasses.replace(RESNET_110, name="resnet-164", block="bottleneck"))
+RESNET_164 = register(
+    dataclasses.replace(RESNET_110, name="resnet-164", block="bottleneck"),
+    parameters=1_703_258,
+    multiply_adds=244_500_992,
+)
 
 REVNET_38 = register(
     dataclasses.replace(
@@ -43,26 +53,41 @@ REVNET_38 = register(
         stem_filters=32,
         filters=(32, 64, 112),
         units=(3, 3, 3),  # 4 convolutions a unit: 1 + 4 * 9 + 1 = 38 layers
-    )
+    ),
+    parameters=464_890,
+    multiply_adds=77_231_200,
 )
 
 REVNET_110 = register(
-    dataclasses.replace(REVNET_38, name="revnet-110", filters=(32, 64, 128), units=(9, 9, 9))
+    dataclasses.replace(REVNET_38, name="revnet-110", filters=(32, 64, 128), units=(9, 9, 9)),
+    parameters=1_729_194,
+    multiply_adds=253_330_688,
 )
 
-REVNET_164 = register(dataclasses.replace(REVNET_110, name="revnet-164", block="bottleneck"))
+REVNET_164 = register(
+    dataclasses.replace(REVNET_110, name="revnet-164", block="bottleneck"),
+    parameters=1_748_778,
+    multiply_adds=250_188_800,
+)
+
 
 # TensorFlow's eager RevNet: fewer batch norms, pixels in [0, 1].
-for _config_of_paper in (REVNET_38, REVNET_110):
-    _config.register(
+def _eager(config, parameters, multiply_adds):
+    return _config.register(
         dataclasses.replace(
-            _config_of_paper,
-            name=f"{_config_of_paper.name}-eager",
+            config,
+            name=f"{config.name}-eager",
             leading_activation="stages",
             preprocessor="cifar-unit",
         ),
         source="TensorFlow's eager RevNet",
+        parameters=parameters,
+        multiply_adds=multiply_adds,
     )
+
+
+REVNET_38_EAGER = _eager(REVNET_38, 464_026, 77_231_200)
+REVNET_110_EAGER = _eager(REVNET_110, 1_725_578, 253_330_688)
 
 # Small enough for tests.
 RESNET_TEST = register(
@@ -73,7 +98,9 @@ RESNET_TEST = register(
         stem_filters=2,
         filters=(2, 4, 8),
         units=(2, 2, 2),
-    )
+    ),
+    parameters=2_924,
+    multiply_adds=460_880,
 )
 
 REVNET_TEST = register(
@@ -86,9 +113,13 @@ REVNET_TEST = register(
         filters=(16, 32),
         units=(2, 2),
         strides=(1, 2),
-    )
+    ),
+    parameters=23_098,
+    multiply_adds=599_360,
 )
 
 REVNET_BTL_TEST = register(
-    dataclasses.replace(REVNET_TEST, name="revnet-btl-test", block="bottleneck")
+    dataclasses.replace(REVNET_TEST, name="revnet-btl-test", block="bottleneck"),
+    parameters=28_698,
+    multiply_adds=663_808,
 )

@@ -46,20 +46,34 @@ class Config(Recipe, NetworkSettings):
         return {k: list(v) if isinstance(v, tuple) else v for k, v in vars(self).items()}
 
 
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """A named config, and what is known of it.
+
+    config: Config.
+    source: the paper or project that it is of, in a few words.
+    parameters: how many are trained, with the config's own number of classes.
+    multiply_adds: multiplications with addition of one image's forward pass.
+    """
+
+    config: Config
+    source: str
+    parameters: int
+    multiply_adds: int
+
+
 _REGISTRY = {}
-_SOURCES = {}
 
 
-def register(config, source):
-    """Adds a named config to the registry and returns it.
+def register(config, source, *, parameters, multiply_adds):
+    """Adds a named config to the registry and returns it; arguments as of `Entry`.
 
-    Args:
-      config: Config.
-      source: the paper or project that it is of, in a few words.
+    The counts stand beside the config, so that they can be listed without TensorFlow; a test
+    compares them to the network's.
     """
     if config.name in _REGISTRY:
         raise SettingError(f"config {config.name!r} is registered twice")
-    _REGISTRY[config.name], _SOURCES[config.name] = config, source
+    _REGISTRY[config.name] = Entry(config, source, parameters, multiply_adds)
     return config
 
 
@@ -68,16 +82,20 @@ def list_configs():
     return list(_REGISTRY)
 
 
-def source_of(name):
-    """The paper or project that a named config is of."""
-    return _SOURCES[name]
-
-
 def get_config(name):
     """The named config.
 
     Raises:
       SettingError: no such name; the message lists those that exist.
+    """
+    return entry_of(name).config
+
+
+def entry_of(name):
+    """The Entry of a named config.
+
+    Raises:
+      SettingError: as `get_config`.
     """
     if name not in _REGISTRY:
         close = difflib.get_close_matches(name, _REGISTRY, n=1)

@@ -39,12 +39,22 @@ RESNET_50 = register(
         log_every=10,
         save_every=5_000,
         evaluation_batch_size=50,
-    )
+    ),
+    parameters=25_549_352,
+    multiply_adds=3_857_973_248,
 )
 
-RESNET_101 = register(dataclasses.replace(RESNET_50, name="resnet-101", units=(3, 4, 23, 3)))
+RESNET_101 = register(
+    dataclasses.replace(RESNET_50, name="resnet-101", units=(3, 4, 23, 3)),
+    parameters=44_541_480,
+    multiply_adds=7_570_194_432,
+)
 
-RESNET_152 = register(dataclasses.replace(RESNET_50, name="resnet-152", units=(3, 8, 36, 3)))
+RESNET_152 = register(
+    dataclasses.replace(RESNET_50, name="resnet-152", units=(3, 8, 36, 3)),
+    parameters=60_185_128,
+    multiply_adds=11_282_415_616,
+)
 
 REVNET_56 = register(
     dataclasses.replace(
@@ -54,7 +64,13 @@ REVNET_56 = register(
         stem_filters=128,
         filters=(128, 256, 512, 832),
         units=(2, 2, 3, 2),
-    )
+    ),
+    parameters=27_553_128,
+    multiply_adds=4_450_928_640,
 )
 
-REVNET_104 = register(dataclasses.replace(REVNET_56, name="revnet-104", units=(2, 2, 11, 2)))
+REVNET_104 = register(
+    dataclasses.replace(REVNET_56, name="revnet-104", units=(2, 2, 11, 2)),
+    parameters=45_428_072,
+    multiply_adds=7_944_783_872,
+)

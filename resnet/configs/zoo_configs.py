@@ -45,15 +45,33 @@ RESNET_20_V1 = register(
         save_every=4_000,
     ),
     V1,
+    parameters=269_722,
+    multiply_adds=40_551_040,
 )
 _RESNET_20_V2 = dataclasses.replace(RESNET_20_V1, activation_order="preactivated")
 
-for _num_units in (5, 7, 9, 18):
-    _depth = 6 * _num_units + 2
+# Units of a stage: (parameters, multiply-adds).
+for _num_units, (_parameters, _multiply_adds) in {
+    5: (464_154, 68_862_592),
+    7: (658_586, 97_174_144),
+    9: (853_018, 125_485_696),
+    18: (1_727_962, 252_887_680),
+}.items():
     register(
-        dataclasses.replace(RESNET_20_V1, name=f"resnet{_depth}-v1", units=(_num_units,) * 3), V1
+        dataclasses.replace(
+            RESNET_20_V1, name=f"resnet{6 * _num_units + 2}-v1", units=(_num_units,) * 3
+        ),
+        V1,
+        parameters=_parameters,
+        multiply_adds=_multiply_adds,
     )
-for _num_units in (3, 5, 7, 9, 18):
+for _num_units, (_parameters, _multiply_adds) in {
+    3: (269_722, 40_551_040),
+    5: (464_154, 68_862_592),
+    7: (658_586, 97_174_144),
+    9: (853_018, 125_485_696),
+    18: (1_730_522, 253_149_824),
+}.items():
     _depth = 6 * _num_units + 2
     register(
         dataclasses.replace(
@@ -63,6 +81,8 @@ for _num_units in (3, 5, 7, 9, 18):
             shortcut="B" if _depth == 110 else "A",
         ),
         V2,
+        parameters=_parameters,
+        multiply_adds=_multiply_adds,
     )
 
 RESNET_164_V2 = register(
@@ -76,9 +96,14 @@ RESNET_164_V2 = register(
         bottleneck_stride_at=2,
     ),
     V2,
+    parameters=1_703_258,
+    multiply_adds=247_646_720,
 )
 RESNET_1001_V2 = register(
-    dataclasses.replace(RESNET_164_V2, name="resnet1001-v2", units=(111, 111, 111)), V2
+    dataclasses.replace(RESNET_164_V2, name="resnet1001-v2", units=(111, 111, 111)),
+    V2,
+    parameters=10_327_706,
+    multiply_adds=1_490_995_712,
 )
 
 WRN_16_4 = register(
@@ -96,23 +121,31 @@ WRN_16_4 = register(
         weight_decay=5e-4,
     ),
     WIDE,
+    parameters=2_748_890,
+    multiply_adds=392_612_352,
 )
 
 
-def _wide(num_units, width, name):
+def _wide(name, num_units, width, parameters, multiply_adds):
     filters = tuple(width * filters for filters in (16, 32, 64))
-    return dataclasses.replace(WRN_16_4, name=name, filters=filters, units=(num_units,) * 3)
+    return register(
+        dataclasses.replace(WRN_16_4, name=name, filters=filters, units=(num_units,) * 3),
+        WIDE,
+        parameters=parameters,
+        multiply_adds=multiply_adds,
+    )
 
 
-WRN_40_4 = register(_wide(6, 4, "wrn-40-4"), WIDE)
-WRN_16_8 = register(_wide(2, 8, "wrn-16-8"), WIDE)
-WRN_28_10 = register(_wide(4, 10, "wrn-28-10"), WIDE)
+WRN_40_4 = _wide("wrn-40-4", 6, 4, 8_949_210, 1_298_582_016)
+WRN_16_8 = _wide("wrn-16-8", 2, 8, 10_961_370, 1_548_145_664)
+WRN_28_10 = _wide("wrn-28-10", 4, 10, 36_479_194, 5_243_328_768)
 
-for _name, _units in {
-    "vgg-11": (1, 1, 2, 2, 2),
-    "vgg-13": (2, 2, 2, 2, 2),
-    "vgg-16": (2, 2, 3, 3, 3),
-    "vgg-19": (2, 2, 4, 4, 4),
+# Name: (convolutions of each stage, parameters, multiply-adds).
+for _name, (_units, _parameters, _multiply_adds) in {
+    "vgg-11": ((1, 1, 2, 2, 2), 9_231_114, 152_769_536),
+    "vgg-13": ((2, 2, 2, 2, 2), 9_416_010, 228_267_008),
+    "vgg-16": ((2, 2, 3, 3, 3), 14_728_266, 313_201_664),
+    "vgg-19": ((2, 2, 4, 4, 4), 20_040_522, 398_136_320),
 }.items():
     register(
         dataclasses.replace(
@@ -123,11 +156,13 @@ for _name, _units in {
             shortcut="auto",
             stem_filters=0,
             filters=(64, 128, 256, 512, 512),
-            units=_units,  # convolutions
+            units=_units,
             strides=(1,) * 5,
             weight_decay=5e-4,
         ),
         VGG,
+        parameters=_parameters,
+        multiply_adds=_multiply_adds,
     )
 
 RESNEXT_29_8X64D = register(
@@ -148,12 +183,14 @@ RESNEXT_29_8X64D = register(
         weight_decay=5e-4,
     ),
     RESNEXT,
+    parameters=34_426_698,
+    multiply_adds=5_387_266_048,
 )
 
 
 # Reversible forms: halves as wide as the original and half the units, so that both have the
 # same number of convolutions of the same shapes.
-def _reversible(config, name, units):
+def _reversible(config, name, units, parameters, multiply_adds):
     return register(
         dataclasses.replace(
             config,
@@ -165,10 +202,12 @@ def _reversible(config, name, units):
             preactivate_shortcut=False,  # of a half that its residual function does not see
         ),
         f"reversible form of {config.name}",
+        parameters=parameters,
+        multiply_adds=multiply_adds,
     )
 
 
-_reversible(WRN_40_4, "revwrn-40-4", (3, 3, 3))
-_reversible(WRN_28_10, "revwrn-28-10", (2, 2, 2))
+_reversible(WRN_40_4, "revwrn-40-4", (3, 3, 3), 8_994_730, 1_304_269_824)
+_reversible(WRN_28_10, "revwrn-28-10", (2, 2, 2), 36_745_898, 5_272_613_376)
 # 6 convolutions a unit: 1 + 6 * 167 + 1 = 1,004 layers.
-_reversible(RESNET_1001_V2, "revnet-1001", (56, 56, 55))
+_reversible(RESNET_1001_V2, "revnet-1001", (56, 56, 55), 10_325_162, 1_501_139_968)

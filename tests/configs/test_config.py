@@ -1,12 +1,16 @@
 """Configs: the recipes, validation, and the JSON round trip."""
 
 import dataclasses
+import re
+import subprocess
+import sys
 
 import pytest
 
-from processes import run_quickly
-from resnet.configs import config_from_json, get_config, list_configs
-from resnet.settings import SettingError
+from processes import REPOSITORY, run_quickly
+from resnet.configs import Config, config_from_json, entry_of, get_config, list_configs
+from resnet.configs.config import register
+from resnet.settings import RunOptions, SettingError, fields_of
 
 
 def test_recipes():
@@ -40,6 +44,37 @@ def test_the_list_names_every_config():
     (row,) = (row for row in rows if row.startswith("resnet20-v1 "))
     wanted = ["269,722", "40.6", "M", "cifar-vs-tensorflow2;"]
     assert row.split()[3:7] == wanted
+
+
+def test_the_list_of_fields_has_every_setting_once():
+    done = run_quickly("configs", "--fields")
+    assert done.returncode == 0, done.stderr
+    first_words = [line.split()[0] for line in done.stdout.splitlines() if line]
+    for name in {*fields_of(Config), *fields_of(RunOptions)}:
+        assert first_words.count(name) == 1, name
+    assert re.search(r"^learning_rates +\[0.1, 0.01, 0.001\] +a list of numbers", done.stdout, re.M)
+
+
+def test_configs_are_listed_without_tensorflow():
+    code = (
+        "import sys\n"
+        "from resnet.commands.cli import run\n"
+        "try:\n"
+        "    run('configs', [], 'resnet configs')\n"
+        "finally:\n"
+        "    assert not {'tensorflow', 'numpy', 'keras'} & set(sys.modules)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=REPOSITORY
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1].startswith("revnet-1001 ")
+
+
+def test_a_name_is_registered_once():
+    with pytest.raises(SettingError, match="config 'revnet-38' is registered twice"):
+        register(get_config("revnet-38"), "a test", parameters=1, multiply_adds=1)
+    assert entry_of("revnet-38").parameters == 464_890
 
 
 @pytest.mark.parametrize("name", list_configs())
