@@ -175,6 +175,7 @@ class Runner:
                 process.send_signal(signal.SIGTERM)
                 asked = True
         reader.join()
+        process.stderr.close()
         code = process.returncode
         if code < 0:
             return code, f"ended by {signal.Signals(-code).name}: out of memory, or killed"

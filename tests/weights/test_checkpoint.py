@@ -1,0 +1,102 @@
+"""Checkpoints are complete or none, and hold what a run needs to go on."""
+
+import dataclasses
+import pathlib
+
+import numpy as np
+import pytest
+
+import resnet
+from resnet.training.optimizer import Momentum
+from resnet.weights.checkpoint import (
+    init_from_checkpoint,
+    list_checkpoints,
+    remove_checkpoints,
+    restore_checkpoint,
+    save_checkpoint,
+)
+from resnet.weights.checkpoint_format import CheckpointError, read_checkpoint
+
+CONFIG = dataclasses.replace(
+    resnet.get_config("revnet-test"), units=(1, 2), learning_rates=(0.5, 0.25), boundaries=(10,)
+)
+
+
+def make(seed=0, config=CONFIG):
+    """(model, optimizer) of random weights and momentum."""
+    model, rng = resnet.get_model(config, seed=seed), np.random.default_rng(seed)
+    optimizer = Momentum(model.trainable_by_storage_name, 0.9)
+    for slot in optimizer.slots.values():
+        slot.assign(rng.standard_normal(slot.shape))
+    return model, optimizer
+
+
+def values(model, optimizer):
+    slots = {f"slot of {name}": slot.numpy() for name, slot in optimizer.slots.items()}
+    return model.get_weights() | slots
+
+
+def test_what_is_saved_is_restored(tmp_path):
+    one, other = make(1), make(2)
+    prefix = save_checkpoint(tmp_path, 10, *one, seed=7)
+    assert restore_checkpoint(prefix, *other) == 10
+    wanted, got = values(*one), values(*other)
+    for name in wanted:
+        np.testing.assert_array_equal(got[name], wanted[name], err_msg=name)
+    content = read_checkpoint(prefix)
+    assert (content["Model/global_step"], content["Model/seed"]) == (10, 7)
+    assert content["Model/learn_rate"] == 0.25  # the next update's
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "model.ckpt-10.data-00000-of-00001",
+        "model.ckpt-10.index",
+    ]
+
+
+def test_an_index_without_its_data_is_no_checkpoint(tmp_path):
+    for step in (2, 10, 9):
+        save_checkpoint(tmp_path, step, *make(), seed=0)
+    assert list(list_checkpoints(tmp_path)) == [2, 9, 10]  # by number, not by name
+    (tmp_path / "model.ckpt-10.data-00000-of-00001").unlink()
+    assert list(list_checkpoints(tmp_path)) == [2, 9]
+    (tmp_path / "model.ckpt-9.index").unlink()
+    assert list_checkpoints(tmp_path) == {2: str(tmp_path / "model.ckpt-2")}
+    save_checkpoint(tmp_path, 5, *make(), seed=0)
+    remove_checkpoints(tmp_path, [5])
+    assert list(list_checkpoints(tmp_path)) == [5]
+
+
+def test_values_that_are_not_finite_are_not_saved(tmp_path):
+    model, optimizer = make()
+    next(iter(optimizer.slots.values()))[..., 0].assign(np.nan)
+    with pytest.raises(resnet.errors.UserError, match=r"is not finite at step 4, which is not sav"):
+        save_checkpoint(tmp_path, 4, model, optimizer, seed=0)
+    assert not list(tmp_path.iterdir())
+
+
+def test_another_models_checkpoint_changes_nothing(tmp_path):
+    prefix = save_checkpoint(tmp_path, 1, *make(), seed=0)
+    model, optimizer = make(3, dataclasses.replace(CONFIG, units=(2, 2)))
+    before = values(model, optimizer)
+    with pytest.raises(CheckpointError, match="is not one of revnet-test"):
+        restore_checkpoint(prefix, model, optimizer)
+    after = values(model, optimizer)
+    for name in before:
+        np.testing.assert_array_equal(after[name], before[name])
+    with pytest.raises(CheckpointError, match=r"cannot be read .*: it is missing or damaged"):
+        read_checkpoint(pathlib.Path(tmp_path) / "model.ckpt-2")
+
+
+def test_what_fits_is_taken_and_what_does_not_is_named(tmp_path):
+    source, optimizer = make(1)
+    prefix = save_checkpoint(tmp_path, 1, source, optimizer, seed=0)
+    model = resnet.get_model(dataclasses.replace(CONFIG, num_classes=3, units=(1, 3)), seed=2)
+    before, wanted = model.get_weights(), source.get_weights()
+    left = init_from_checkpoint(prefix, model)
+    assert {line for line in left if "unit_2_2" not in line} == {
+        "Model/logit/w (shape (32, 10) there, (32, 3) here)",
+        "Model/logit/b (shape (10,) there, (3,) here)",
+    }
+    kept = {line.split()[0] for line in left}
+    for name, value in model.get_weights().items():
+        source_of_value = before if name in kept else wanted
+        np.testing.assert_array_equal(value, source_of_value[name], err_msg=name)
