@@ -20,6 +20,7 @@ from resnet.data.imagenet.input import (
 from resnet.data.imagenet.raw_images import RawImage
 from resnet.data.imagenet.shards import find_shards
 from resnet.data.imagenet.writer import write_shard
+from resnet.data.registry import IMAGENET
 from resnet.errors import DataError
 
 CONFIG = dataclasses.replace(resnet.get_config("revnet-56"), image_size=32, num_classes=4)
@@ -197,6 +198,19 @@ def test_prepared_images(imagenet):
     assert images.shape == (10, 32, 32, 3) and images.dtype == tf.float32
     assert -1 <= tf.reduce_min(images) < -0.5 < 0.5 < tf.reduce_max(images) <= 1
     assert inputs["images"].dtype == tf.uint8 and labels.dtype == tf.int32
+
+
+def test_the_registrys_entry_reads_it(shards, imagenet):
+    opened = IMAGENET.load(shards, 4, ("train", "validation"))
+    assert opened == imagenet and IMAGENET.load(shards, 4).shards.keys() == {"train"}
+    (inputs, labels), *_ = IMAGENET.feed(opened, CONFIG, True).training(0, Share(6)).take(1)
+    got = [(inputs["images"], inputs["draws"], labels)]
+    assert_same(got, batches(imagenet, 0, Share(6), 1))
+    found, wanted = (
+        list(evaluate(opened, CONFIG, "validation", 3, 4))
+        for evaluate in (IMAGENET.evaluation_batches, evaluation_batches)
+    )
+    assert_same(found, wanted)
 
 
 def test_labels_outside_of_the_classes(shards):
