@@ -37,14 +37,9 @@ def count_past_exact_range(*tensors):
     Returns:
       int32 scalar.
     """
-
-    # Read-only reductions decide; only a hit pays for the element-wise count.
-    tensors = [tf.stop_gradient(x) for x in tensors]
-    inside = [tf.reduce_max(x) < EXACT_LIMIT for x in tensors]
-    inside += [tf.reduce_min(x) > -EXACT_LIMIT for x in tensors]
-
-    def count():
-        past = [tf.cast(~(tf.abs(x) < EXACT_LIMIT), tf.int32) for x in tensors]
-        return tf.add_n([tf.reduce_sum(x) for x in past])
-
-    return tf.cond(tf.reduce_all(inside), lambda: tf.constant(0), count)
+    # Element by element: to look first whether there are any, and branch, would make the host
+    # wait for a GPU at every unit, and on a CPU it saves less than a hundredth of a step.
+    found = [tf.abs(tf.stop_gradient(x)) < EXACT_LIMIT for x in tensors]
+    return tf.add_n(
+        [tf.size(inside) - tf.reduce_sum(tf.cast(inside, tf.int32)) for inside in found]
+    )

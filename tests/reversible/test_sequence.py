@@ -152,10 +152,37 @@ def test_recomputation_waits_for_the_gradient():
     assert len(waits) == 3 * 2 * UNITS
 
 
-def test_count_past_exact_range():
-    x = tf.constant([0.0, 2047.0, -2048.0, 4000.0, np.nan, np.inf])
-    assert int(reversible.count_past_exact_range(x)) == 4
-    assert int(reversible.count_past_exact_range(x[:2], x[:1])) == 0
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("dtype", [tf.float32, tf.float64])
+def test_count_past_exact_range(dtype, compiled):
+    below = np.nextafter(np.float32(2048), np.float32(0))
+    x = tf.constant([0, 2047, -2048, 4000, np.nan, np.inf, -np.inf, 2048, below, -below], dtype)
+    count = reversible.count_past_exact_range
+    count = tf.function(count, autograph=False) if compiled else count
+    assert int(count(x)) == 6
+    assert int(count(x[:2], x[:1])) == 0
+    assert int(count(x, x[3:5], x[:0])) == 8
+    many = tf.where(tf.range(30_000_000) % 3 == 0, 3000.0, 1.0)
+    assert int(count(many)) == 10_000_000  # float32 would have lost some
+    assert count(many).dtype == tf.int32
+
+
+def kinds_of(graph):
+    """Types of all operations of a concrete function, in what it calls too."""
+    definition = graph.as_graph_def()
+    nodes = [*definition.node, *(n for f in definition.library.function for n in f.node_def)]
+    return {node.op for node in nodes}
+
+
+def test_counting_does_not_branch():
+    units, params, x = make(tf.float32, exact=True)
+
+    def step():
+        return loss_and_gradients(units, params, x, "reversible", False)
+
+    kinds = kinds_of(tf.function(step, autograph=False).get_concrete_function().graph)
+    assert "Round" in kinds and "Abs" in kinds
+    assert not kinds & {"If", "StatelessIf", "Switch", "Merge", "Case", "StatelessCase", "Where"}
 
 
 def test_round_to_grid_is_on_the_grid_and_differentiates_as_the_identity():
