@@ -12,7 +12,7 @@ Examples:
 import dataclasses
 
 from resnet.commands import options
-from resnet.data.registry import CIFAR
+from resnet.data.registry import CIFAR, CIFAR_PREPROCESSORS
 from resnet.settings import SettingError
 
 ESSENTIAL = options.ESSENTIAL
@@ -26,16 +26,41 @@ def define_flags(flags):
     default = next(iter(CIFAR))
     flags.text("Data", "dataset", "Data set.", default_text=default, choices=CIFAR)
     options.define_training_flags(flags, DEFAULT_MODEL, RESULTS, without=("deterministic",))
-    flags.text(options.FOLDERS, "data_folder", "Folder of the data sets.", "./data")
+    define_data_folder(flags)
     flags.switch("Experiment", "eval_only", "With --restore: print the test accuracy, and exit.")
     options.define_best_flag(flags)
 
 
+def define_data_folder(flags):
+    """Defines --data_folder."""
+    flags.text(options.FOLDERS, "data_folder", "Folder of the data sets.", "./data")
+
+
 def main(flags):
     """Trains, evaluates while training, and prints the test accuracy."""
-    from resnet.commands.train import Task, run_training
+    from resnet.commands.train import run_training
+
+    run_training(_task(flags), flags)
+
+
+def evaluate(flags, experiment):
+    """Prints the test accuracy of a trained experiment.
+
+    Args:
+      flags: Flags with data_folder, best, and what may differ from how it was trained.
+      experiment: Experiment.
+    """
+    from resnet.commands.train import evaluate_experiment
+
+    names = ("eval_images", "num_gpu", "logical_cpus")  # where it was trained does not matter
+    run = dataclasses.replace(experiment.options, **{n: getattr(flags, n) for n in names})
+    evaluate_experiment(_task(flags), dataclasses.replace(experiment, options=run), flags.best)
+
+
+def _task(flags):
+    """What train-cifar does, as a Task."""
+    from resnet.commands.train import Task
     from resnet.data.cifar.input import cifar_feed, load_dataset
-    from resnet.data.registry import CIFAR_PREPROCESSORS
 
     def load(experiment):
         config, name = experiment.config, experiment.options.dataset
@@ -57,18 +82,14 @@ def main(flags):
         of = f" (of the first {results['test'].num_images:,} images)" if limit else ""
         print(f"Final test accuracy = {results['test'].top1:.3f}{of}")
 
-    num_classes = {name: entry.num_classes for name, entry in CIFAR.items()}
-    run_training(
-        Task(
-            DEFAULT_MODEL,
-            num_classes,
-            CIFAR_PREPROCESSORS,
-            load,
-            make_feed,
-            print_test_accuracy,
-            _sample,
-        ),
-        flags,
+    return Task(
+        DEFAULT_MODEL,
+        {name: entry.num_classes for name, entry in CIFAR.items()},
+        CIFAR_PREPROCESSORS,
+        load,
+        make_feed,
+        print_test_accuracy,
+        _sample,
     )
 
 

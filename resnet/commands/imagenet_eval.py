@@ -1,4 +1,4 @@
-"""Evaluates checkpoints of an ImageNet experiment, on a GPU of their own if there is one.
+"""Evaluates checkpoints of an experiment; of ImageNet's, on a GPU of their own if there is one.
 
 Examples:
 
@@ -6,23 +6,26 @@ Examples:
     ./run_imagenet_eval.py --id EXP --ckpt_num 5000
     CUDA_VISIBLE_DEVICES=4 ./run_imagenet_eval.py --id EXP --follow
 
-`resnet evaluate` is the same. Prints top-1 and top-5 accuracy on 100 batches of training images
-and on every validation image, and appends them to the experiment's logs. Experiments on other
-data sets are evaluated by the command that trains them, with --restore --eval_only.
+`resnet evaluate` is the same. Of ImageNet, prints top-1 and top-5 accuracy on 100 batches of
+training images and on every validation image, and appends them to the experiment's logs. Of
+CIFAR and the embedded data set, prints the accuracy on the test images.
 """
 
-from resnet.commands import options
-from resnet.commands.imagenet_train import RESULTS, define_data_dir
-from resnet.data.registry import IMAGENET
+import pathlib
+
+from resnet.commands import cifar_train, imagenet_train, options
+from resnet.data.registry import STREAMED
 from resnet.errors import UsageError
 
-ESSENTIAL = ("id", "ckpt_num", "follow", "data_dir")
+ESSENTIAL = ("id", "ckpt_num", "follow", "best", "data_dir", "data_folder")
 
 
 def define_flags(flags):
     """Defines the command's flags."""
-    options.define_experiment_flags(flags, RESULTS, "Experiment to evaluate.")
-    define_data_dir(flags)
+    options.define_experiment_flags(flags, None, "Experiment to evaluate.")
+    options.define_best_flag(flags)
+    imagenet_train.define_data_dir(flags)
+    cifar_train.define_data_folder(flags)
     flags.integer("Experiment", "ckpt_num", "Step to evaluate.", default_text="the newest")
     flags.switch(
         "Experiment", "follow", "Evaluate each checkpoint as it comes, until training is finished."
@@ -33,22 +36,48 @@ def define_flags(flags):
 
 def main(flags):
     """Evaluates one checkpoint or, with --follow, all."""
-    from resnet.data.imagenet.input import open_imagenet
-    from resnet.training.evaluator import LOGGED, Evaluator
     from resnet.training.experiment import load_experiment
-    from resnet.training.placement import place
-    from resnet.weights.checkpoint import list_checkpoints
 
     if not flags.id:
         raise UsageError("--id is needed: the experiment to evaluate")
     if flags.follow and flags.ckpt_num is not None:
         raise UsageError(f"--follow and --ckpt_num {flags.ckpt_num} exclude each other")
-    experiment = load_experiment(flags.id, flags.results, flags.logs)
-    if experiment.options.dataset != IMAGENET.name:
-        raise UsageError(
-            f"experiment {experiment.id!r} trains on {experiment.options.dataset}, not on "
-            f"{IMAGENET.name}: give the --id and --results of an ImageNet experiment"
-        )
+    experiment = load_experiment(flags.id, _results(flags), flags.logs)
+    dataset = experiment.options.dataset
+    if dataset in STREAMED:
+        _require_no(flags, ("best", "data_folder"), dataset)
+        _evaluate_streamed(flags, experiment)
+    else:
+        _require_no(flags, ("follow", "ckpt_num", "data_dir"), dataset)
+        cifar_train.evaluate(flags, experiment)
+
+
+def _results(flags):
+    """--results, or the folder of those where experiments usually lie that has this one."""
+    usual = [imagenet_train.RESULTS, cifar_train.RESULTS]
+    there = [place for place in usual if (pathlib.Path(place) / flags.id).is_dir()]
+    return flags.results or [*there, *usual][0]
+
+
+def _require_no(flags, names, dataset):
+    """Checks that flags of other data sets are not given.
+
+    Raises:
+      UsageError: one is.
+    """
+    for name in names:
+        if flags.is_given(name):
+            raise UsageError(
+                f"--{name} does not go with experiments on {dataset}, such as {flags.id}: "
+                "leave it out"
+            )
+
+
+def _evaluate_streamed(flags, experiment):
+    from resnet.training.evaluator import LOGGED, Evaluator
+    from resnet.training.placement import place
+    from resnet.weights.checkpoint import list_checkpoints
+
     steps = list_checkpoints(experiment.results)
     step = max(steps, default=None) if flags.ckpt_num is None else flags.ckpt_num
     if step not in steps and not flags.follow:
@@ -59,8 +88,10 @@ def main(flags):
             "checkpoints with --follow"
         )
     placement = place(flags.num_gpu, flags.logical_cpus)
-    imagenet = open_imagenet(flags.data_dir, experiment.config.num_classes, tuple(LOGGED))
-    evaluator = Evaluator(experiment, imagenet, placement, flags.line, flags.eval_images)
+    dataset = experiment.options.dataset
+    entry, folder = STREAMED[dataset], imagenet_train.data_dir(flags, dataset)
+    data = entry.load(folder, experiment.config.num_classes, tuple(LOGGED))
+    evaluator = Evaluator(experiment, entry, data, placement, flags.line, flags.eval_images)
     print(f"evaluating {experiment.config.name} on {placement}", flush=True)
     if flags.follow:
         print(f"following {experiment.id}", flush=True)

@@ -12,59 +12,72 @@ Examples:
 import shlex
 
 from resnet.commands import options
-from resnet.data.registry import IMAGENET
+from resnet.data.registry import IMAGENET, STREAMED
 
-ESSENTIAL = ("data_dir", *options.ESSENTIAL[1:], "num_gpu", "num_pass")
+ESSENTIAL = (*options.ESSENTIAL, "data_dir", "num_gpu", "num_pass")
 DEFAULT_MODEL = "revnet-56"
-RESULTS, DATA_DIR = "./results/imagenet", "./data/imagenet"
+RESULTS = "./results/imagenet"
 
 
 def define_flags(flags):
     """Defines the command's flags."""
+    flags.text("Data", "dataset", "Data set.", default_text=IMAGENET.name, choices=STREAMED)
     options.define_training_flags(flags, DEFAULT_MODEL, RESULTS, without=("validation",))
     define_data_dir(flags)
 
 
 def define_data_dir(flags):
     """Defines --data_dir."""
-    flags.text(options.FOLDERS, "data_dir", "Folder of the train and validation shards.", DATA_DIR)
+    flags.text(
+        options.FOLDERS,
+        "data_dir",
+        "Folder of the train and validation shards.",
+        default_text="./data/DATASET",
+    )
+
+
+def data_dir(flags, dataset):
+    """The folder of a data set's shards."""
+    return flags.data_dir or f"./data/{dataset}"
 
 
 def main(flags):
     """Trains, and says how to evaluate."""
     from resnet.commands.train import Task, run_training
-    from resnet.data.imagenet.input import imagenet_feed, open_imagenet
 
     def load(experiment):
-        imagenet = open_imagenet(flags.data_dir, experiment.config.num_classes)
+        dataset = experiment.options.dataset
+        folder = data_dir(flags, dataset)
+        data = STREAMED[dataset].load(folder, experiment.config.num_classes)
         print(
-            f"{imagenet.num_images('train'):,} training images in "
-            f"{len(imagenet.shards['train']):,} shards of {flags.data_dir}",
+            f"{data.num_images('train'):,} training images in "
+            f"{len(data.shards['train']):,} shards of {folder}",
             flush=True,
         )
-        return imagenet
+        return data
 
-    def make_feed(imagenet, experiment, _):
-        return imagenet_feed(imagenet, experiment.config, experiment.options.deterministic)
+    def make_feed(data, experiment, _):
+        run = experiment.options
+        return STREAMED[run.dataset].feed(data, experiment.config, run.deterministic)
 
     def name_evaluation(_, experiment):
-        command = shlex.join(
-            ["--id", experiment.id, *options.given_arguments(flags, options.PLACES)]
-        )
+        places = options.given_arguments(flags, options.PLACES)
+        command = shlex.join(["--id", experiment.id, *places])
         print(
             f"Trained {experiment.num_steps} steps. Evaluate with: "
             f"{flags.program_of('run_imagenet_eval.py', 'evaluate')} {command}"
         )
 
+    preprocessors = {name for entry in STREAMED.values() for name in entry.preprocessors}
     run_training(
         Task(
             DEFAULT_MODEL,
-            {IMAGENET.name: None},
-            IMAGENET.preprocessors,
+            {name: entry.num_classes for name, entry in STREAMED.items()},
+            tuple(sorted(preprocessors)),
             load,
             make_feed,
             name_evaluation,
-            sample=lambda imagenet: imagenet,  # shards are read as they are needed
+            sample=lambda data: data,  # shards are read as they are needed
             all_gpus=True,
         ),
         flags,

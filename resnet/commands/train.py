@@ -73,8 +73,7 @@ def _run(task, flags, experiment, started, hosts, resume):
         _smoke_test(task, flags, experiment, task.sample(data), placement, jit)
         return
     if _only_evaluates(flags):
-        feed = task.make_feed(data, experiment, hosts.is_chief)
-        task.finish(evaluate_trained(experiment, feed, placement, flags.best), experiment)
+        _evaluate(task, experiment, data, placement, flags.best)
         return
     print(summary(experiment, placement), flush=True)
     if hosts.is_chief and started:
@@ -84,6 +83,23 @@ def _run(task, flags, experiment, started, hosts, resume):
     feed = task.make_feed(data, experiment, hosts.is_chief)
     results = train_and_evaluate(experiment, feed, placement, jit, flags.line, resume)
     task.finish(results, experiment)
+
+
+def evaluate_experiment(task, experiment, best):
+    """Evaluates a trained experiment's checkpoint, on devices of its options.
+
+    Args:
+      task: Task.
+      experiment: Experiment.
+      best: whether the checkpoint of the best evaluation, rather than the newest.
+    """
+    placement = place(experiment.options.num_gpu, experiment.options.logical_cpus, task.all_gpus)
+    _evaluate(task, experiment, task.load(experiment), placement, best)
+
+
+def _evaluate(task, experiment, data, placement, best):
+    feed = task.make_feed(data, experiment, placement.hosts.is_chief)
+    task.finish(evaluate_trained(experiment, feed, placement, best), experiment)
 
 
 def _require_consistent_flags(flags):

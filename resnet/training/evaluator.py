@@ -4,7 +4,6 @@ import time
 
 import tensorflow as tf
 
-from resnet.data.imagenet.input import evaluation_batches
 from resnet.errors import UserError, message_of
 from resnet.models import get_model
 from resnet.training.evaluation import Evaluation
@@ -23,19 +22,20 @@ LOGGED = {
 
 
 class Evaluator:
-    """Restores checkpoints of an ImageNet experiment, evaluates and logs them."""
+    """Restores checkpoints of an experiment on a streamed data set, evaluates and logs them."""
 
-    def __init__(self, experiment, imagenet, placement, command, eval_images=None):
+    def __init__(self, experiment, entry, data, placement, command, eval_images=None):
         """Builds the model.
 
         Args:
           experiment: Experiment.
-          imagenet: ImageNet with the splits of LOGGED.
+          entry: data.entry.Streamed.
+          data: what its `load` opened, with the splits of LOGGED.
           placement: Placement.
           command: the command line, for the logs.
           eval_images: evaluate on so many images of each split at most; None: all.
         """
-        self.experiment, self._imagenet = experiment, imagenet
+        self.experiment, self._entry, self._data = experiment, entry, data
         config, options = experiment.config, experiment.options
         with placement.strategy.scope():
             self._model = get_model(
@@ -45,7 +45,7 @@ class Evaluator:
         self._batch_size = config.evaluation_batch_size * placement.num_replicas
         num_images = {
             "train": NUM_TRAIN_BATCHES * config.evaluation_batch_size,
-            "validation": imagenet.num_images("validation"),
+            "validation": data.num_images("validation"),
         }
         self._num_images = {
             split: min(count, eval_images or count) for split, count in num_images.items()
@@ -62,8 +62,8 @@ class Evaluator:
         config = self.experiment.config
         restore_checkpoint(prefix, self._model)
         for split, names in LOGGED.items():
-            batches = evaluation_batches(
-                self._imagenet, config, split, self._batch_size, self._num_images[split]
+            batches = self._entry.evaluation_batches(
+                self._data, config, split, self._batch_size, self._num_images[split]
             )
             num_batches = -(-self._num_images[split] // self._batch_size)
             try:

@@ -134,3 +134,17 @@ def test_missing_and_unknown_data_sets(tmp_path):
         load_dataset("cifar-100", tmp_path)
     with pytest.raises(UsageError, match="unknown dataset 'mnist': choose one of cifar-10"):
         load_dataset("mnist", tmp_path)
+
+
+def test_pickles_of_python_3_are_understood(tmp_path):
+    archive, members, images, labels = contents("cifar-10", "python")
+    for name, content in members.items():
+        batch = pickle.loads(content, encoding="bytes")
+        text = {key.decode(): value for key, value in batch.items()}
+        if name == archive.label_names:
+            text = {key: [label.decode() for label in value] for key, value in text.items()}
+        members[name] = pickle.dumps(text)
+    found = read_archive(archive, pack(archive, members, tmp_path))
+    assert found.label_names == tuple(NAMES["cifar-10"])
+    np.testing.assert_array_equal(found.train.images, images)
+    np.testing.assert_array_equal(found.train.labels, labels)

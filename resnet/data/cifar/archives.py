@@ -12,6 +12,7 @@ import tarfile
 import zlib
 
 import numpy as np
+import six
 
 from resnet.data.dataset import Dataset, Split
 from resnet.data.registry import CIFAR
@@ -96,7 +97,7 @@ def _label_names(archive, content, path):
         if archive.layout == "binary":
             return tuple(line for line in content.decode("utf-8").split("\n") if line.strip())
         names = _unpickle(content, name)[archive.names_key]
-        return tuple(label.decode("utf-8") for label in names)
+        return tuple(six.ensure_str(label) for label in names)
     except (UnicodeDecodeError, KeyError, TypeError, AttributeError):
         raise DataError(f"{name} holds no label names. Fetch the archive again") from None
 
@@ -142,7 +143,11 @@ class _DataUnpickler(pickle.Unpickler):
 
 
 def _unpickle(content, name):
+    """What a pickle holds; a dict's keys as bytes, whichever Python wrote it."""
     try:
-        return _DataUnpickler(io.BytesIO(content), encoding="bytes").load()
+        found = _DataUnpickler(io.BytesIO(content), encoding="bytes").load()
+        if isinstance(found, dict):
+            found = {six.ensure_binary(key): value for key, value in found.items()}
+        return found
     except Exception as error:
         raise DataError(f"{name} is refused: {error}. Fetch the archive again") from None

@@ -1,5 +1,6 @@
 """ImageNet's record: a tf.train.Example under the keys that converters agree on."""
 
+import six
 import tensorflow as tf
 
 from resnet.errors import DataError, message_of
@@ -58,7 +59,7 @@ def make_example(content, name, label, synset, text, boxes):
         return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
 
     def text_of(value):
-        value = value if isinstance(value, bytes) else value.encode("utf-8")
+        value = six.ensure_binary(value)
         return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
 
     def floats(values):
