@@ -3,9 +3,11 @@
 import dataclasses
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 import resnet
+from resnet.models.parameters import Parameter
 
 STATISTICS = ("ema_mean", "ema_var")
 UNDECAYED = ("gamma", "beta", "b")
@@ -71,3 +73,34 @@ def test_kinds_that_decay():
     assert [n for n, p in parameters.items() if p.is_statistic] == [
         n for n in parameters if n.endswith(STATISTICS)
     ]
+
+
+@pytest.mark.parametrize(
+    ("initializer", "variances"),
+    [
+        # Of a 3x3 convolution from 64 to 256 channels, and a dense layer from 200 to 100.
+        # Truncation at two deviations leaves 0.7737 of a normal distribution's variance.
+        ("fan_out", {"conv": 0.7737 * 2 / (9 * 256), "dense": 3 / 200 / 3}),
+        ("he_normal", {"conv": 2 / (9 * 64), "dense": 6 / 300 / 3}),
+    ],
+)
+def test_initial_values_have_their_variance(initializer, variances):
+    shapes = {"conv": (3, 3, 64, 256), "dense": (200, 100)}
+    for kind, shape in shapes.items():
+        values = Parameter(shape, kind).initial_value("one", 0, initializer).numpy()
+        # Some 10^5 and 2 * 10^4 values: their variance is met to a few hundredths.
+        np.testing.assert_allclose(values.var(), variances[kind], rtol=0.04)
+        assert abs(values.mean()) < 0.03 * values.std()
+    for kind, value in {"gamma": 1, "variance": 1, "beta": 0, "mean": 0, "bias": 0}.items():
+        values = Parameter((5,), kind).initial_value("one", 0, initializer)
+        np.testing.assert_array_equal(values, np.full(5, value))
+
+
+def test_tensors_of_equal_shape_begin_differently():
+    parameter = Parameter((3, 3, 4, 4), "conv")
+    one, same, other, later = (
+        parameter.initial_value(name, seed).numpy()
+        for name, seed in (("a", 1), ("a", 1), ("b", 1), ("a", 2))
+    )
+    np.testing.assert_array_equal(one, same)
+    assert not np.array_equal(one, other) and not np.array_equal(one, later)

@@ -304,3 +304,8 @@ def test_gradients_are_checked_every_so_many_steps(tmp_path):
     # Of the steps that follow 0, 2 and 4 updates.
     assert column(experiment, "gradient_angle") == {1: 0, 3: 0, 5: 0}
     assert list(column(experiment, "train_ce")) == [5]
+
+
+def test_a_run_ends_at_the_earlier_of_two_ends(tmp_path):
+    for limit, wanted in ((None, 7), (3, 3), (7, 7), (100, 7)):
+        assert experiment_in(tmp_path, {"max_num_steps": limit}).num_steps == wanted

@@ -1,6 +1,7 @@
 """Parts of a batch: passes and replicas draw their own values, counts are over all of them."""
 
 import dataclasses
+import json
 import types
 
 import numpy as np
@@ -11,7 +12,7 @@ import resnet
 from resnet.training import hosts
 from resnet.training.hosts import Agreement
 from resnet.training.optimizer import Momentum
-from resnet.training.placement import Hosts, Placement
+from resnet.training.placement import Hosts, Placement, find_hosts
 from resnet.training.steps import PART_SEEDS, STEP_SEEDS, Steps
 
 
@@ -61,6 +62,31 @@ def test_values_past_the_exact_range_are_counted_over_all_passes():
     assert float(metrics["past_exact_range"]) == pytest.approx(sum(one_by_one), rel=0.02)
 
 
+def test_passes_train_as_the_mean_of_their_parts():
+    """In one process; replicas.py has the same for replicas, and in more detail."""
+    config = dataclasses.replace(resnet.get_config("resnet-test"), image_size=8, units=(1,) * 3)
+    rng = np.random.default_rng(0)
+    images = rng.standard_normal([6, 8, 8, 3], np.float32)
+    labels = rng.integers(0, 10, 6, np.int32)
+    model = resnet.get_model(config)
+    results = [
+        tf.function(model.forward_and_backward)(images[i : i + 2], labels[i : i + 2])
+        for i in (0, 2, 4)
+    ]
+    before = {n: v.numpy() for n, v in model.statistics_by_storage_name.items()}
+    steps = steps_of(model, num_passes=3)
+    metrics = steps.train(tf.constant(images), tf.constant(labels), tf.constant(0.1))
+    losses = [float(result["loss"]) for result in results]
+    assert float(metrics["train_ce"]) == pytest.approx(np.mean(losses), rel=1e-5)
+    for name, slot in steps.optimizer.slots.items():  # after one step, the gradient
+        wanted = np.mean([result["gradients"][name] for result in results], axis=0)
+        np.testing.assert_allclose(slot, wanted, rtol=1e-3, atol=1e-5, err_msg=name)
+    for name, variable in model.statistics_by_storage_name.items():
+        mean = np.mean([result["statistics"][name] for result in results], axis=0)
+        wanted = 0.99 * before[name] + 0.01 * mean
+        np.testing.assert_allclose(variable, wanted, rtol=1e-4, atol=1e-6, err_msg=name)
+
+
 class TwoHosts(Agreement):
     """An Agreement of two hosts of two replicas each, of which this process is both."""
 
@@ -104,3 +130,15 @@ def test_which_errors_say_that_a_host_is_lost():
     assert of(tf.errors.InternalError, "Collective ops is aborted")
     assert not of(tf.errors.InternalError, "CUDA error")
     assert not of(tf.errors.InvalidArgumentError, "collective")
+
+
+def test_workers_are_counted_behind_the_chief(monkeypatch):
+    cluster = {"chief": ["a:1"], "worker": ["b:1", "c:1"]}
+    for kind, number, place in (("chief", 0, 0), ("worker", 0, 1), ("worker", 1, 2)):
+        content = {"cluster": cluster, "task": {"type": kind, "index": number}}
+        monkeypatch.setenv("TF_CONFIG", json.dumps(content))
+        found = find_hosts()
+        assert (found.addresses, found.index) == (("a:1", "b:1", "c:1"), place)
+        assert found.is_chief == (place == 0) and len(found) == 3
+    monkeypatch.delenv("TF_CONFIG")
+    assert find_hosts() == Hosts() and Hosts().is_chief
