@@ -40,9 +40,8 @@ class Convolution:
         return y + tf.cast(params[f"{name}/b"], y.dtype) if self.has_bias else y
 
     def _convolve(self, x, w):
-        if self.groups == 1:
+        if self.groups == 1 or has_grouped_gradient(x):
             return tf.nn.conv2d(x, w, self.stride, "SAME")
-        # One by one: on CPUs, TensorFlow has no gradient of a grouped convolution.
         groups = zip(tf.split(x, self.groups, -1), tf.split(w, self.groups, -1), strict=True)
         return tf.concat([tf.nn.conv2d(x, w, self.stride, "SAME") for x, w in groups], -1)
 
@@ -51,6 +50,17 @@ class Convolution:
         out_side = -(-side // self.stride)
         kernel_size = self.kernel**2 * self.in_channels // self.groups
         return out_side**2 * kernel_size * self.filters
+
+
+def has_grouped_gradient(x):
+    """Whether a grouped convolution of x is one kernel, and its gradient too: on a GPU.
+
+    On CPUs TensorFlow has no such gradient but oneDNN's, which takes no less time than one
+    group after the other, and rounds otherwise.
+    """
+    device = tf.DeviceSpec.from_string(x.device or "").device_type
+    # While a graph is built, a tensor may have no device yet: then it is a GPU if there is one.
+    return device == "GPU" if device else bool(tf.config.list_logical_devices("GPU"))
 
 
 def batch_norm(params, name, x, training):
