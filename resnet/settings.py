@@ -163,7 +163,7 @@ def _short(number: float) -> str:
 
 
 @functools.cache
-def fields_of(settings_class: type) -> dict[str, Field]:
+def fields_of(settings_class: Any) -> dict[str, Field]:
     """{name: Field} of a settings class."""
     hints, found = typing.get_type_hints(settings_class), {}
     for field in dataclasses.fields(settings_class):

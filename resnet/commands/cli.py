@@ -103,13 +103,16 @@ def run(name, arguments, program):
         code = module.main(flags, *positional)
     except UserError as error:
         exit_with(error)
+    except BrokenPipeError:  # whoever reads the output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         exit_with(UserError(f"{where}{error.strerror or error}"))
     except KeyboardInterrupt:
-        error = UserError("interrupted; what was saved before is complete")
-        error.exit_code = 130
-        exit_with(error)
+        interrupted = UserError("interrupted; what was saved before is complete")
+        interrupted.exit_code = 130
+        exit_with(interrupted)
     except Exception as error:
         tensorflow = sys.modules.get("tensorflow")
         if tensorflow is None or not isinstance(error, tensorflow.errors.OpError):

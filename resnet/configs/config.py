@@ -62,7 +62,7 @@ class Entry:
     multiply_adds: int
 
 
-_REGISTRY = {}
+_REGISTRY: dict[str, Entry] = {}
 
 
 def register(config, source, *, parameters, multiply_adds):
