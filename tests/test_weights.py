@@ -12,13 +12,13 @@ import keras_zoo
 import resnet
 from processes import error_of, run, run_quickly
 from resnet.data.cifar import synthetic
-from resnet.data.cifar.preparation import CHANNELS
+from resnet.data.registry import CIFAR
 from resnet.models.keras_model import Classifier
 from resnet.weights.checkpoint_format import CheckpointError, read_checkpoint
 from resnet.weights.sources.object_graph import KERAS_NAMES
 
 TRAIN = "run_cifar_train.py"
-IMPORT = "resnet.commands.import_weights"
+IMPORT = "import"
 
 
 def places(tmp_path):
@@ -257,7 +257,7 @@ def logits_of(folder, experiment, pixels):
     model = resnet.get_model(config)
     tensors = read_checkpoint(folder / "results" / experiment / "model.ckpt-3")
     model.set_weights({name: tensors[name] for name in model.get_weights()})
-    mean, deviation = (np.array(x) for x in CHANNELS["synthetic"])
+    mean, deviation = (np.array(x) for x in CIFAR["synthetic"].channels)
     prepared = ((pixels / 255 - mean) / deviation).astype(np.float32)
     return prepared, model(prepared).numpy()
 
@@ -267,7 +267,7 @@ PIXELS = synthetic.generate(6, 9).images
 
 def export(folder, tmp_path, *arguments):
     places = [f"--results={folder}/results", f"--logs={folder}/logs"]
-    return succeed("resnet.commands.export", "--id=tiny", *places, *arguments)
+    return succeed("export", "--id=tiny", *places, *arguments)
 
 
 @pytest.mark.parametrize("preprocessing", [False, True])
@@ -304,49 +304,13 @@ def test_an_npz_file_holds_the_weights(trained, tmp_path):
         for name in names:
             np.testing.assert_array_equal(arrays[name], saved[name])
     again = run_quickly(
-        "resnet.commands.export",
+        "export",
         "--id=tiny",
         f"--results={trained}/results",
         "--format=npz",
         output,
     )
     assert "exists: give another --output" in error_of(again)
-
-
-def test_a_classifier_keeps_keras_rules():
-    """Under mixed precision its weights are float32; frozen, its moving averages rest."""
-    policy = keras.mixed_precision.dtype_policy()
-    keras.mixed_precision.set_dtype_policy("mixed_bfloat16")
-    try:
-        layer = Classifier(resnet.get_config("revnet-test"))
-    finally:
-        keras.mixed_precision.set_dtype_policy(policy)
-    images = np.random.default_rng(0).standard_normal([4, 8, 8, 3]).astype(np.float32)
-    logits = layer(images, training=True)
-    assert {weight.dtype for weight in layer.weights} == {"float32"}
-    wanted = resnet.get_model("revnet-test")(images, training=True)
-    np.testing.assert_allclose(logits, wanted, rtol=1e-4, atol=1e-4)
-    layer.trainable = False
-    before = [weight.numpy() for weight in layer.weights]
-    layer(images, training=True)
-    for weight, value in zip(layer.weights, before, strict=True):
-        np.testing.assert_array_equal(weight, value)
-    with pytest.raises(ValueError, match="images have shape"):
-        layer(np.zeros([4, 16, 16, 3], np.float32))
-
-
-def test_a_classifier_trains_in_keras(trained):
-    """A reversible network in fit: its loss falls, and its moving averages move."""
-    layer = Classifier(resnet.get_config("revnet-test"))
-    model = keras.Sequential([keras.Input([8, 8, 3]), layer])
-    images = np.random.default_rng(0).standard_normal([20, 8, 8, 3]).astype(np.float32)
-    labels = (images.mean(axis=(1, 2))[:, 0] > 0).astype(np.int32)
-    before = layer.tensors["init/init_bn/ema_mean"].numpy()
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(keras.optimizers.SGD(0.1, momentum=0.9), loss)
-    history = model.fit(images, labels, batch_size=20, epochs=8, verbose=0).history["loss"]
-    assert history[-1] < 0.5 * history[0]
-    assert not np.array_equal(layer.tensors["init/init_bn/ema_mean"], before)
 
 
 def test_fine_tuning_starts_from_all_weights_that_fit(trained, tmp_path):

@@ -3,29 +3,39 @@
 import keras
 import tensorflow as tf
 
-from resnet.configs import config_from_json
+from resnet.configs import config_from_json, get_config
 from resnet.models.families import computation_for
 from resnet.models.layers import IMAGE_CHANNELS, move_average
 from resnet.models.network import Network
+from resnet.settings import wrong
+
+# Name of a Keras dtype policy -> type of the arithmetic; weights are float32 with all of them.
+ARITHMETIC = {"float32": "float32", "bfloat16": "bfloat16", "mixed_bfloat16": "bfloat16"}
+POLICY = {"float32": "float32", "bfloat16": "mixed_bfloat16"}  # the inverse
 
 
 @keras.saving.register_keras_serializable("resnet")
 class Classifier(keras.layers.Layer):
     """Images -> logits, by a ResNet, RevNet or VGG.
 
-        network = Classifier(resnet.get_config("revnet-38"))
+        network = Classifier("revnet-38")
         model = keras.Sequential([keras.Input([32, 32, 3]), network])
 
     A RevNet trains reversibly in `fit` too; moving averages move once a step, and not at all
     where `trainable` is False, as those of Keras' own layers. Weight decay is the optimizer's.
-    Its weights are {storage name: tensor} of `Network`, float32 under any Keras policy.
+
+    Attributes:
+      config: the Config.
+      network: the Network.
+      tensors: {storage name of `Network`: weight}, all float32.
     """
 
     def __init__(
         self,
         config,
+        *,
         backprop=None,
-        arithmetic="float32",
+        dtype=None,
         exact=None,
         prepares=False,
         **kwargs,
@@ -33,18 +43,21 @@ class Classifier(keras.layers.Layer):
         """Makes the layer.
 
         Args:
-          config: Config, or a dict of its fields.
-          backprop, exact: as in `Network`.
-          arithmetic: "float32" or "bfloat16".
+          config: Config, the name of one, or a dict of its fields.
+          backprop, exact: as in `resnet.get_model`.
+          dtype: type of the arithmetic, "float32" or "bfloat16"; or a Keras dtype policy
+            that means one of them, "mixed_bfloat16"; default: the global policy.
           prepares: whether images come as 0 to 255, and are prepared by the layer's weights
             offset and divisor: (image - offset) / divisor.
           **kwargs: keras.layers.Layer's.
 
         Raises:
-          UsageError (a ValueError): as `Network`.
+          SettingError (a ValueError): as `resnet.get_model`; a dtype that is neither.
         """
-        super().__init__(autocast=False, **kwargs)  # images keep their bits, too
-        self.config = config_from_json(config) if isinstance(config, dict) else config
+        arithmetic = _arithmetic(dtype)
+        kwargs["autocast"] = False  # images keep their bits, too
+        super().__init__(dtype=POLICY[arithmetic], **kwargs)
+        self.config = _config(config)
         self.prepares = prepares
         computation = computation_for(self.config, backprop=backprop, dtype=arithmetic, exact=exact)
         self.network = Network(self.config, computation)
@@ -93,12 +106,44 @@ class Classifier(keras.layers.Layer):
         """(N, classes)."""
         return (input_shape[0], self.config.num_classes)
 
+    def compute_output_spec(self, images, training=False):
+        """As `compute_output_shape`: float32 whatever the arithmetic."""
+        return keras.KerasTensor(self.compute_output_shape(images.shape), "float32")
+
     def get_config(self):
         """What `from_config` needs."""
         return super().get_config() | {
             "config": self.config.to_json(),
             "backprop": self.network.computation.backprop,
-            "arithmetic": self.network.computation.dtype,
             "exact": self.network.computation.exact,
             "prepares": self.prepares,
         }
+
+    @classmethod
+    def from_config(cls, config):
+        """The layer of a config from `get_config`."""
+        config = dict(config)
+        if "arithmetic" in config:  # of files from when Keras' policy did not count
+            config["dtype"] = config.pop("arithmetic")
+        return super().from_config(config)
+
+
+def _config(config):
+    """The Config of a Classifier's argument."""
+    if isinstance(config, str):
+        return get_config(config)
+    return config_from_json(config) if isinstance(config, dict) else config
+
+
+def _arithmetic(dtype):
+    """The type of the arithmetic that a Classifier's argument means.
+
+    Raises:
+      SettingError: none.
+    """
+    policy = keras.config.dtype_policy() if dtype is None else dtype
+    name = policy if isinstance(policy, str) else getattr(policy, "name", policy)
+    if name not in ARITHMETIC:
+        subject = "Keras' global policy for a Classifier's " if dtype is None else "a Classifier's "
+        raise wrong(subject, "dtype", name, f"one of {', '.join(ARITHMETIC)}")
+    return ARITHMETIC[name]

@@ -35,9 +35,9 @@ def keras_model(model, preparation):
     size = model.config.image_size
     layer = Classifier(
         model.config,
-        model.computation.backprop,
-        model.computation.dtype,
-        model.computation.exact,
+        backprop=model.computation.backprop,
+        dtype=model.computation.dtype,
+        exact=model.computation.exact,
         prepares=preparation is not None,
         name="classifier",
     )

@@ -1,0 +1,153 @@
+"""Classifier: a network as a Keras layer."""
+
+import json
+import pathlib
+import zipfile
+
+import keras
+import numpy as np
+import pytest
+
+import resnet
+from processes import run_file
+from resnet import Classifier
+from resnet.settings import SettingError
+
+IMAGES = np.random.default_rng(0).standard_normal([4, 8, 8, 3]).astype(np.float32)
+
+
+@pytest.fixture(autouse=True)
+def policy_is_left_as_it_was():
+    before = keras.config.dtype_policy()
+    yield
+    keras.config.set_dtype_policy(before)
+
+
+def model_of(layer):
+    return keras.Sequential([keras.Input([8, 8, 3]), layer])
+
+
+@pytest.mark.parametrize(
+    "config",
+    ["revnet-test", resnet.get_config("revnet-test"), resnet.get_config("revnet-test").to_json()],
+    ids=["name", "Config", "dict"],
+)
+def test_it_is_the_model_of_a_config(config):
+    layer = Classifier(config)
+    assert layer.config == resnet.get_config("revnet-test")
+    wanted = resnet.get_model("revnet-test")
+    np.testing.assert_array_equal(layer(IMAGES), wanted(IMAGES))
+    logits = layer(IMAGES, training=True)
+    np.testing.assert_allclose(logits, wanted(IMAGES, training=True), rtol=1e-5, atol=1e-5)
+    with pytest.raises(ValueError, match="images have shape"):
+        layer(np.zeros([4, 16, 16, 3], np.float32))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "arithmetic"),
+    [
+        (None, "float32"),
+        ("float32", "float32"),
+        ("bfloat16", "bfloat16"),
+        ("mixed_bfloat16", "bfloat16"),
+        (keras.DTypePolicy("mixed_bfloat16"), "bfloat16"),
+        (keras.DTypePolicy("float32"), "float32"),
+    ],
+)
+def test_dtype_is_the_arithmetics_and_weights_are_float32(dtype, arithmetic):
+    layer = Classifier("revnet-test", dtype=dtype)
+    assert layer.network.computation.dtype == arithmetic
+    assert {weight.dtype for weight in layer.weights} == {"float32"}
+    logits = layer(IMAGES)
+    assert logits.dtype == "float32" and model_of(layer).outputs[0].dtype == "float32"
+    wanted = resnet.get_model("revnet-test", dtype=arithmetic)(IMAGES)
+    np.testing.assert_array_equal(logits, wanted)
+    again = Classifier.from_config(layer.get_config())
+    assert again.network.computation == layer.network.computation
+
+
+def test_the_global_policy_counts_where_nothing_is_said():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    assert Classifier("revnet-test").network.computation.dtype == "bfloat16"
+    assert Classifier("revnet-test", dtype="float32").network.computation.dtype == "float32"
+    keras.config.set_dtype_policy("mixed_float16")
+    message = "Keras' global policy for a Classifier's dtype is 'mixed_float16', but must be one"
+    with pytest.raises(SettingError, match=message) as caught:
+        Classifier("revnet-test")
+    assert caught.value.keys == ("dtype",)
+
+
+@pytest.mark.parametrize("dtype", ["float16", keras.DTypePolicy("mixed_float16"), 16])
+def test_other_types_are_errors(dtype):
+    wanted = "but must be one of float32, bfloat16, mixed_bfloat16"
+    with pytest.raises(SettingError, match=f"a Classifier's dtype is .*16'?, {wanted}"):
+        Classifier("revnet-test", dtype=dtype)
+
+
+def test_frozen_its_moving_averages_rest():
+    layer = Classifier("revnet-test")
+    layer(IMAGES, training=True)
+    layer.trainable = False
+    before = [weight.numpy() for weight in layer.weights]
+    layer(IMAGES, training=True)
+    for weight, value in zip(layer.weights, before, strict=True):
+        np.testing.assert_array_equal(weight, value)
+
+
+def test_it_trains_in_keras():
+    """A reversible network in fit: its loss falls, and its moving averages move."""
+    layer = Classifier("revnet-test")
+    model = model_of(layer)
+    images = np.random.default_rng(0).standard_normal([20, 8, 8, 3]).astype(np.float32)
+    labels = (images.mean(axis=(1, 2))[:, 0] > 0).astype(np.int32)
+    before = layer.tensors["init/init_bn/ema_mean"].numpy()
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.SGD(0.1, momentum=0.9), loss)
+    history = model.fit(images, labels, batch_size=20, epochs=8, verbose=0).history["loss"]
+    assert history[-1] < 0.5 * history[0]
+    assert not np.array_equal(layer.tensors["init/init_bn/ema_mean"], before)
+
+
+LOADS = """
+import sys
+import keras, numpy as np
+import resnet
+resnet.Classifier
+model = keras.saving.load_model(sys.argv[1])
+computation = model.layers[-1].network.computation
+np.save(sys.argv[2], model(np.load(sys.argv[2])))
+print(computation.dtype, computation.backprop, computation.exact)
+"""
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras' own
+@pytest.mark.parametrize("age", ["new", "old"])
+def test_files_load_in_a_new_process(tmp_path, age):
+    layer = Classifier("revnet-test", dtype="bfloat16", exact=False)
+    model, path = model_of(layer), tmp_path / "model.keras"
+    for weight in layer.trainable_variables:
+        weight.assign(weight * 1.1)
+    model.save(path)
+    if age == "old":
+        rewrite_as_of_old(path)
+    script, images = tmp_path / "loads.py", tmp_path / "images.npy"
+    script.write_text(LOADS)
+    np.save(images, IMAGES)
+    assert run_file(pathlib.Path(script), path, images) == "bfloat16 reversible False\n"
+    np.testing.assert_array_equal(np.load(images), model(IMAGES))
+
+
+def rewrite_as_of_old(path):
+    """As files were when `arithmetic` said the type, and a policy of float32 said nothing."""
+    with zipfile.ZipFile(path) as file:
+        parts = {name: file.read(name) for name in file.namelist()}
+    content = json.loads(parts["config.json"])
+    (layer,) = (one for one in content["config"]["layers"] if one["class_name"] == "Classifier")
+    config = layer["config"]
+    assert config["dtype"]["config"]["name"] == "mixed_bfloat16"
+    config["dtype"]["config"]["name"] = "float32"
+    config["arithmetic"] = "bfloat16"
+    parts["config.json"] = json.dumps(content).encode()
+    with zipfile.ZipFile(path, "w") as file:
+        for name, part in parts.items():
+            file.writestr(name, part)
