@@ -194,7 +194,8 @@ def check_fields(settings: Any, subject: str = "") -> None:
     Raises:
       SettingError: a value that does not fit.
     """
-    for name, field in fields_of(type(settings)).items():
+    settings_class: Any = type(settings)
+    for name, field in fields_of(settings_class).items():
         object.__setattr__(settings, name, field.checked(getattr(settings, name), subject))
 
 

@@ -42,7 +42,7 @@ def main(flags):
         raise UsageError("--id is needed: the experiment to evaluate")
     if flags.follow and flags.ckpt_num is not None:
         raise UsageError(f"--follow and --ckpt_num {flags.ckpt_num} exclude each other")
-    experiment = load_experiment(flags.id, _results(flags), flags.logs)
+    experiment = load_experiment(flags.id, flags.results or _results(flags.id), flags.logs)
     dataset = experiment.options.dataset
     if dataset in STREAMED:
         _require_no(flags, ("best", "data_folder"), dataset)
@@ -52,11 +52,20 @@ def main(flags):
         cifar_train.evaluate(flags, experiment)
 
 
-def _results(flags):
-    """--results, or the folder of those where experiments usually lie that has this one."""
-    usual = [imagenet_train.RESULTS, cifar_train.RESULTS]
-    there = [place for place in usual if (pathlib.Path(place) / flags.id).is_dir()]
-    return flags.results or [*there, *usual][0]
+def _results(experiment_id):
+    """The folder, of those where experiments usually lie, that has this one.
+
+    Raises:
+      UsageError: none has.
+    """
+    usual = (imagenet_train.RESULTS, cifar_train.RESULTS)
+    for place in usual:
+        if (pathlib.Path(place) / experiment_id).is_dir():
+            return place
+    raise UsageError(
+        f"no experiment {experiment_id!r} in {' or '.join(usual)}: give its --id, and --results "
+        "if it lies elsewhere"
+    )
 
 
 def _require_no(flags, names, dataset):

@@ -30,4 +30,5 @@ def list_shards(folder: str | pathlib.Path, split: str) -> list[tuple[int, int]]
     """[(index, number of shards)] of the files in a folder that are named like shards."""
     form = re.compile(rf"{re.escape(split)}-(\d{{5}})-of-(\d{{5}})")
     names = [path.name for path in pathlib.Path(folder).glob(f"{split}-*")]
-    return [tuple(map(int, match.groups())) for name in names if (match := form.fullmatch(name))]
+    matches = [match for name in names if (match := form.fullmatch(name))]
+    return [(int(match[1]), int(match[2])) for match in matches]

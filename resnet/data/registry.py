@@ -6,6 +6,7 @@ that it finds, this loads neither TensorFlow nor NumPy.
 
 import importlib
 import pkgutil
+from typing import TypeVar
 
 from resnet.data import sets
 from resnet.data.entry import (
@@ -28,7 +29,10 @@ __all__ = [
 ]
 
 
-def _entries(kind: type) -> dict:
+Kind = TypeVar("Kind", bound=Entry)
+
+
+def _entries(kind: type[Kind]) -> dict[str, Kind]:
     """{name: Entry} of one kind, in the order of their modules' names."""
     names = sorted(module.name for module in pkgutil.iter_modules(sets.__path__))
     found = [importlib.import_module(f"{sets.__name__}.{name}").ENTRY for name in names]

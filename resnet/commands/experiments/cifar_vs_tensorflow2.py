@@ -29,7 +29,9 @@ KINDS = {
     "true or false": lambda x: isinstance(x, bool),
     "a positive integer": lambda x: type(x) is int and x > 0,
     "a number": lambda x: type(x) in (int, float),
-    "a list of numbers": lambda x: isinstance(x, list) and x and all(map(KINDS["a number"], x)),
+    "a list of numbers": lambda x: (
+        isinstance(x, list) and x and all(type(one) in (int, float) for one in x)
+    ),
 }
 # its key -> (ours, what its value must be)
 MODEL_KEYS = {
