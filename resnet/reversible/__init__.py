@@ -1,6 +1,7 @@
 """Reversible building blocks: couplings and the backward pass that inverts them.
 
-Imports nothing of the models, the data or the training around it.
+Imports nothing of the models, the data or the training around it. The Keras layers are imported
+at once, so that files that hold them can be loaded; TensorFlow has loaded Keras already.
 """
 
 from resnet.reversible.additive import AdditiveCoupling, AdditiveTransition
@@ -13,25 +14,13 @@ from resnet.reversible.checks import (
 )
 from resnet.reversible.coupling import Coupling
 from resnet.reversible.exact import count_past_exact_range, round_to_grid
+from resnet.reversible.function_layer import Function
 from resnet.reversible.gradients import recompute
 from resnet.reversible.memory import stored_bytes, units_that_fit
 from resnet.reversible.ordering import after
 from resnet.reversible.repeated import Repeated
 from resnet.reversible.sequence import BACKPROPS, run_sequence
-
-
-def __getattr__(name):
-    # Loads Keras when it is asked for: the models and scripts do without.
-    if name == "Function":
-        from resnet.reversible.function_layer import Function
-
-        return Function
-    if name == "Sequence":
-        from resnet.reversible.keras_layer import Sequence
-
-        return Sequence
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
+from resnet.reversible.sequence_layer import Sequence
 
 __all__ = [
     "BACKPROPS",

@@ -1,4 +1,4 @@
-"""Trains a Sequence on two replicas with every backprop; see test_keras_layer.py."""
+"""Trains a Sequence on two replicas with every backprop; see test_sequence_layer.py."""
 
 import keras
 import numpy as np

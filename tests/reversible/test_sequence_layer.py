@@ -367,6 +367,42 @@ def test_functions_and_couplings_of_ones_own_are_saved_by_their_registered_names
         Sequence.from_config(config)
 
 
+LOADS = """
+import sys
+
+import numpy as np
+from resnet import reversible
+import keras
+
+def doubled(params, x):
+    return 2 * x @ params["w"]
+
+keras.saving.register_keras_serializable("tests")(doubled)
+model = keras.saving.load_model(sys.argv[1])
+np.save(sys.argv[2], model(np.load(sys.argv[2])))
+"""
+
+
+@keras.saving.register_keras_serializable("tests")
+def doubled(params, x):
+    return 2 * x @ params["w"]
+
+
+@saves
+def test_a_file_loads_in_a_new_process_that_has_touched_no_layer(tmp_path):
+    pair = tuple(reversible.Function(doubled, {"w": 0.1 * np.eye(4)}) for _ in range(2))
+    inputs = keras.Input([8])
+    layer = Sequence([dense_pair(4, 4), pair], "additive", exact=True)
+    model = keras.Model(inputs, layer(inputs))
+    model.save(tmp_path / "model.keras")
+    x = np.random.default_rng(0).standard_normal([3, 8]).astype(np.float32)
+    np.save(tmp_path / "x.npy", x)
+    script = tmp_path / "loads.py"
+    script.write_text(LOADS)
+    run_file(script, tmp_path / "model.keras", tmp_path / "x.npy")
+    np.testing.assert_array_equal(np.load(tmp_path / "x.npy"), model(x))
+
+
 def test_gradients_can_be_taken_twice():
     x = draw("dense", "float64")
     layer = make("dense", "additive", True, "float64", "reversible")
