@@ -3,6 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
+from resnet.reversible.checks import angle_between
 from resnet.reversible.gradients import recompute, value_and_gradient
 
 X = tf.constant(np.random.default_rng(0).standard_normal([5, 3]), tf.float32)
@@ -62,3 +63,14 @@ def test_gradients_of_what_is_not_used_are_zeros():
     np.testing.assert_array_equal(y, 2 * X)
     np.testing.assert_array_equal(dx, np.full(X.shape, 2))
     np.testing.assert_array_equal(dparams["w"], np.zeros(W.shape))
+
+
+def test_angles_between_vectors():
+    def degrees(one, other):
+        return float(angle_between(*(tf.constant(v, tf.float64) for v in (one, other))))
+
+    assert degrees([1.0, 2.0, 3.0], [2.0, 4.0, 6.0]) == 0
+    for angle in (1e-6, 0.5, 60, 90, 179):
+        radians = np.radians(angle)
+        turned = [3 * np.cos(radians), 3 * np.sin(radians)]
+        np.testing.assert_allclose(degrees([2.0, 0.0], turned), angle, rtol=1e-6)

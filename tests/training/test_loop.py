@@ -162,10 +162,11 @@ def test_several_updates_a_call_are_the_same_ones(every_step, tmp_path, count, m
         return advance(self, count, batch)
 
     monkeypatch.setattr(Training, "advance", counted)
-    experiment = experiment_in(tmp_path, {"steps_per_call": count}, log_every=5)
+    changes = {"log_every": 5, "evaluate_every": 4}
+    experiment = experiment_in(tmp_path, {"steps_per_call": count}, **changes)
     run(experiment)
-    # Up to the evaluations at 3 and 6, the log row at 5, and the end.
-    assert counts == {2: [2, 1, 2, 1, 1], 10: [3, 2, 1, 1]}[count]
+    # Up to the evaluation at 4, the log row at 5, and the end; the rate changes on the way.
+    assert counts == {2: [2, 2, 1, 2], 10: [4, 1, 2]}[count]
     each, logged = column(every_step, "train_ce"), column(experiment, "train_ce")
     mean = np.mean([each[step] for step in range(1, 6)])
     assert logged == pytest.approx({5: mean, 7: np.mean([each[6], each[7]])}, rel=1e-6)
