@@ -36,6 +36,37 @@ def value_and_gradient(function, params, x, upstream):
     return y, dx, dparams
 
 
+def with_gradient(forward, backward, params, x):
+    """Runs a pure function whose gradient is computed by hand.
+
+    Args:
+      forward: pure function.
+      backward: `backward(params, x, y, upstream) -> (dx, dparams)`, nests like x and params, of
+        the gradient with respect to y.
+      params, x: what `forward` takes.
+
+    Returns:
+      (y, aux): what `forward` returns.
+    """
+    structure = {}
+
+    @tf.custom_gradient
+    def run(*flat):
+        x_in, params_in = tf.nest.pack_sequence_as((x, params), flat)
+        y, aux = forward(params_in, x_in)
+        structure["y"], structure["aux"] = y, aux
+        num_y = len(tf.nest.flatten(y))
+
+        def gradient(*upstream):
+            upstream = tf.nest.pack_sequence_as(y, upstream[:num_y])
+            return tf.nest.flatten(backward(params_in, x_in, y, upstream))
+
+        return tf.nest.flatten((y, aux)), gradient
+
+    outputs = run(*tf.nest.flatten((x, params)))
+    return tf.nest.pack_sequence_as((structure["y"], structure["aux"]), outputs)
+
+
 def recompute(function):
     """Wraps a pure function so that backprop keeps only its inputs.
 
@@ -49,30 +80,8 @@ def recompute(function):
       A pure function with the same values and gradients.
     """
 
-    def recomputed(params, x):
-        flat_params, flat_x = tf.nest.flatten(params), tf.nest.flatten(x)
-        structure = {}
+    def run_again(params, x, _, upstream):
+        _, dx, dparams = value_and_gradient(function, params, after(upstream, x), upstream)
+        return dx, dparams
 
-        @tf.custom_gradient
-        def run(*flat):
-            x_in = tf.nest.pack_sequence_as(x, flat[: len(flat_x)])
-            params_in = tf.nest.pack_sequence_as(params, flat[len(flat_x) :])
-            y, aux = function(params_in, x_in)
-            structure["y"], structure["aux"] = y, aux
-            num_y = len(tf.nest.flatten(y))
-
-            def gradient(*upstream):
-                upstream = tf.nest.pack_sequence_as(y, upstream[:num_y])
-                _, dx, dparams = value_and_gradient(
-                    function, params_in, after(upstream, x_in), upstream
-                )
-                return tf.nest.flatten(dx) + tf.nest.flatten(dparams)
-
-            return tf.nest.flatten(y) + tf.nest.flatten(aux), gradient
-
-        outputs = run(*flat_x, *flat_params)
-        num_y = len(tf.nest.flatten(structure["y"]))
-        y = tf.nest.pack_sequence_as(structure["y"], outputs[:num_y])
-        return y, tf.nest.pack_sequence_as(structure["aux"], outputs[num_y:])
-
-    return recomputed
+    return lambda params, x: with_gradient(function, run_again, params, x)

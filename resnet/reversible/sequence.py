@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from resnet.reversible.gradients import recompute
+from resnet.reversible.gradients import recompute, with_gradient
 
 BACKPROPS = ("reversible", "stored", "checkpoint")
 
@@ -60,27 +60,17 @@ def _run_forward(functions, params, x):
 
 
 def _run_reversible(units, params, x):
-    structure = {}
+    def forward(params, x):
+        return _run_forward([unit.forward for unit in units], params, x)
 
-    @tf.custom_gradient
-    def run(*flat):
-        x_in, params_in = tf.nest.pack_sequence_as((x, params), flat)
-        y, aux = _run_forward([unit.forward for unit in units], params_in, x_in)
-        structure["y"], structure["aux"] = y, aux
-        num_y = len(tf.nest.flatten(y))
+    def backward(params, x, y, d):
+        h, dparams = y, []
+        for unit, unit_params in zip(reversed(units), reversed(params), strict=True):
+            if unit.is_invertible:
+                h, d, dunit = unit.backward(unit_params, h, d)
+            else:
+                d, dunit = unit.backward(unit_params, x, h, d)
+            dparams.append(dunit)
+        return d, dparams[::-1]
 
-        def gradient(*upstream):
-            h, dparams = y, []
-            d = tf.nest.pack_sequence_as(y, upstream[:num_y])
-            for unit, unit_params in zip(reversed(units), reversed(params_in), strict=True):
-                if unit.is_invertible:
-                    h, d, dunit = unit.backward(unit_params, h, d)
-                else:
-                    d, dunit = unit.backward(unit_params, x_in, h, d)
-                dparams.append(dunit)
-            return tf.nest.flatten((d, dparams[::-1]))
-
-        return tf.nest.flatten((y, aux)), gradient
-
-    outputs = run(*tf.nest.flatten((x, params)))
-    return tf.nest.pack_sequence_as((structure["y"], structure["aux"]), outputs)
+    return with_gradient(forward, backward, params, x)
