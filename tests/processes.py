@@ -10,6 +10,7 @@ import sys
 
 import numpy as np
 
+import children
 from resnet.weights.checkpoint_format import read_checkpoint
 
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
@@ -42,15 +43,8 @@ def command(script, *arguments):
 
 def run(script, *arguments, preexec_fn=None, timeout=300):
     """Runs a script to its end; returns the completed process with its text output."""
-    return subprocess.run(
-        command(script, *arguments),
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=REPOSITORY,
-        preexec_fn=preexec_fn,
-        timeout=timeout,
-    )
+    line = command(script, *arguments)
+    return children.run(line, timeout, cwd=REPOSITORY, preexec_fn=preexec_fn)
 
 
 def run_file(path, *arguments):
@@ -59,11 +53,8 @@ def run_file(path, *arguments):
     Those of tests need processes because logical devices can only be made before
     TensorFlow starts.
     """
-    done = subprocess.run(
+    done = children.run(
         [sys.executable, str(path), *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
         cwd=REPOSITORY,
         env={"PYTHONPATH": str(REPOSITORY), "PATH": "/usr/bin:/bin"},
     )
@@ -80,6 +71,7 @@ def _fork_server():
         stdout=subprocess.PIPE,
         text=True,
         cwd=REPOSITORY,
+        env=os.environ | children.HIDDEN_GPUS,
     )
     atexit.register(server.communicate)  # it ends with its input
     return server
@@ -91,13 +83,13 @@ def run_quickly(script, *arguments):
     _, *line = command(script, *arguments)
     server.stdin.write(json.dumps(line) + "\n")
     server.stdin.flush()
-    answer = json.loads(server.stdout.readline())
+    answer = json.loads(server.stdout.readline())  # the server limits the script's time
     return subprocess.CompletedProcess(line, **answer)
 
 
 def start(script, *arguments, environment=None):
     """Starts a script, with more environment variables; its output is a pipe of lines."""
-    return subprocess.Popen(
+    return children.start(
         command(script, *arguments),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -184,7 +184,7 @@ class Sequence(keras.layers.Layer):
     def _build_one(self, role, layer, shape, other):
         """Builds F or G, which maps `shape` to what is coupled to `other`."""
         found = tuple(layer(keras.KerasTensor(shape, self.variable_dtype)).shape)
-        if any(getattr(part, "activity_regularizer", None) for part in layer._flatten_layers()):
+        if any(getattr(part, "activity_regularizer", None) for part in _parts(layer)):
             raise ValueError(
                 f"{self.name}: {role} ({layer.name}) has an activity_regularizer, whose loss would "
                 "be lost: regularize the weights, or what the Sequence returns"
@@ -347,9 +347,17 @@ class Sequence(keras.layers.Layer):
         return cls(**(config | {"units": units, "coupling": coupling}))
 
 
+def _parts(layer):
+    """A layer and all layers inside it, however they are held.
+
+    Keras' own, which nothing public gives: models list their layers, other layers do not.
+    """
+    return layer._flatten_layers()
+
+
 def _form(layer):
     """What a layer is but for names, weights and seeds, to be compared with another's."""
-    parts = layer._flatten_layers()
+    parts = _parts(layer)
     # Of a functional model, operations have names, too.
     named = [one for part in parts for one in (part, *getattr(part, "operations", ()))]
     places = {one.name: f"layer {i}" for i, one in enumerate(named)}
