@@ -313,7 +313,9 @@ def test_compare_prints_a_table_of_every_way():
     for row in rows:
         rate, *peers, stored, slope, peak, first = row.split("|")[2:-1]
         assert float(rate.split()[0]) > 0 and not any(peer.strip() for peer in peers)
-        assert all(float(number.split()[0]) for number in (stored, slope, peak, first))
+        # Four tiny images more may fit in what the allocator has: the slope can be 0.
+        assert np.isfinite(float(slope))
+        assert all(float(number.split()[0]) > 0 for number in (stored, peak, first))
 
 
 @pytest.mark.parametrize(
