@@ -7,7 +7,8 @@ import pytest
 import tensorflow as tf
 
 import resnet
-from resnet.training.experiment import Experiment, RunOptions
+from resnet.settings import RunOptions
+from resnet.training.experiment import Experiment
 from resnet.training.gradient_check import GradientCheck
 from resnet.training.optimizer import Momentum
 from resnet.training.reporting import Reporter
@@ -68,7 +69,7 @@ def test_a_restored_value_that_is_wrong_is_seen():
     ("angles", "num_warnings"), [((0, 0.05), 0), ((0, 0.2), 1), ((3, 5, 7, np.nan), 2)]
 )
 def test_growth_is_warned_about(tmp_path, capsys, angles, num_warnings):
-    options = RunOptions("synthetic", backprop="reversible", check_gradients_every=1)
+    options = RunOptions(dataset="synthetic", backprop="reversible", check_gradients_every=1)
     config = resnet.get_config("revnet-test")
     experiment = Experiment("e", config, options, tmp_path / "results", tmp_path / "logs")
     with Reporter(experiment, "command", 0, True, False, True) as reporter:
