@@ -27,6 +27,14 @@ def shared():
     return folder
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_process_outlives_the_tests():
+    """Ends the process that runs scripts for tests."""
+    yield
+    if processes := sys.modules.get("processes"):
+        processes.end_fork_server()
+
+
 @pytest.fixture(autouse=True)
 def no_child_outlives_its_test():
     """Ends the processes that a failing test has left."""

@@ -37,7 +37,7 @@ GOLDENS = "tests/models/test_goldens.py"
 FAMILIES = "tests/models/test_families.py"
 SEQUENCE = "tests/reversible/test_sequence.py"
 COUPLINGS = "tests/reversible/test_couplings.py"
-KERAS = "tests/reversible/test_keras_layer.py"
+KERAS = "tests/reversible/test_sequence_layer.py"
 CHECKPOINT = "tests/weights/test_checkpoint.py"
 RUNS = "tests/commands/test_runs.py"
 
@@ -82,7 +82,7 @@ MUTATIONS = [
         "variance of the sample rather than the population",
         "batch_variance * ((n - 1) / n)",
         "batch_variance",
-        (f"{MODEL}::test_moving_averages_move_once_and_by_a_hundredth",),
+        ("tests/models/test_layers_by_hand.py::test_batch_norm",),
     ),
     Mutation(
         "resnet/models/layers.py",
@@ -159,7 +159,7 @@ MUTATIONS = [
         "kept units do not wait",
         "            kept += stage.num_kept * _kept_unit_bytes(stage, side)",
         "            kept = stage.num_kept * _kept_unit_bytes(stage, side)",
-        (FAMILIES,),
+        ("tests/models/test_cost.py",),
     ),
     Mutation(
         "resnet/models/families/revnet.py",
@@ -178,8 +178,8 @@ MUTATIONS = [
     Mutation(
         "resnet/reversible/gradients.py",
         "recomputation does not wait",
-        "function, params_in, after(upstream, x_in), upstream",
-        "function, params_in, x_in, upstream",
+        "function, params, after(upstream, x), upstream",
+        "function, params, x, upstream",
         ("tests/reversible/test_gradients.py",),
     ),
     Mutation(
@@ -250,13 +250,10 @@ MUTATIONS = [
         "angles in half degrees",
         "* (360 / math.pi)",
         "* (180 / math.pi)",
-        (
-            "tests/training/test_gradient_check.py::"
-            "test_angle_and_error_are_those_of_gradients_computed_apart",
-        ),
+        ("tests/reversible/test_gradients.py::test_angles_between_vectors",),
     ),
     Mutation(
-        "resnet/reversible/keras_layer.py",
+        "resnet/reversible/sequence_layer.py",
         "batch statistics of F go to G",
         "for layer, state in ((f, state_f), (g, state_g)):",
         "for layer, state in ((g, state_f), (f, state_g)):",

@@ -1,6 +1,5 @@
 """Runs the project's scripts as a user does: as processes."""
 
-import atexit
 import functools
 import json
 import os
@@ -62,19 +61,41 @@ def run_file(path, *arguments):
     return done.stdout
 
 
+COVERAGE = "SLIPCOVER_COVERAGE_DIR"  # where slipcover merges what its workers write
+
+
+def _measured():
+    """Arguments of Python that count the lines run by a script and its forks; none if not asked.
+
+    Asked by running the tests under slipcover.
+    """
+    if COVERAGE not in os.environ:
+        return []
+    output = f"{os.environ[COVERAGE]}/coverage-{os.environ['PYTEST_XDIST_WORKER']}-forks.json"
+    return ["-m", "slipcover", "--source=resnet", "--json", f"--out={output}"]
+
+
 @functools.cache
 def _fork_server():
     """A process that forks itself for every script; see fork_server.py."""
+    environment = os.environ | children.HIDDEN_GPUS
+    environment.pop(COVERAGE, None)  # or the first fork that ends would remove the folder
     server = subprocess.Popen(
-        [sys.executable, str(REPOSITORY / "tests" / "fork_server.py")],
+        [sys.executable, *_measured(), str(REPOSITORY / "tests" / "fork_server.py")],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
         cwd=REPOSITORY,
-        env=os.environ | children.HIDDEN_GPUS,
+        env=environment,
     )
-    atexit.register(server.communicate)  # it ends with its input
     return server
+
+
+def end_fork_server():
+    """Ends the process that `run_quickly` has started, if it has."""
+    if _fork_server.cache_info().currsize:
+        _fork_server().communicate()
+        _fork_server.cache_clear()
 
 
 def run_quickly(script, *arguments):
