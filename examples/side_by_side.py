@@ -7,8 +7,10 @@ import subprocess
 import sys
 import time
 
-from resnet.commands import cli  # noqa: F401  (loads TensorFlow quietly)
 from resnet.process_memory import peak_over, size_now
+from resnet.quiet import load_tensorflow
+
+load_tensorflow()  # here, so that whatever imports this first loads it quietly
 
 BACKPROPS = ("stored", "reversible")
 
