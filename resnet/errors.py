@@ -1,7 +1,13 @@
 """Errors that a user can mend: one line that names the thing, the value and the remedy."""
 
+from __future__ import annotations
+
 import re
 import sys
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 
 class UserError(Exception):
@@ -21,14 +27,14 @@ class DataError(UserError):
     """Data that is missing, truncated or corrupt."""
 
 
-def exit_with(error):
+def exit_with(error: BaseException) -> NoReturn:
     """Prints "error: ..." as one line on stderr and exits with the error's code."""
     prefix = getattr(error, "prefix", UserError.prefix)
     print(prefix + " ".join(str(error).split()), file=sys.stderr)
     sys.exit(getattr(error, "exit_code", 1))
 
 
-def message_of(op_error):
+def message_of(op_error: tf.errors.OpError) -> str:
     """What a TensorFlow error says, in one line, without the names of its nodes."""
     text = op_error.message
     if text.startswith("Graph execution error:"):

@@ -1,6 +1,7 @@
 """Packages that only some commands need."""
 
 import importlib
+import types
 
 from resnet.errors import UserError
 from resnet.hints import extra_hint
@@ -8,7 +9,7 @@ from resnet.hints import extra_hint
 PACKAGES = {"ruamel": "ruamel.yaml", "yaml": "pyyaml", "matplotlib": "matplotlib"}
 
 
-def load_extra(module):
+def load_extra(module: str) -> types.ModuleType:
     """Imports a module of one of pyproject.toml's optional extras.
 
     Raises:

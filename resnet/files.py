@@ -6,6 +6,8 @@ import json
 import os
 import pathlib
 import shutil
+from collections.abc import Iterator
+from typing import Any
 
 from resnet.errors import UserError
 
@@ -14,7 +16,7 @@ _OF_WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, 
 
 
 @contextlib.contextmanager
-def written_beside(path):
+def written_beside(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
     """Yields a temporary path next to `path`; renames it to `path` on success.
 
     Works for a file or a folder that the caller makes at the temporary path. On
@@ -47,7 +49,7 @@ def written_beside(path):
         remove(temporary)
 
 
-def _is_about(error, temporary):
+def _is_about(error: OSError, temporary: pathlib.Path) -> bool:
     """Whether an error is one of writing `temporary`, or a file in it."""
     names = [name for name in (error.filename, error.filename2) if name is not None]
     if not names:
@@ -56,7 +58,7 @@ def _is_about(error, temporary):
     return any(own in (place, *place.parents) for place in named)
 
 
-def remove(path):
+def remove(path: str | os.PathLike[str]) -> None:
     """Removes a file or folder if it is there."""
     path = pathlib.Path(path)
     if path.is_dir():
@@ -66,12 +68,12 @@ def remove(path):
             path.unlink()
 
 
-def write_text(path, text):
+def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Writes a text file, all or nothing."""
     with written_beside(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
-def write_json(path, content):
+def write_json(path: str | os.PathLike[str], content: Any) -> None:
     """Writes a JSON file, all or nothing."""
     write_text(path, json.dumps(content, indent=2) + "\n")

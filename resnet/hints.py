@@ -6,36 +6,36 @@ import sys
 IS_CHECKOUT = (pathlib.Path(__file__).resolve().parent.parent / "setup.sh").is_file()
 
 
-def build_hint(dataset):
+def build_hint(dataset: str) -> str:
     """The command that fetches and builds a CIFAR data set."""
     start = "./setup.sh" if IS_CHECKOUT else "resnet build-cifar"
     return f"{start} --datasets {dataset}"
 
 
-def imagenet_hint():
+def imagenet_hint() -> str:
     """The command that builds ImageNet's shards."""
     start = "./setup.sh --imagenet" if IS_CHECKOUT else "resnet build-imagenet --raw_dir"
     return f"{start} RAW_DIR"
 
 
-def synthetic_hint():
+def synthetic_hint() -> str:
     """The command that trains on the embedded data set."""
     start = "./run_cifar_train.py" if IS_CHECKOUT else "resnet train-cifar"
     return f"{start} --dataset synthetic"
 
 
-def unverified_hint():
+def unverified_hint() -> str:
     """The flag that lets an archive count whose checksum is not the published one."""
     return "--no-verify-checksum" if IS_CHECKOUT else "--noverify_checksum"
 
 
-def install_hint():
+def install_hint() -> str:
     """How to get TensorFlow."""
     if IS_CHECKOUT:
         return "run ./setup.sh first"
     return "install it with pip install 'resnet-reversible[cpu]', or [gpu]"
 
 
-def extra_hint(package):
+def extra_hint(package: str) -> str:
     """How to get a package that only some commands need."""
     return f"{sys.executable} -m pip install {package}"

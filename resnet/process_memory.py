@@ -5,21 +5,22 @@ import pathlib
 import re
 import resource
 import sys
+from typing import Any
 
 
-def size_now():
+def size_now() -> float:
     """This process's resident size, MB of 2^20 bytes; its peak starts anew where it can."""
     with contextlib.suppress(OSError):  # elsewhere, the peak is that of all of its life
         pathlib.Path("/proc/self/clear_refs").write_text("5")  # man 5 proc
     return _resident_mb("VmRSS")
 
 
-def peak_over(size):
+def peak_over(size: float) -> float:
     """By how many MB this process's resident size has been over `size` since `size_now`."""
     return _resident_mb("VmHWM") - size
 
 
-def _resident_mb(field):
+def _resident_mb(field: str) -> float:
     """A field of the process's status.
 
     getrusage will not do where there is /proc: a new process inherits the peak of the
@@ -27,7 +28,8 @@ def _resident_mb(field):
     """
     try:
         status = pathlib.Path("/proc/self/status").read_text()
-        return int(re.search(rf"{field}:\s+(\d+) kB", status)[1]) / 1024
+        found: Any = re.search(rf"{field}:\s+(\d+) kB", status)  # Linux always has it
+        return int(found[1]) / 1024
     except OSError:
         bytes_per_unit = 1 if sys.platform == "darwin" else 1024
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * bytes_per_unit / 2**20

@@ -6,13 +6,14 @@ import importlib.util
 import os
 import sys
 import tempfile
+from collections.abc import Iterator
 
 from resnet.errors import UserError
 from resnet.hints import install_hint
 
 
 @contextlib.contextmanager
-def quietly():
+def quietly() -> Iterator[None]:
     """Keeps back what native libraries print on stderr, unless something fails."""
     sys.stderr.flush()
     kept = os.dup(2)
@@ -29,7 +30,7 @@ def quietly():
             os.close(kept)
 
 
-def load_tensorflow():
+def load_tensorflow() -> None:
     """Loads TensorFlow, which takes a second or two; starts no devices.
 
     Raises:

@@ -9,7 +9,7 @@ UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
 UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 
 
-def parse_size(text):
+def parse_size(text: str) -> int:
     """Bytes of a text such as 800MB, 1.5GiB or 123456.
 
     Raises:

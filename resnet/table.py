@@ -1,7 +1,9 @@
 """Tables of texts, for people."""
 
+from collections.abc import Container, Sequence
 
-def aligned(rows, right=()):
+
+def aligned(rows: Sequence[Sequence[str]], right: Container[int] = ()) -> str:
     """Rows of equally many texts as lines with aligned columns.
 
     Args:
@@ -19,7 +21,7 @@ def aligned(rows, right=()):
     return "\n".join(lines)
 
 
-def markdown(rows):
+def markdown(rows: Sequence[Sequence[str]]) -> str:
     """Rows of equally many texts as a Markdown table, the header first."""
     escaped = [[cell.replace("|", "\\|") for cell in row] for row in rows]
     header, *others = ["| " + " | ".join(row) + " |" for row in escaped]

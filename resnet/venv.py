@@ -6,7 +6,7 @@ import pathlib
 import sys
 
 
-def run_in_venv(script):
+def run_in_venv(script: str | os.PathLike[str]) -> None:
     """Starts `script` again under .venv beside it, where there is one.
 
     An environment that is already active is left alone.

@@ -72,7 +72,7 @@ REVNET_164 = register(
 
 
 # TensorFlow's eager RevNet: fewer batch norms, pixels in [0, 1].
-def _eager(config, parameters, multiply_adds):
+def _eager(config: Config, parameters: int, multiply_adds: int) -> Config:
     return _config.register(
         dataclasses.replace(
             config,

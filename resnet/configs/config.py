@@ -3,7 +3,9 @@
 import dataclasses
 import difflib
 import json
+import os
 import pathlib
+from typing import Any
 
 from resnet.settings import NetworkSettings, Recipe, SettingError, check_fields, fields_of, wrong
 
@@ -19,7 +21,7 @@ class Config(Recipe, NetworkSettings):
     resnet.models.Network is made of it.
     """
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         subject = f"config {self.name}: "
         check_fields(self, subject)
         self.check_recipe(subject)
@@ -29,19 +31,19 @@ class Config(Recipe, NetworkSettings):
                 raise wrong(subject, name, values, f"as long as units ({len(self.units)})", "units")
 
     @property
-    def stage_channels(self):
+    def stage_channels(self) -> tuple[int, ...]:
         """Channels of each stage's output."""
         factor = BOTTLENECK_FACTOR if self.block == "bottleneck" else 1
         return tuple(filters * factor for filters in self.filters)
 
     @property
-    def shortcut_kind(self):
+    def shortcut_kind(self) -> str:
         """The shortcut that is meant: "pool", "A" or "B"."""
         if self.shortcut != "auto":
             return self.shortcut
         return "pool" if self.block == "basic" else "B"
 
-    def to_json(self):
+    def to_json(self) -> dict[str, Any]:
         """A JSON object (dict) with every field."""
         return {k: list(v) if isinstance(v, tuple) else v for k, v in vars(self).items()}
 
@@ -65,7 +67,7 @@ class Entry:
 _REGISTRY: dict[str, Entry] = {}
 
 
-def register(config, source, *, parameters, multiply_adds):
+def register(config: Config, source: str, *, parameters: int, multiply_adds: int) -> Config:
     """Adds a named config to the registry and returns it; arguments as of `Entry`.
 
     The counts stand beside the config, so that they can be listed without TensorFlow; a test
@@ -77,12 +79,12 @@ def register(config, source, *, parameters, multiply_adds):
     return config
 
 
-def list_configs():
+def list_configs() -> list[str]:
     """Names of all configs, in the order of registration."""
     return list(_REGISTRY)
 
 
-def get_config(name):
+def get_config(name: str) -> Config:
     """The named config.
 
     Raises:
@@ -91,7 +93,7 @@ def get_config(name):
     return entry_of(name).config
 
 
-def entry_of(name):
+def entry_of(name: str) -> Entry:
     """The Entry of a named config.
 
     Raises:
@@ -104,7 +106,7 @@ def entry_of(name):
     return _REGISTRY[name]
 
 
-def config_from_json(content, base=None):
+def config_from_json(content: dict[str, Any], base: Config | None = None) -> Config:
     """A config from a JSON object of fields.
 
     Args:
@@ -133,7 +135,7 @@ def config_from_json(content, base=None):
     return dataclasses.replace(base, **content)
 
 
-def read_json(path):
+def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
     """The JSON object in a file.
 
     Raises:

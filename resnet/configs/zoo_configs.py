@@ -126,7 +126,7 @@ WRN_16_4 = register(
 )
 
 
-def _wide(name, num_units, width, parameters, multiply_adds):
+def _wide(name: str, num_units: int, width: int, parameters: int, multiply_adds: int) -> Config:
     filters = tuple(width * filters for filters in (16, 32, 64))
     return register(
         dataclasses.replace(WRN_16_4, name=name, filters=filters, units=(num_units,) * 3),
@@ -190,7 +190,9 @@ RESNEXT_29_8X64D = register(
 
 # Reversible forms: halves as wide as the original and half the units, so that both have the
 # same number of convolutions of the same shapes.
-def _reversible(config, name, units, parameters, multiply_adds):
+def _reversible(
+    config: Config, name: str, units: tuple[int, ...], parameters: int, multiply_adds: int
+) -> Config:
     return register(
         dataclasses.replace(
             config,

@@ -1,12 +1,18 @@
 """ResNets, RevNets and VGGs: `get_model(config, ...)`."""
 
-from resnet.configs import get_config
+from resnet.configs import Config, get_config
 from resnet.models.families import computation_for
 from resnet.models.model import Model
 from resnet.models.network import Network
 
 
-def get_model(config, *, seed=None, images_at_once=1, **computation):
+def get_model(
+    config: Config | str,
+    *,
+    seed: int | None = None,
+    images_at_once: int = 1,
+    **computation: str | bool | int | None,
+) -> Model:
     """Builds a `Model`.
 
         get_model("revnet-38", backprop="reversible", dtype="bfloat16")

@@ -1,7 +1,13 @@
 """What a model family is: the configs that it takes, its defaults, and what it builds."""
 
-from resnet.models.units import Head
+from collections.abc import Iterable
+from typing import Any
+
+from resnet.configs import Config
+from resnet.models.units import Head, NoStem, Stem
 from resnet.settings import Computation, SettingError, fields_of, wrong
+
+AnyStage = Any  # as resnet/models/stages.py describes
 
 
 class Family:
@@ -22,20 +28,20 @@ class Family:
     defaults = Computation(backprop="stored", exact=False)
 
     @property
-    def is_reversible(self):
+    def is_reversible(self) -> bool:
         """Whether units have an inverse."""
         return self.num_halves == 2
 
     # ----------------------------------------------------------------- validation
 
-    def check(self, config):
+    def check(self, config: Config) -> None:
         """Checks what a config's fields must be in this family, and because of each other.
 
         Raises:
           SettingError: they do not go together.
         """
 
-    def check_computation(self, config, computation):
+    def check_computation(self, config: Config, computation: Computation) -> None:
         """Checks that a config's network can compute so.
 
         Raises:
@@ -69,11 +75,20 @@ class Family:
 
     # ------------------------------------------------------------------- building
 
-    def stem(self, config, computation):
+    def stem(self, config: Config, computation: Computation) -> Stem | NoStem:
         """The stem: a Stem or NoStem."""
         raise NotImplementedError
 
-    def stage(self, config, computation, place, in_channels, filters, stride, num_others):
+    def stage(
+        self,
+        config: Config,
+        computation: Computation,
+        place: int,
+        in_channels: int,
+        filters: int,
+        stride: int,
+        num_others: int,
+    ) -> AnyStage:
         """A stage: an object as resnet/models/stages.py describes.
 
         Args:
@@ -86,7 +101,7 @@ class Family:
         """
         raise NotImplementedError
 
-    def stages(self, config, computation):
+    def stages(self, config: Config, computation: Computation) -> list[AnyStage]:
         """All stages, in order."""
         found, in_channels = [], self.stem(config, computation).filters // self.num_halves
         shapes = zip(config.stage_channels, config.units, config.strides, strict=True)
@@ -98,18 +113,18 @@ class Family:
             in_channels = filters
         return found
 
-    def head(self, config):
+    def head(self, config: Config) -> Head:
         """The Head."""
         return Head(config.stage_channels[-1], config.num_classes)
 
     # -------------------------------------------------------------------- reports
 
-    def units_name(self, config):
+    def units_name(self, config: Config) -> str:
         """What `config.units` counts, in the plural."""
         return f"{config.block} units"
 
 
-def require(config, condition, field, wanted, *others):
+def require(config: Config, condition: bool, field: str, wanted: str, *others: str) -> None:
     """Raises the SettingError of a config's field, unless a condition holds.
 
     `others` are fields that it goes with.
@@ -118,8 +133,9 @@ def require(config, condition, field, wanted, *others):
         raise wrong(f"config {config.name}: ", field, getattr(config, field), wanted, *others)
 
 
-def require_defaults(config, fields, wanted, *others):
+def require_defaults(config: Config, fields: Iterable[str], wanted: str, *others: str) -> None:
     """Requires that fields have the values that configs have if they say nothing."""
-    known = fields_of(type(config))
+    config_class: Any = type(config)
+    known = fields_of(config_class)
     for field in fields:
         require(config, getattr(config, field) == known[field].default, field, wanted, *others)

@@ -1,12 +1,17 @@
 """A network as a Keras layer, which Keras saves, loads, trains and exports."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import keras
 import tensorflow as tf
 
-from resnet.configs import config_from_json, get_config
+from resnet.configs import Config, config_from_json, get_config
 from resnet.models.families import computation_for
 from resnet.models.layers import IMAGE_CHANNELS, move_average
 from resnet.models.network import Network
+from resnet.models.parameters import Parameter
 from resnet.settings import wrong
 
 # Name of a Keras dtype policy -> type of the arithmetic; weights are float32 with all of them.
@@ -32,14 +37,14 @@ class Classifier(keras.layers.Layer):
 
     def __init__(
         self,
-        config,
+        config: Config | str | dict[str, Any],
         *,
-        backprop=None,
-        dtype=None,
-        exact=None,
-        prepares=False,
-        **kwargs,
-    ):
+        backprop: str | None = None,
+        dtype: str | keras.dtype_policies.DTypePolicy | None = None,
+        exact: bool | None = None,
+        prepares: bool = False,
+        **kwargs: Any,
+    ) -> None:
         """Makes the layer.
 
         Args:
@@ -80,7 +85,7 @@ class Classifier(keras.layers.Layer):
             for name, parameter, _, value in self.network.initial_values(self.config.seed)
         }
 
-    def _add_tensor(self, name, parameter, value):
+    def _add_tensor(self, name: str, parameter: Parameter, value: tf.Tensor) -> keras.Variable:
         return self.add_weight(
             shape=value.shape,
             initializer=lambda shape, dtype=None: value,
@@ -90,7 +95,7 @@ class Classifier(keras.layers.Layer):
             autocast=False,
         )
 
-    def call(self, images, training=False):
+    def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
         """(N, H, W, 3) -> logits (N, classes) float32."""
         images = self.network.checked(images)
         training = bool(training and self.trainable)
@@ -102,15 +107,17 @@ class Classifier(keras.layers.Layer):
             move_average(self.tensors[name], statistic)
         return logits
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, int]:
         """(N, classes)."""
         return (input_shape[0], self.config.num_classes)
 
-    def compute_output_spec(self, images, training=False):
+    def compute_output_spec(
+        self, images: keras.KerasTensor, training: bool = False
+    ) -> keras.KerasTensor:
         """As `compute_output_shape`: float32 whatever the arithmetic."""
         return keras.KerasTensor(self.compute_output_shape(images.shape), "float32")
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """What `from_config` needs."""
         return super().get_config() | {
             "config": self.config.to_json(),
@@ -120,7 +127,7 @@ class Classifier(keras.layers.Layer):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Classifier:
         """The layer of a config from `get_config`."""
         config = dict(config)
         if "arithmetic" in config:  # of files from when Keras' policy did not count
@@ -128,14 +135,14 @@ class Classifier(keras.layers.Layer):
         return super().from_config(config)
 
 
-def _config(config):
+def _config(config: Config | str | dict[str, Any]) -> Config:
     """The Config of a Classifier's argument."""
     if isinstance(config, str):
         return get_config(config)
     return config_from_json(config) if isinstance(config, dict) else config
 
 
-def _arithmetic(dtype):
+def _arithmetic(dtype: str | keras.dtype_policies.DTypePolicy | None) -> str:
     """The type of the arithmetic that a Classifier's argument means.
 
     Raises:

@@ -1,8 +1,14 @@
 """The model: a network with variables; loss and gradients."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 
+from resnet.configs import Config
 from resnet.errors import UsageError
 from resnet.models.layers import move_average
 from resnet.models.network import Network, is_stacked
@@ -21,7 +27,14 @@ class Model(tf.Module):
       variables_by_storage_name: {name: tf.Variable}.
     """
 
-    def __init__(self, config, computation, seed=None, images_at_once=1, variables=None):
+    def __init__(
+        self,
+        config: Config,
+        computation: Computation,
+        seed: int | None = None,
+        images_at_once: int = 1,
+        variables: dict[str, tf.Variable] | None = None,
+    ) -> None:
         """Builds the model with initial weights.
 
         Args:
@@ -47,7 +60,7 @@ class Model(tf.Module):
 
     # -------------------------------------------------------------- names and values
 
-    def _initial_variables(self, seed):
+    def _initial_variables(self, seed: int) -> dict[str, tf.Variable]:
         return {
             name: tf.Variable(
                 initial,
@@ -60,20 +73,20 @@ class Model(tf.Module):
         }
 
     @property
-    def num_parameters(self):
+    def num_parameters(self) -> int:
         """Number of trainable parameters."""
         return self.network.num_parameters
 
-    def to_public(self, values):
+    def to_public(self, values: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """{storage name: tensor} -> {public name: tensor}, stacks taken apart."""
-        found = {}
+        found: dict[str, tf.Tensor] = {}
         for name, value in values.items():
             public = self._public_names[name]
             parts = tf.unstack(value, len(public)) if is_stacked(name) else [value]
             found |= dict(zip(public, parts, strict=True))
         return found
 
-    def to_storage(self, values):
+    def to_storage(self, values: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """{public name: tensor} -> {storage name: tensor}, stacked: inverts `to_public`."""
         found = {}
         for name, public in self._public_names.items():
@@ -84,7 +97,7 @@ class Model(tf.Module):
                 found[name] = stack(parts) if is_stacked(name) else parts[0]
         return found
 
-    def get_weights(self):
+    def get_weights(self) -> dict[str, np.ndarray]:
         """{public name: numpy array} of all variables, moving averages too."""
         return {
             name: value.numpy()
@@ -93,7 +106,7 @@ class Model(tf.Module):
             ).items()
         }
 
-    def set_weights(self, weights):
+    def set_weights(self, weights: Mapping[str, np.ndarray]) -> None:
         """Assigns {public name: array}; every name and shape must be the model's.
 
         Raises:
@@ -101,7 +114,9 @@ class Model(tf.Module):
         """
         self.assign_public(self.variables_by_storage_name, weights)
 
-    def assign_public(self, variables, values):
+    def assign_public(
+        self, variables: Mapping[str, tf.Variable], values: Mapping[str, np.ndarray]
+    ) -> None:
         """Assigns {public name: array} to {storage name: variable}, all or nothing.
 
         Raises:
@@ -111,7 +126,9 @@ class Model(tf.Module):
         for name, value in self.to_storage(values).items():
             variables[name].assign(value)
 
-    def check_public(self, variables, values):
+    def check_public(
+        self, variables: Mapping[str, tf.Variable], values: Mapping[str, np.ndarray]
+    ) -> None:
         """Raises what `assign_public` would, and assigns nothing."""
         wanted = {p: self._parameters[n].shape for n in variables for p in self._public_names[n]}
         missing, extra = sorted(wanted.keys() - values), sorted(values.keys() - wanted)
@@ -132,16 +149,16 @@ class Model(tf.Module):
                 )
 
     @property
-    def trainable_by_storage_name(self):
+    def trainable_by_storage_name(self) -> dict[str, tf.Variable]:
         """{storage name: variable} of the trained variables."""
         return self._select(statistics=False)
 
     @property
-    def statistics_by_storage_name(self):
+    def statistics_by_storage_name(self) -> dict[str, tf.Variable]:
         """{storage name: variable} of the moving averages."""
         return self._select(statistics=True)
 
-    def _select(self, statistics):
+    def _select(self, statistics: bool) -> dict[str, tf.Variable]:
         return {
             name: v
             for name, v in self.variables_by_storage_name.items()
@@ -150,7 +167,7 @@ class Model(tf.Module):
 
     # ------------------------------------------------------------------ computation
 
-    def reconstruction_error(self, images, seed=None):
+    def reconstruction_error(self, images: tf.Tensor, seed: tf.Tensor | None = None) -> tf.Tensor:
         """Largest error of a value that a RevNet's stages restore in training.
 
         Args:
@@ -163,7 +180,7 @@ class Model(tf.Module):
         values = {n: tf.convert_to_tensor(v) for n, v in self.trainable_by_storage_name.items()}
         return self.network.reconstruction_error(values, self.network.checked(images), seed)
 
-    def variant(self, backprop, dtype=None):
+    def variant(self, backprop: str, dtype: str | None = None) -> Model:
         """A model that computes otherwise with the same variables, without loop and budget.
 
         Args:
@@ -174,7 +191,7 @@ class Model(tf.Module):
         )
         return Model(self.config, computation, variables=self.variables_by_storage_name)
 
-    def __call__(self, images, training=False):
+    def __call__(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Classifies images.
 
         Args:
@@ -191,7 +208,9 @@ class Model(tf.Module):
             self.update_moving_averages(statistics)
         return logits
 
-    def loss_and_gradients(self, images, labels):
+    def loss_and_gradients(
+        self, images: tf.Tensor, labels: tf.Tensor
+    ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
         """Loss and gradients of one batch in training mode; moving averages move.
 
         Args:
@@ -207,7 +226,9 @@ class Model(tf.Module):
         self.update_moving_averages(result["statistics"])
         return result["loss"], self.to_public(result["gradients"])
 
-    def forward_and_backward(self, images, labels, seed=None):
+    def forward_and_backward(
+        self, images: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor | None = None
+    ) -> dict[str, Any]:
         """As `loss_and_gradients`, but updates nothing and keeps the storage's form.
 
         Args:
@@ -241,7 +262,7 @@ class Model(tf.Module):
             "past_exact_range": past,
         }
 
-    def update_moving_averages(self, statistics):
+    def update_moving_averages(self, statistics: Mapping[str, tf.Tensor]) -> None:
         """Moves each moving average 1 % of the way to {storage name: batch statistic}."""
         for name, variable in self.statistics_by_storage_name.items():
             move_average(variable, statistics[name])

@@ -1,9 +1,11 @@
 """The network: its blocks, the parameters they have, and what they compute."""
 
 import dataclasses
+from collections.abc import Iterator, Mapping
 
 import tensorflow as tf
 
+from resnet.configs import Config
 from resnet.errors import UsageError
 from resnet.models.cost import units_to_keep
 from resnet.models.families import family_of
@@ -11,12 +13,14 @@ from resnet.models.layers import IMAGE_CHANNELS
 from resnet.models.parameters import Parameter, prefixed, under
 from resnet.models.stages import LOOP_FROM, seed_at
 from resnet.reversible import count_past_exact_range, recompute, round_to_grid
+from resnet.reversible.nest import Nest
+from resnet.settings import Computation
 
 SCOPE = "Model"  # revnet-public's name of the whole model
 STAGE_SEEDS = 2**32  # apart: more than there are residual functions in a stage
 
 
-def is_stacked(storage_name):
+def is_stacked(storage_name: str) -> bool:
     """Whether the tensors of several units share this one, with the unit as leading axis."""
     return "/units/" in storage_name
 
@@ -36,7 +40,7 @@ class Network:
       stem, stages, head: the network's blocks, input to output.
     """
 
-    def __init__(self, config, computation, images_at_once=1):
+    def __init__(self, config: Config, computation: Computation, images_at_once: int = 1) -> None:
         """Lists the blocks.
 
         Args:
@@ -60,7 +64,7 @@ class Network:
 
     # ------------------------------------------------------------------ structure
 
-    def _choose_kept(self):
+    def _choose_kept(self) -> None:
         """Lets stages store the activations of those units at their ends that there is room for."""
         kept = units_to_keep(self, self.extra_bytes)
         for s, stage in enumerate(self.stages):
@@ -71,7 +75,7 @@ class Network:
 
     # ------------------------------------------------------------------ parameters
 
-    def storage(self):
+    def storage(self) -> Iterator[tuple[str, Parameter, list[str]]]:
         """Yields (storage name, Parameter, public names); several names share a stack."""
         for name, parameter in self.stem.parameters().items():
             yield name, parameter, [f"{SCOPE}/{name}"]
@@ -85,7 +89,7 @@ class Network:
         for name, parameter in self.head.parameters().items():
             yield name, parameter, [f"{SCOPE}/{name}"]
 
-    def checked(self, images):
+    def checked(self, images: tf.Tensor) -> tf.Tensor:
         """Images as float32.
 
         Raises:
@@ -100,13 +104,13 @@ class Network:
             )
         return tf.cast(images, tf.float32)
 
-    def initial_values(self, seed):
+    def initial_values(self, seed: int) -> Iterator[tuple[str, Parameter, list[str], tf.Tensor]]:
         """Yields (storage name, Parameter, public names, initial value, stacked where shared)."""
         for name, parameter, public in self.storage():
             values = [parameter.initial_value(p, seed, self.config.initializer) for p in public]
             yield name, parameter, public, tf.stack(values) if is_stacked(name) else values[0]
 
-    def names_by_unit(self):
+    def names_by_unit(self) -> list[list[str]]:
         """[[public name]]: those of the stem, of each unit and of the head, in order."""
         found = [[f"{SCOPE}/{name}" for name in self.stem.parameters()]]
         for s, stage in enumerate(self.stages, 1):
@@ -115,7 +119,7 @@ class Network:
                 found.append([f"{SCOPE}/unit_{s}_{unit}/{name}" for name in names])
         return [*found, [f"{SCOPE}/{name}" for name in self.head.parameters()]]
 
-    def parameters_by_name(self):
+    def parameters_by_name(self) -> dict[str, Parameter]:
         """{public name: Parameter}: shape and kind of every tensor, moving averages too."""
         found: dict[str, Parameter] = {}
         for _, parameter, public in self.storage():
@@ -123,13 +127,19 @@ class Network:
         return found
 
     @property
-    def num_parameters(self):
+    def num_parameters(self) -> int:
         """Number of trainable parameters."""
         return sum(p.size for p in self.parameters_by_name().values() if not p.is_statistic)
 
     # ----------------------------------------------------------------- computation
 
-    def apply(self, values, images, training, seed=None):
+    def apply(
+        self,
+        values: Mapping[str, tf.Tensor],
+        images: tf.Tensor,
+        training: bool,
+        seed: tf.Tensor | None = None,
+    ) -> tuple[tf.Tensor, dict[str, tf.Tensor], tf.Tensor]:
         """The network as a pure function.
 
         Args:
@@ -155,7 +165,7 @@ class Network:
         logits, found = self.head(values, x, training)
         return logits, statistics | found, tf.add_n(past)
 
-    def _dropout_seed(self, training, seed):
+    def _dropout_seed(self, training: bool, seed: tf.Tensor | None) -> tf.Tensor | None:
         """`seed`, or one that is drawn, if anything is dropped; else None."""
         if not self.config.dropout or not training:
             return None
@@ -163,15 +173,17 @@ class Network:
             return tf.random.uniform([2], maxval=2**31 - 1, dtype=tf.int64)
         return tf.convert_to_tensor(seed, tf.int64)
 
-    def _apply_stem(self, values, images, training):
+    def _apply_stem(
+        self, values: Mapping[str, tf.Tensor], images: tf.Tensor, training: bool
+    ) -> tuple[Nest, dict[str, tf.Tensor]]:
         """What the first stage takes, and the stem's statistics."""
 
-        def stem(params, images):
+        def stem(params: Nest, images: Nest) -> tuple[Nest, Nest]:
             return self.stem(params, images, training)
 
-        if training and self.computation.backprop != "stored":
-            stem = recompute(stem)  # of the stem, only the images are kept
-        x, statistics = stem(
+        recomputes = training and self.computation.backprop != "stored"
+        run = recompute(stem) if recomputes else stem  # of the stem, only the images are kept
+        x, statistics = run(
             {name: values[name] for name in self.stem.parameters() if name in values}, images
         )
         x = tuple(tf.split(x, 2, axis=-1)) if self.family.num_halves == 2 else x
@@ -179,7 +191,12 @@ class Network:
             tuple(round_to_grid(half) for half in x) if self.computation.exact else x
         ), statistics
 
-    def reconstruction_error(self, values, images, seed=None):
+    def reconstruction_error(
+        self,
+        values: Mapping[str, tf.Tensor],
+        images: tf.Tensor,
+        seed: tf.Tensor | None = None,
+    ) -> tf.Tensor:
         """Largest error of a value that a RevNet's stages restore in training.
 
         Args:

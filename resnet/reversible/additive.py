@@ -13,15 +13,20 @@ A coupling's aux is a triple: that of F, that of G, and the number of values of 
 past the exact range (int32; 0 if not exact).
 """
 
+from collections.abc import Callable
+
 import tensorflow as tf
 
 from resnet.reversible.coupling import Coupling
 from resnet.reversible.exact import count_past_exact_range, round_to_grid
-from resnet.reversible.gradients import value_and_gradient
+from resnet.reversible.gradients import PureFunction, value_and_gradient
+from resnet.reversible.nest import Nest, Pair
 from resnet.reversible.ordering import after
 
 
-def _rounding(exact):
+def _rounding(
+    exact: bool,
+) -> tuple[Callable[[tf.Tensor], tf.Tensor], Callable[..., tf.Tensor]]:
     """(rounding of residual values, count of values past the exact range)."""
     if exact:
         return round_to_grid, count_past_exact_range
@@ -40,11 +45,11 @@ class AdditiveCoupling(Coupling):
     2017, https://arxiv.org/abs/1707.04585.
     """
 
-    def __init__(self, f, g, exact=False):
+    def __init__(self, f: PureFunction, g: PureFunction, exact: bool = False) -> None:
         self.f, self.g = f, g
         self.round, self.count = _rounding(exact)
 
-    def forward(self, params, x):
+    def forward(self, params: Nest, x: Pair) -> tuple[Pair, Nest]:
         """(x1, x2) -> (y1, y2), and aux."""
         x1, x2 = x
         params_f, params_g = params
@@ -54,7 +59,7 @@ class AdditiveCoupling(Coupling):
         y2 = x2 + self.round(g)
         return (y1, y2), (aux_f, aux_g, self.count(y1, y2))
 
-    def inverse(self, params, y):
+    def inverse(self, params: Nest, y: Pair) -> Pair:
         """(y1, y2) -> (x1, x2)."""
         y1, y2 = y
         params_f, params_g = params
@@ -62,7 +67,7 @@ class AdditiveCoupling(Coupling):
         x1 = y1 - self.round(self.f(params_f, x2)[0])
         return x1, x2
 
-    def backward(self, params, y, dy):
+    def backward(self, params: Nest, y: Pair, dy: Pair) -> tuple[Pair, Pair, Nest]:
         """Inverts and differentiates in one pass; F and G run once each.
 
             g, dG/dy1 at y1 with upstream dy2:   x2 = y2 - g,  d1 = dy1 + dG/dy1
@@ -100,12 +105,19 @@ class AdditiveTransition:
 
     is_invertible = False
 
-    def __init__(self, f, g, shortcut1, shortcut2, exact=False):
+    def __init__(
+        self,
+        f: PureFunction,
+        g: PureFunction,
+        shortcut1: PureFunction,
+        shortcut2: PureFunction,
+        exact: bool = False,
+    ) -> None:
         self.f, self.g = f, g
         self.shortcut1, self.shortcut2 = shortcut1, shortcut2
         self.round, self.count = _rounding(exact)
 
-    def forward(self, params, x):
+    def forward(self, params: Nest, x: Pair) -> tuple[Pair, Nest]:
         """(x1, x2) -> (y1, y2), and aux."""
         x1, x2 = x
         params_f, params_g, params_s1, params_s2 = params
@@ -115,7 +127,7 @@ class AdditiveTransition:
         y2 = self.round(self.shortcut2(params_s2, x2)[0] + g)
         return (y1, y2), (aux_f, aux_g, self.count(y1, y2))
 
-    def backward(self, params, x, y, dy):
+    def backward(self, params: Nest, x: Pair, y: Pair, dy: Pair) -> tuple[Pair, Nest]:
         """Differentiates, given both ends; the values of F and G are not needed.
 
         Args:

@@ -3,6 +3,8 @@
 import tensorflow as tf
 
 from resnet.reversible.coupling import Coupling
+from resnet.reversible.gradients import PureFunction
+from resnet.reversible.nest import Nest, Pair
 from resnet.reversible.ordering import after
 
 SIGMOID_OFFSET = 2.0  # scales begin near 0.88, the identity's neighbourhood
@@ -24,7 +26,9 @@ class AffineCoupling(Coupling):
     Dhariwal 2018, https://arxiv.org/abs/1807.03039.
     """
 
-    def __init__(self, f, g, scale="exp", axis=-1):
+    def __init__(
+        self, f: PureFunction, g: PureFunction, scale: str = "exp", axis: int = -1
+    ) -> None:
         """Couples pure functions F and G; see the class. `axis` is that of the channels.
 
         Raises:
@@ -34,7 +38,9 @@ class AffineCoupling(Coupling):
             raise ValueError(f"unknown scale {scale!r}: choose one of {', '.join(SCALES)}")
         self.f, self.g, self._scale, self._axis = f, g, SCALES[scale], axis
 
-    def _scale_and_shift(self, function, params, x):
+    def _scale_and_shift(
+        self, function: PureFunction, params: Nest, x: tf.Tensor
+    ) -> tuple[Pair, Nest]:
         """(a(s), t) and aux of F or G."""
         value, aux = function(params, x)
         if value.shape[self._axis] is not None and value.shape[self._axis] % 2:
@@ -45,7 +51,7 @@ class AffineCoupling(Coupling):
         s, t = tf.split(value, 2, axis=self._axis)
         return (self._scale(s), t), aux
 
-    def forward(self, params, x):
+    def forward(self, params: Nest, x: Pair) -> tuple[Pair, Nest]:
         """(x1, x2) -> (y1, y2), and aux."""
         x1, x2 = x
         params_f, params_g = params
@@ -54,7 +60,7 @@ class AffineCoupling(Coupling):
         (a, t), aux_g = self._scale_and_shift(self.g, params_g, y1)
         return (y1, x2 * a + t), (aux_f, aux_g, tf.constant(0))
 
-    def inverse(self, params, y):
+    def inverse(self, params: Nest, y: Pair) -> Pair:
         """(y1, y2) -> (x1, x2)."""
         y1, y2 = y
         params_f, params_g = params
@@ -63,7 +69,7 @@ class AffineCoupling(Coupling):
         (a, t), _ = self._scale_and_shift(self.f, params_f, x2)
         return (y1 - t) / a, x2
 
-    def backward(self, params, y, dy):
+    def backward(self, params: Nest, y: Pair, dy: Pair) -> tuple[Pair, Pair, Nest]:
         """Inverts and differentiates in one pass; F and G run once each."""
         (y1, y2), (d1, d2) = after(dy, y), dy
         params_f, params_g = params
@@ -76,7 +82,9 @@ class AffineCoupling(Coupling):
         x1, x2 = after((d2, dparams_f), (x1, x2))
         return (x1, x2), (d1, d2), (dparams_f, dparams_g)
 
-    def _back(self, function, params, other, y, dy):
+    def _back(
+        self, function: PureFunction, params: Nest, other: tf.Tensor, y: tf.Tensor, dy: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, Nest]:
         """One half: y = x a(s) + t with (s, t) of `other`.
 
         Returns:

@@ -3,9 +3,13 @@
 import contextlib
 import dataclasses
 import math
+from collections.abc import Iterator
 
 import numpy as np
 import tensorflow as tf
+
+from resnet.reversible.nest import Nest
+from resnet.reversible.sequence_layer import Sequence
 
 
 class NotReversibleError(ValueError):
@@ -23,7 +27,9 @@ class GradientError:
     angle: float
 
 
-def check_invertible(layer, x, tolerance=1e-3, training=False):
+def check_invertible(
+    layer: Sequence, x: Nest, tolerance: float = 1e-3, training: bool = False
+) -> float:
     """Runs a layer forward and back.
 
     Args:
@@ -53,7 +59,9 @@ def check_invertible(layer, x, tolerance=1e-3, training=False):
     return error
 
 
-def check_gradients(layer, x, tolerance=1e-2, training=True):
+def check_gradients(
+    layer: Sequence, x: Nest, tolerance: float = 1e-2, training: bool = True
+) -> dict[str, GradientError]:
     """Compares a layer's gradients to stored backprop's, for a random upstream gradient.
 
     Args:
@@ -91,7 +99,7 @@ def check_gradients(layer, x, tolerance=1e-2, training=True):
     return errors
 
 
-def _gradients(layer, x, backprop, training):
+def _gradients(layer: Sequence, x: Nest, backprop: str, training: bool) -> dict[str, np.ndarray]:
     """{name: float64 array} for one way to backpropagate."""
     before, layer.backprop = layer.backprop, backprop
     try:
@@ -112,7 +120,7 @@ def _gradients(layer, x, backprop, training):
     return {name: np.asarray(value, np.float64) for name, value in found.items()}
 
 
-def _error(got, wanted):
+def _error(got: np.ndarray, wanted: np.ndarray) -> GradientError:
     norms = np.linalg.norm(got), np.linalg.norm(wanted)
     if not norms[1]:
         return GradientError(float(norms[0]), 0.0)
@@ -120,7 +128,7 @@ def _error(got, wanted):
     return GradientError(float(np.linalg.norm(got - wanted) / norms[1]), angle)
 
 
-def angle_between(one, other):
+def angle_between(one: tf.Tensor, other: tf.Tensor) -> tf.Tensor:
     """Degrees between two vectors, (n,) float64, as a tensor; exactly 0 if they are equal."""
     one, other = (vector / tf.norm(vector) for vector in (one, other))
     # arccos of the product would lose half of the digits where the angle is small.
@@ -128,7 +136,7 @@ def angle_between(one, other):
 
 
 @contextlib.contextmanager
-def _state_kept(layer, x):
+def _state_kept(layer: Sequence, x: Nest) -> Iterator[None]:
     """Puts batch statistics and random states back as they were."""
     if not layer.built:
         layer.build(tf.nest.map_structure(lambda t: tuple(t.shape), x))

@@ -1,6 +1,7 @@
 """What a coupling is, and a backward pass that needs nothing but its inverse."""
 
 from resnet.reversible.gradients import value_and_gradient
+from resnet.reversible.nest import Nest
 from resnet.reversible.ordering import after
 
 
@@ -23,18 +24,18 @@ class Coupling:
 
     is_invertible = True
 
-    def forward(self, params, x):
+    def forward(self, params: Nest, x: Nest) -> tuple[Nest, Nest]:
         """x -> (y, aux): the pair y, and a nest that takes no part in gradients."""
         raise NotImplementedError(f"{type(self).__name__} has no forward: define it")
 
-    def inverse(self, params, y):
+    def inverse(self, params: Nest, y: Nest) -> Nest:
         """y -> x."""
         raise NotImplementedError(
             f"{type(self).__name__} has no inverse: define it, or train it with another "
             'backprop than "reversible"'
         )
 
-    def backward(self, params, y, dy):
+    def backward(self, params: Nest, y: Nest, dy: Nest) -> tuple[Nest, Nest, Nest]:
         """Inverts and differentiates.
 
         Args:

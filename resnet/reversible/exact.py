@@ -6,6 +6,8 @@ step and small enough, both the sum and the difference are exact, so that
 `(x + f) - f == x` to the bit, whatever type F itself computes in.
 """
 
+from collections.abc import Callable
+
 import tensorflow as tf
 
 GRID_STEP = 2.0**-12
@@ -15,7 +17,7 @@ EXACT_LIMIT = 2.0**11
 
 
 @tf.custom_gradient
-def round_to_grid(x):
+def round_to_grid(x: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
     """Rounds to the nearest multiple of GRID_STEP, half to even.
 
     Args:
@@ -28,7 +30,7 @@ def round_to_grid(x):
     return tf.round(x * (1.0 / GRID_STEP)) * GRID_STEP, lambda upstream: upstream
 
 
-def count_past_exact_range(*tensors):
+def count_past_exact_range(*tensors: tf.Tensor) -> tf.Tensor:
     """Number of values whose magnitude is EXACT_LIMIT or more, NaN included.
 
     Args:

@@ -1,11 +1,18 @@
 """Plain functions of (params, x) as Keras layers."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
 import keras
 import numpy as np
 import tensorflow as tf
 
+from resnet.reversible.nest import Nest
 
-def registered(name):
+
+def registered(name: str) -> Any:
     """The object that was saved under a name with keras.saving's registration.
 
     Raises:
@@ -30,7 +37,9 @@ class Function(keras.layers.Layer):
     F = reversible.Function(f, {"w": 0.1 * np.eye(8), "b": np.zeros(8)})
     """
 
-    def __init__(self, function, params, **kwargs):
+    def __init__(
+        self, function: Callable[[Nest, tf.Tensor], tf.Tensor], params: Nest, **kwargs: Any
+    ) -> None:
         """Makes the layer and its weights.
 
         Args:
@@ -50,11 +59,11 @@ class Function(keras.layers.Layer):
         self._flat = weights
         self.built = True
 
-    def call(self, x):
+    def call(self, x: tf.Tensor) -> tf.Tensor:
         """function(params, x)."""
         return self.function(self._structure([tf.convert_to_tensor(w) for w in self._flat]), x)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """For saving; the weights' values are saved as every layer's."""
         return super().get_config() | {
             "function": keras.saving.get_registered_name(self.function),
@@ -63,7 +72,7 @@ class Function(keras.layers.Layer):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Function:
         """From what `get_config` returned."""
         config = dict(config)
         shapes = config.pop("shapes")

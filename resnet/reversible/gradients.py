@@ -7,12 +7,19 @@ statistics. It reads no variables and has no side effects, so running it again
 repeats nothing but its arithmetic.
 """
 
+from collections.abc import Callable
+
 import tensorflow as tf
 
+from resnet.reversible.nest import Nest
 from resnet.reversible.ordering import after
 
+PureFunction = Callable[[Nest, Nest], tuple[Nest, Nest]]
 
-def value_and_gradient(function, params, x, upstream):
+
+def value_and_gradient(
+    function: PureFunction, params: Nest, x: Nest, upstream: Nest
+) -> tuple[Nest, Nest, Nest]:
     """Runs a pure function once, forward and backward.
 
     Args:
@@ -36,7 +43,12 @@ def value_and_gradient(function, params, x, upstream):
     return y, dx, dparams
 
 
-def with_gradient(forward, backward, params, x):
+def with_gradient(
+    forward: PureFunction,
+    backward: Callable[[Nest, Nest, Nest, Nest], tuple[Nest, Nest]],
+    params: Nest,
+    x: Nest,
+) -> tuple[Nest, Nest]:
     """Runs a pure function whose gradient is computed by hand.
 
     Args:
@@ -48,16 +60,16 @@ def with_gradient(forward, backward, params, x):
     Returns:
       (y, aux): what `forward` returns.
     """
-    structure = {}
+    structure: dict[str, Nest] = {}
 
     @tf.custom_gradient
-    def run(*flat):
+    def run(*flat: tf.Tensor) -> tuple[list[tf.Tensor], Callable[..., list[tf.Tensor]]]:
         x_in, params_in = tf.nest.pack_sequence_as((x, params), flat)
         y, aux = forward(params_in, x_in)
         structure["y"], structure["aux"] = y, aux
         num_y = len(tf.nest.flatten(y))
 
-        def gradient(*upstream):
+        def gradient(*upstream: tf.Tensor) -> list[tf.Tensor]:
             upstream = tf.nest.pack_sequence_as(y, upstream[:num_y])
             return tf.nest.flatten(backward(params_in, x_in, y, upstream))
 
@@ -67,7 +79,7 @@ def with_gradient(forward, backward, params, x):
     return tf.nest.pack_sequence_as((structure["y"], structure["aux"]), outputs)
 
 
-def recompute(function):
+def recompute(function: PureFunction) -> PureFunction:
     """Wraps a pure function so that backprop keeps only its inputs.
 
     The backward pass runs the function again, once the gradient has arrived
@@ -80,7 +92,7 @@ def recompute(function):
       A pure function with the same values and gradients.
     """
 
-    def run_again(params, x, _, upstream):
+    def run_again(params: Nest, x: Nest, _: Nest, upstream: Nest) -> tuple[Nest, Nest]:
         _, dx, dparams = value_and_gradient(function, params, after(upstream, x), upstream)
         return dx, dparams
 

@@ -1,12 +1,18 @@
 """How many bytes stored backprop keeps of a function, found without running it."""
 
+from collections.abc import Sequence
+
 import tensorflow as tf
+
+from resnet.reversible.coupling import Coupling
+from resnet.reversible.gradients import PureFunction
+from resnet.reversible.nest import Nest
 
 # Operations whose output is their input's memory.
 ALIASES = {"Identity", "Reshape", "ExpandDims", "Squeeze", "StopGradient", "PreventGradient"}
 
 
-def stored_bytes(function, params, x):
+def stored_bytes(function: PureFunction, params: Nest, x: Nest) -> int:
     """Bytes of activations that stored backprop keeps of a pure function.
 
     Traces the function and its gradient, and adds up what the gradient's operations read of
@@ -20,9 +26,9 @@ def stored_bytes(function, params, x):
     Returns:
       Number of bytes.
     """
-    found = {}
+    found: dict[str, int] = {}
 
-    def trace(params, x):
+    def trace(params: Nest, x: Nest) -> None:
         graph = tf.compat.v1.get_default_graph()
         with tf.GradientTape() as tape:
             tape.watch((params, x))
@@ -44,14 +50,16 @@ def stored_bytes(function, params, x):
     return sum(found.values())
 
 
-def _source(tensor):
+def _source(tensor: tf.Tensor) -> tf.Tensor:
     """The tensor whose memory an alias shows."""
     while tensor.op.type in ALIASES:
         tensor = tensor.op.inputs[0]
     return tensor
 
 
-def units_that_fit(units, params, x, num_bytes):
+def units_that_fit(
+    units: Sequence[Coupling], params: Sequence[Nest], x: Nest, num_bytes: int
+) -> int:
     """How many couplings at the end of a sequence can be stored.
 
     Args:

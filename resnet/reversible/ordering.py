@@ -10,13 +10,15 @@ either way every activation stays alive. `after` adds the missing edge.
 import tensorflow as tf
 from tensorflow.python.ops import control_flow_util
 
+from resnet.reversible.nest import Nest
 
-def _is_compiled_with_xla():
+
+def _is_compiled_with_xla() -> bool:
     """Whether what is being traced is (part of) a tf.function(jit_compile=True)."""
     return control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
 
 
-def after(dependencies, tensors):
+def after(dependencies: Nest, tensors: Nest) -> Nest:
     """Returns `tensors`, available only once `dependencies` are.
 
     Args:

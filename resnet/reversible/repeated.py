@@ -1,11 +1,15 @@
 """Units of equal shape in a loop: a graph that does not grow with depth."""
 
+from collections.abc import Callable, Sequence
+
 import tensorflow as tf
 
 from resnet.reversible.coupling import Coupling
+from resnet.reversible.gradients import PureFunction
+from resnet.reversible.nest import Nest
 
 
-def _outputs_of(function, params, x):
+def _outputs_of(function: PureFunction, params: Nest, x: Nest) -> tuple[Nest, Nest]:
     """What a pure function returns, as a nest of tf.TensorSpec; nothing is computed."""
     specs = tf.nest.map_structure(lambda t: tf.TensorSpec(t.shape, t.dtype), (params, x))
     traced = tf.function(function, autograph=False).get_concrete_function(*specs)
@@ -19,7 +23,7 @@ class Repeated(Coupling):
     is itself a coupling: forward, inverse and backward are one tf.while_loop each.
     """
 
-    def __init__(self, unit, num_units):
+    def __init__(self, unit: Coupling | Callable[[tf.Tensor], Coupling], num_units: int) -> None:
         """Repeats an invertible coupling.
 
         Args:
@@ -30,11 +34,11 @@ class Repeated(Coupling):
         self.num_units = num_units
         self._unit = (lambda i: unit) if isinstance(unit, Coupling) else unit
 
-    def _at(self, params, i):
+    def _at(self, params: Nest, i: tf.Tensor | int) -> Nest:
         """The parameters of unit i."""
         return tf.nest.map_structure(lambda stacked: stacked[i], params)
 
-    def _loop(self, body, state):
+    def _loop(self, body: Callable[[tf.Tensor, Nest], Nest], state: Nest) -> Nest:
         """Runs `body(i, state) -> state` for i from 0 to n - 1."""
         _, state = tf.while_loop(
             lambda i, _: i < self.num_units,
@@ -45,19 +49,19 @@ class Repeated(Coupling):
         )
         return state
 
-    def _arrays(self, nest):
+    def _arrays(self, nest: Nest) -> tuple[tf.TensorArray, ...]:
         """An array of n tensors for each tensor (or TensorSpec) of a nest, as a flat tuple."""
         return tuple(
             tf.TensorArray(t.dtype, self.num_units, element_shape=t.shape)
             for t in tf.nest.flatten(nest)
         )
 
-    def forward(self, params, x):
+    def forward(self, params: Nest, x: Nest) -> tuple[Nest, Nest]:
         """(x1, x2) -> (y1, y2), and aux."""
         first = self._unit(tf.constant(0))
         _, aux_spec = _outputs_of(first.forward, self._at(params, 0), x)
 
-        def body(i, state):
+        def body(i: tf.Tensor, state: Nest) -> Nest:
             x, arrays = state
             y, aux = self._unit(i).forward(self._at(params, i), x)
             return y, _written(arrays, i, aux)
@@ -65,21 +69,21 @@ class Repeated(Coupling):
         y, arrays = self._loop(body, (x, self._arrays(aux_spec)))
         return y, tf.nest.pack_sequence_as(aux_spec, [array.stack() for array in arrays])
 
-    def inverse(self, params, y):
+    def inverse(self, params: Nest, y: Nest) -> Nest:
         """(y1, y2) -> (x1, x2)."""
         last = self.num_units - 1
 
-        def body(i, y):
+        def body(i: tf.Tensor, y: Nest) -> Nest:
             return self._unit(last - i).inverse(self._at(params, last - i), y)
 
         return self._loop(body, y)
 
-    def backward(self, params, y, dy):
+    def backward(self, params: Nest, y: Nest, dy: Nest) -> tuple[Nest, Nest, Nest]:
         """Inverts and differentiates unit by unit; see `AdditiveCoupling.backward`."""
         last = self.num_units - 1
         unit_spec = tf.nest.map_structure(lambda t: tf.TensorSpec(t.shape[1:], t.dtype), params)
 
-        def body(i, state):
+        def body(i: tf.Tensor, state: Nest) -> Nest:
             y, dy, arrays = state
             x, dx, dparams = self._unit(last - i).backward(self._at(params, last - i), y, dy)
             return x, dx, _written(arrays, last - i, dparams)
@@ -89,7 +93,9 @@ class Repeated(Coupling):
         return x, dx, tf.nest.pack_sequence_as(params, stacked)
 
 
-def _written(arrays, i, nest):
+def _written(
+    arrays: Sequence[tf.TensorArray], i: tf.Tensor, nest: Nest
+) -> tuple[tf.TensorArray, ...]:
     """The arrays with the tensors of a nest at position i."""
     pairs = zip(arrays, tf.nest.flatten(nest), strict=True)
     return tuple(array.write(i, value) for array, value in pairs)

@@ -1,13 +1,25 @@
 """Sequences of couplings: the manual gradient map that recomputes activations."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import tensorflow as tf
 
-from resnet.reversible.gradients import recompute, with_gradient
+from resnet.reversible.additive import AdditiveTransition
+from resnet.reversible.coupling import Coupling
+from resnet.reversible.gradients import PureFunction, recompute, with_gradient
+from resnet.reversible.nest import Nest
 
 BACKPROPS = ("reversible", "stored", "checkpoint")
 
 
-def run_sequence(units, params, x, backprop="reversible", num_kept=0):
+def run_sequence(
+    units: Sequence[Coupling | AdditiveTransition],
+    params: Sequence[Nest],
+    x: Nest,
+    backprop: str = "reversible",
+    num_kept: int = 0,
+) -> tuple[Nest, list[Nest]]:
     """Applies couplings one after the other.
 
     Args:
@@ -51,7 +63,9 @@ def run_sequence(units, params, x, backprop="reversible", num_kept=0):
     return tf.nest.map_structure(tf.identity, y), aux + more_aux
 
 
-def _run_forward(functions, params, x):
+def _run_forward(
+    functions: Sequence[PureFunction], params: Sequence[Nest], x: Nest
+) -> tuple[Nest, list[Nest]]:
     aux = []
     for function, unit_params in zip(functions, params, strict=True):
         x, unit_aux = function(unit_params, x)
@@ -59,11 +73,13 @@ def _run_forward(functions, params, x):
     return x, aux
 
 
-def _run_reversible(units, params, x):
-    def forward(params, x):
+def _run_reversible(
+    units: Sequence[Any], params: Sequence[Nest], x: Nest
+) -> tuple[Nest, list[Nest]]:
+    def forward(params: Nest, x: Nest) -> tuple[Nest, Nest]:
         return _run_forward([unit.forward for unit in units], params, x)
 
-    def backward(params, x, y, d):
+    def backward(params: Nest, x: Nest, y: Nest, d: Nest) -> tuple[Nest, Nest]:
         h, dparams = y, []
         for unit, unit_params in zip(reversed(units), reversed(params), strict=True):
             if unit.is_invertible:

@@ -1,21 +1,30 @@
 """Reversible sequences of Keras layers."""
 
+from __future__ import annotations
+
 import functools
 import inspect
+from collections import abc
+from typing import Any
 
 import keras
 import tensorflow as tf
 
 from resnet.reversible.additive import AdditiveCoupling
 from resnet.reversible.affine import AffineCoupling
+from resnet.reversible.coupling import Coupling
 from resnet.reversible.exact import round_to_grid
 from resnet.reversible.function_layer import registered
+from resnet.reversible.gradients import PureFunction
 from resnet.reversible.memory import units_that_fit
+from resnet.reversible.nest import Nest
 from resnet.reversible.repeated import Repeated
 from resnet.reversible.sequence import BACKPROPS, run_sequence
 
+Shapes = Any  # of a tensor, or of each of a pair
+
 # name -> (coupling of (f, g, exact, axis), channels that F returns for one of its half)
-COUPLINGS = {
+COUPLINGS: dict[str, tuple[abc.Callable[..., Coupling], int]] = {
     "additive": (lambda f, g, exact, axis: AdditiveCoupling(f, g, exact), 1),
     "affine": (lambda f, g, exact, axis: AffineCoupling(f, g, "exp", axis), 2),
     "affine_sigmoid": (lambda f, g, exact, axis: AffineCoupling(f, g, "sigmoid", axis), 2),
@@ -60,18 +69,20 @@ class Sequence(keras.layers.Layer):
       num_kept: units at the end that the last call stored, with a memory budget.
     """
 
+    _num_that_fit: dict[tuple[tuple[int, ...], ...], int]
+
     def __init__(
         self,
-        units,
-        coupling="additive",
-        split_axis=-1,
-        exact=False,
-        backprop="reversible",
-        sizes=None,
-        memory_budget=0,
-        loop=False,
-        **kwargs,
-    ):
+        units: abc.Sequence[abc.Sequence[keras.layers.Layer]],
+        coupling: str | abc.Callable[[PureFunction, PureFunction], Coupling] = "additive",
+        split_axis: int = -1,
+        exact: bool = False,
+        backprop: str = "reversible",
+        sizes: abc.Sequence[int] | None = None,
+        memory_budget: int = 0,
+        loop: bool = False,
+        **kwargs: Any,
+    ) -> None:
         """Makes the layer; F and G are built with it.
 
         Args:
@@ -144,7 +155,7 @@ class Sequence(keras.layers.Layer):
 
     # ------------------------------------------------------------------ shapes
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shapes) -> None:
         """Builds F and G, and checks what they return."""
         half1, half2 = (list(half) for half in self._half_shapes(input_shape))
         for i, (f, g) in enumerate(zip(self.f_layers, self.g_layers, strict=True)):
@@ -160,7 +171,7 @@ class Sequence(keras.layers.Layer):
                     )
         self.built = True
 
-    def _half_shapes(self, input_shape):
+    def _half_shapes(self, input_shape: Shapes) -> Shapes:
         """The shapes of x1 and x2."""
         if isinstance(input_shape[0], list | tuple):
             return input_shape
@@ -181,7 +192,13 @@ class Sequence(keras.layers.Layer):
             half[self.split_axis] = size
         return halves
 
-    def _build_one(self, role, layer, shape, other):
+    def _build_one(
+        self,
+        role: str,
+        layer: keras.layers.Layer,
+        shape: abc.Sequence[Any],
+        other: abc.Sequence[Any],
+    ) -> None:
         """Builds F or G, which maps `shape` to what is coupled to `other`."""
         found = tuple(layer(keras.KerasTensor(shape, self.variable_dtype)).shape)
         if any(getattr(part, "activity_regularizer", None) for part in _parts(layer)):
@@ -200,14 +217,14 @@ class Sequence(keras.layers.Layer):
                 '"same", and as many filters'
             )
 
-    def compute_output_spec(self, x, training=None):
+    def compute_output_spec(self, x: Nest, training: bool | None = None) -> Nest:
         """The input's shape, in the variables' type."""
         self._batch_size = tf.nest.flatten(x)[0].shape[0]  # what keras.Input was given
         return tf.nest.map_structure(lambda t: keras.KerasTensor(t.shape, self.variable_dtype), x)
 
     # ------------------------------------------------------------------ computation
 
-    def call(self, x, training=None):
+    def call(self, x: Nest, training: bool | None = None) -> Nest:
         """Runs the units.
 
         Args:
@@ -237,7 +254,7 @@ class Sequence(keras.layers.Layer):
                     layer.non_trainable_variables[int(i)].assign(value)
         return self._joined(y, x)
 
-    def inverse(self, y, training=False):
+    def inverse(self, y: Nest, training: bool = False) -> Nest:
         """The input that gives y, up to rounding, or to the bit if exact."""
         halves = self._halves(y)
         units, params = self._units_and_params(training)
@@ -245,19 +262,21 @@ class Sequence(keras.layers.Layer):
             halves = unit.inverse(unit_params, halves)
         return self._joined(halves, y)
 
-    def _halves(self, x):
+    def _halves(self, x: Nest) -> tuple[tf.Tensor, ...]:
         is_pair = isinstance(x, list | tuple)
         halves = x if is_pair else tf.split(x, self.sizes or 2, axis=self.split_axis)
         halves = (tf.cast(half, self.variable_dtype) for half in halves)
         return tuple(round_to_grid(half) if self.exact else half for half in halves)
 
-    def _joined(self, halves, like):
+    def _joined(self, halves: abc.Sequence[tf.Tensor], like: Nest) -> Nest:
         """Halves in the form of the layer's input."""
         if isinstance(like, list | tuple):
             return type(like)(halves)
         return tf.concat(halves, axis=self.split_axis)
 
-    def _units_in_budget(self, units, params, halves):
+    def _units_in_budget(
+        self, units: list[Coupling], params: list[Nest], halves: abc.Sequence[tf.Tensor]
+    ) -> int:
         """Units at the end that the memory budget holds."""
         shapes = tuple((h.shape[0] or self._batch_size, *h.shape[1:]) for h in halves)
         if any(size is None for shape in shapes for size in shape):
@@ -272,16 +291,16 @@ class Sequence(keras.layers.Layer):
             self._num_that_fit[shapes] = found
         return self._num_that_fit[shapes]
 
-    def _units_and_params(self, training):
+    def _units_and_params(self, training: bool | None) -> tuple[list[Coupling], list[Nest]]:
         """(couplings, their parameters) with the variables' present values."""
-        make = self.coupling
+        make: Any = self.coupling
         if make in COUPLINGS:
             make = functools.partial(COUPLINGS[make][0], exact=self.exact, axis=self.split_axis)
         pairs = list(zip(self.f_layers, self.g_layers, strict=True))
         params = [tuple(_values(f.trainable_variables) for f in pair) for pair in pairs]
         states = [tuple(_values(f.non_trainable_variables) for f in pair) for pair in pairs]
 
-        def unit(pair, state):
+        def unit(pair: tuple[keras.layers.Layer, keras.layers.Layer], state: Nest) -> Coupling:
             f, g = (self._pure(f, s, training) for f, s in zip(pair, state, strict=True))
             return make(f, g)
 
@@ -292,16 +311,18 @@ class Sequence(keras.layers.Layer):
             for nests in (params, states)
         )
 
-        def unit_at(i):
+        def unit_at(i: tf.Tensor) -> Coupling:
             return unit(pairs[0], tf.nest.map_structure(lambda stacked: stacked[i], states))
 
         return [Repeated(unit_at, len(pairs))], [params]
 
-    def _pure(self, layer, state, training):
+    def _pure(
+        self, layer: keras.layers.Layer, state: list[tf.Tensor], training: bool | None
+    ) -> PureFunction:
         """`layer` as a pure function; its aux is {index: new value} of the state it moves."""
         mode = {"training": training} if "training" in _arguments(layer.call) else {}
 
-        def function(params, x):
+        def function(params: Nest, x: Nest) -> tuple[Nest, Nest]:
             values = [*zip(layer.trainable_variables, params, strict=True)]
             values += zip(layer.non_trainable_variables, state, strict=True)
             with keras.StatelessScope(values) as scope:
@@ -314,7 +335,7 @@ class Sequence(keras.layers.Layer):
 
     # ------------------------------------------------------------------ saving
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """For saving."""
         units = zip(self.f_layers, self.g_layers, strict=True)
         serialize = keras.saving.serialize_keras_object
@@ -335,7 +356,7 @@ class Sequence(keras.layers.Layer):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Sequence:
         """From what `get_config` returned.
 
         Raises:
@@ -347,7 +368,7 @@ class Sequence(keras.layers.Layer):
         return cls(**(config | {"units": units, "coupling": coupling}))
 
 
-def _parts(layer):
+def _parts(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
     """A layer and all layers inside it, however they are held.
 
     Keras' own, which nothing public gives: models list their layers, other layers do not.
@@ -355,14 +376,14 @@ def _parts(layer):
     return layer._flatten_layers()
 
 
-def _form(layer):
+def _form(layer: keras.layers.Layer) -> object:
     """What a layer is but for names, weights and seeds, to be compared with another's."""
     parts = _parts(layer)
     # Of a functional model, operations have names, too.
     named = [one for part in parts for one in (part, *getattr(part, "operations", ()))]
     places = {one.name: f"layer {i}" for i, one in enumerate(named)}
 
-    def strip(config):
+    def strip(config: Any) -> Any:
         if isinstance(config, dict):
             names = config.keys() - {"name", "seed", "build_config"}
             return {name: strip(config[name]) for name in names}
@@ -376,10 +397,10 @@ def _form(layer):
     return strip(keras.saving.serialize_keras_object(layer)), weights, functions
 
 
-def _arguments(function):
+def _arguments(function: abc.Callable[..., Any]) -> abc.Mapping[str, inspect.Parameter]:
     return inspect.signature(function).parameters
 
 
-def _values(variables):
+def _values(variables: abc.Iterable[tf.Variable]) -> list[tf.Tensor]:
     """What variables hold now, as tensors that gradients flow to."""
     return [tf.convert_to_tensor(variable.value) for variable in variables]

@@ -3,12 +3,15 @@
 import os
 import pathlib
 import re
+from collections.abc import Container
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from resnet.errors import UserError, message_of
 from resnet.files import written_beside
+from resnet.models import Model
 from resnet.weights.checkpoint_format import (
     LEARN_RATE,
     SEED,
@@ -21,8 +24,10 @@ from resnet.weights.checkpoint_format import (
 PREFIX = "model.ckpt-"
 INDEX, DATA = ".index", ".data-00000-of-00001"
 
+Optimizer = Any  # resnet.training.optimizer.Momentum, of a floor above
 
-def list_checkpoints(folder):
+
+def list_checkpoints(folder: str | os.PathLike[str]) -> dict[int, str]:
     """{step: prefix} of the complete checkpoints in a folder, by rising step."""
     found = {}
     for path in pathlib.Path(folder).glob(f"{PREFIX}*{INDEX}"):
@@ -32,7 +37,9 @@ def list_checkpoints(folder):
     return dict(sorted(found.items()))
 
 
-def save_checkpoint(folder, step, model, optimizer, seed):
+def save_checkpoint(
+    folder: str | os.PathLike[str], step: int, model: Model, optimizer: Optimizer, seed: int
+) -> str:
     """Writes weights, moving averages, momentum, step and seed.
 
     Args:
@@ -85,7 +92,7 @@ def save_checkpoint(folder, step, model, optimizer, seed):
     return str(prefix)
 
 
-def remove_checkpoints(folder, steps_kept):
+def remove_checkpoints(folder: str | os.PathLike[str], steps_kept: Container[int]) -> None:
     """Removes the checkpoints of a folder but those of some steps."""
     for prefix in [p for step, p in list_checkpoints(folder).items() if step not in steps_kept]:
         # The index first: without it, the checkpoint is none.
@@ -93,7 +100,9 @@ def remove_checkpoints(folder, steps_kept):
             pathlib.Path(prefix + suffix).unlink(missing_ok=True)
 
 
-def restore_checkpoint(prefix, model, optimizer=None):
+def restore_checkpoint(
+    prefix: str | os.PathLike[str], model: Model, optimizer: Optimizer | None = None
+) -> int:
     """Sets weights, moving averages and momentum from a checkpoint of this model.
 
     Args:
@@ -130,7 +139,7 @@ def restore_checkpoint(prefix, model, optimizer=None):
     return step
 
 
-def init_from_checkpoint(prefix, model):
+def init_from_checkpoint(prefix: str | os.PathLike[str], model: Model) -> list[str]:
     """Sets those weights and moving averages that a checkpoint has in the same shape.
 
     Args:

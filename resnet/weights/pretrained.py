@@ -1,7 +1,11 @@
 """Weights of other projects' checkpoints, with every name accounted for."""
 
 import dataclasses
+import os
 
+import numpy as np
+
+from resnet.models import Model
 from resnet.weights.checkpoint_format import CheckpointError
 from resnet.weights.sources import SOURCES, read_source
 
@@ -10,13 +14,15 @@ from resnet.weights.sources import SOURCES, read_source
 class ImportReport:
     """What became of each name in an imported checkpoint."""
 
-    imported: tuple  # names of weights and moving averages, now the model's
-    momentum: dict  # {weight's name: numpy array}, for an optimizer
+    imported: tuple[str, ...]  # names of weights and moving averages, now the model's
+    momentum: dict[str, np.ndarray]  # {weight's name: numpy array}, for an optimizer
     step: int | None  # number of updates, if the checkpoint says
-    ignored: tuple  # known names that a model has no use for
+    ignored: tuple[str, ...]  # known names that a model has no use for
 
 
-def import_weights(model, checkpoint, source="revnet-public"):
+def import_weights(
+    model: Model, checkpoint: str | os.PathLike[str], source: str = "revnet-public"
+) -> ImportReport:
     """Sets a model's weights from another project's checkpoint.
 
     Args:

@@ -1,16 +1,21 @@
 """Trained experiments: their newest weights, and how their images are prepared."""
 
+from typing import Any, NoReturn
+
 import tensorflow as tf
 
 from resnet.data.cifar.preparation import Preparation, prepare_for
 from resnet.data.imagenet.input import preprocessing_of
 from resnet.data.registry import CIFAR_PREPROCESSORS
 from resnet.errors import UserError
+from resnet.models import Model
 from resnet.weights.checkpoint import list_checkpoints, restore_checkpoint
 from resnet.weights.folder import BEST, MEAN_IMAGE
 
+Experiment = Any  # resnet.training.experiment.Experiment, of a floor above
 
-def restore_trained(experiment, model, best=False):
+
+def restore_trained(experiment: Experiment, model: Model, best: bool = False) -> int:
     """Sets a model's weights to those of an experiment's checkpoint.
 
     Args:
@@ -34,7 +39,7 @@ def restore_trained(experiment, model, best=False):
     return step
 
 
-def stored_preparation(experiment):
+def stored_preparation(experiment: Experiment) -> Preparation:
     """The Preparation of an experiment's images once they have the network's size.
 
     Raises:
@@ -48,7 +53,7 @@ def stored_preparation(experiment):
         divisor = 255 / (white - black)
         return Preparation(-black * divisor, divisor, padding=0)
 
-    def missing():
+    def missing() -> NoReturn:
         raise UserError(
             f"{experiment.results / MEAN_IMAGE} is not there yet: evaluate the experiment once, "
             f"with --restore --id {experiment.id} --eval_only"

@@ -3,11 +3,15 @@
 import dataclasses
 import importlib
 import pkgutil
+from collections.abc import Iterator
+from typing import Any
 
-from resnet.settings import wrong
+from resnet.configs import Config
+from resnet.models.family import Family
+from resnet.settings import Computation, wrong
 
 
-def _found():
+def _found() -> Iterator[tuple[str, Family]]:
     for module in sorted(module.name for module in pkgutil.iter_modules(__path__)):
         family = importlib.import_module(f"{__name__}.{module}").FAMILY
         yield family.name, family
@@ -16,7 +20,7 @@ def _found():
 FAMILIES = dict(_found())
 
 
-def family_of(config):
+def family_of(config: Config) -> Family:
     """The Family of a config.
 
     Raises:
@@ -28,7 +32,7 @@ def family_of(config):
     return FAMILIES[config.family]
 
 
-def computation_for(config, **given):
+def computation_for(config: Config, **given: Any) -> Computation:
     """The Computation of a config.
 
     Args:

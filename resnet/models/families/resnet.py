@@ -3,9 +3,11 @@
 He et al. 2015, https://arxiv.org/abs/1512.03385, and 2016, https://arxiv.org/abs/1603.05027.
 """
 
+from resnet.configs import Config
 from resnet.models.residual_family import ResidualFamily
 from resnet.models.stages import Stage
 from resnet.models.units import ResidualUnit
+from resnet.settings import Computation
 
 
 class ResNet(ResidualFamily):
@@ -13,7 +15,16 @@ class ResNet(ResidualFamily):
 
     name, title = "resnet", "ResNet"
 
-    def stage(self, config, computation, place, in_channels, filters, stride, num_others):
+    def stage(
+        self,
+        config: Config,
+        computation: Computation,
+        place: int,
+        in_channels: int,
+        filters: int,
+        stride: int,
+        num_others: int,
+    ) -> Stage:
         """As every family's."""
         in_first, _, in_others = self.activates(config, place)
         shares = config.preactivate_shortcut and in_first

@@ -5,6 +5,7 @@ Gomez et al. 2017, https://arxiv.org/abs/1707.04585.
 
 import tensorflow as tf
 
+from resnet.configs import Config
 from resnet.models.family import require, require_defaults
 from resnet.models.residual_family import ResidualFamily
 from resnet.models.stages import LOOP_FROM, ReversibleStage
@@ -20,7 +21,7 @@ class RevNet(ResidualFamily):
     # The halves are added to once a unit: bfloat16 sums would drown small terms.
     stream_dtype = tf.float32
 
-    def check(self, config):
+    def check(self, config: Config) -> None:
         """As every family's."""
         # Sums are inverted: nothing may come behind them, nor may a shortcut be shared.
         fields = ("activation_order", "preactivate_shortcut")
@@ -33,7 +34,16 @@ class RevNet(ResidualFamily):
         is_even = all(filters % 2 == 0 for filters in config.filters)
         require(config, is_even, "filters", wanted, "family")
 
-    def stage(self, config, computation, place, in_channels, filters, stride, num_others):
+    def stage(
+        self,
+        config: Config,
+        computation: Computation,
+        place: int,
+        in_channels: int,
+        filters: int,
+        stride: int,
+        num_others: int,
+    ) -> ReversibleStage:
         """As every family's."""
         in_f, in_g, in_others = self.activates(config, place)
         start_f = self.residual(config, computation, in_channels, filters, stride, in_f)

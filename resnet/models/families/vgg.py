@@ -5,11 +5,13 @@ Simonyan & Zisserman 2014, https://arxiv.org/abs/1409.1556.
 
 import tensorflow as tf
 
+from resnet.configs import Config
 from resnet.models.family import Family, require, require_defaults
 from resnet.models.layers import Convolution
 from resnet.models.residual_family import BOTTLENECK_FIELDS
 from resnet.models.stages import Stage
 from resnet.models.units import Head, NoStem, PlainUnit
+from resnet.settings import Computation
 
 # Fields of which it has one value alone, those without a default aside.
 FIXED = (
@@ -26,7 +28,7 @@ class VGG(Family):
 
     name, title = "vgg", "VGG"
 
-    def check(self, config):
+    def check(self, config: Config) -> None:
         """As every family's."""
         depth = len(config.units)
         wanted = f"left at its default: a {self.name} has no other"
@@ -37,11 +39,20 @@ class VGG(Family):
         wanted = f"{2**depth} or more: each of {depth} stages halves it"
         require(config, config.image_size >= 2**depth, "image_size", wanted, "units")
 
-    def stem(self, config, computation):
+    def stem(self, config: Config, computation: Computation) -> NoStem:
         """None: images."""
         return NoStem(tf.as_dtype(computation.dtype))
 
-    def stage(self, config, computation, place, in_channels, filters, stride, num_others):
+    def stage(
+        self,
+        config: Config,
+        computation: Computation,
+        place: int,
+        in_channels: int,
+        filters: int,
+        stride: int,
+        num_others: int,
+    ) -> Stage:
         """As every family's."""
         dtype = tf.as_dtype(computation.dtype)
         start, unit = (
@@ -50,11 +61,11 @@ class VGG(Family):
         )
         return Stage(start, unit, num_others, computation.backprop, max_pool=True)
 
-    def head(self, config):
+    def head(self, config: Config) -> Head:
         """The Head, behind units that end in ReLU."""
         return Head(config.stage_channels[-1], config.num_classes, activate_first=False)
 
-    def units_name(self, config):
+    def units_name(self, config: Config) -> str:
         """What `config.units` counts."""
         return "convolutions"
 
