@@ -40,7 +40,7 @@ def count_past_exact_range(*tensors: tf.Tensor) -> tf.Tensor:
       int32 scalar.
     """
     # Element by element: to look first whether there are any, and branch, would make the host
-    # wait for a GPU at every unit, and on a CPU it saves less than a hundredth of a step.
+    # wait for a GPU at every unit.
     found = [tf.abs(tf.stop_gradient(x)) < EXACT_LIMIT for x in tensors]
     return tf.add_n(
         [tf.size(inside) - tf.reduce_sum(tf.cast(inside, tf.int32)) for inside in found]
