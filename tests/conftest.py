@@ -43,9 +43,9 @@ def no_child_outlives_its_test():
 
 
 @pytest.fixture(autouse=True)
-def tensorflow_is_left_as_it_was():
+def tensorflows_settings_are_its_own():
     """What a test sets for the whole process holds for no other test."""
-    with tensorflow_settings.kept():
+    with tensorflow_settings.defaults_afterwards():
         yield
 
 

@@ -4,24 +4,18 @@ import contextlib
 import sys
 
 
-def _read():
-    """(whether functions run eagerly, options of the graph optimiser); None if not loaded."""
-    tf = sys.modules.get("tensorflow")
-    if not tf:
-        return None
-    return tf.config.functions_run_eagerly(), tf.config.optimizer.get_experimental_options()
-
-
 @contextlib.contextmanager
-def kept():
-    """Within it they may be changed; afterwards they are as before."""
-    before = _read()
+def defaults_afterwards():
+    """Within it they may be changed; afterwards they are TensorFlow's own.
+
+    Not those of before: what a fixture of a whole module sets would then hold for all tests
+    that its process runs later.
+    """
     try:
         yield
     finally:
-        after = _read()
-        if after and after != before:
-            tf = sys.modules["tensorflow"]
-            eagerly, options = before or (False, {})
-            tf.config.run_functions_eagerly(eagerly)
-            tf.config.optimizer.set_experimental_options(dict.fromkeys(after[1]) | options)
+        if tf := sys.modules.get("tensorflow"):
+            if tf.config.functions_run_eagerly():
+                tf.config.run_functions_eagerly(False)
+            optimizer = tf.config.optimizer
+            optimizer.set_experimental_options(dict.fromkeys(optimizer.get_experimental_options()))

@@ -1,12 +1,9 @@
 """setup.sh and the CIFAR builder, with miniature archives from a server on this machine."""
 
-import functools
-import http.server
 import os
 import shlex
 import subprocess
 import sys
-import threading
 
 import pytest
 
@@ -14,11 +11,7 @@ import children
 from miniature import contents, pack
 from processes import REPOSITORY, error_of
 from resnet.data.cifar.input import load_dataset
-
-
-class QuietHandler(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *_):
-        pass
+from web import Truncating, serving
 
 
 @pytest.fixture
@@ -26,14 +19,8 @@ def site(tmp_path):
     """(folder, base URL) of a server on the loopback interface."""
     folder = tmp_path / "site"
     folder.mkdir()
-    handler = functools.partial(QuietHandler, directory=str(folder))
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield folder, f"http://127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with serving(directory=str(folder)) as url:
+        yield folder, url
 
 
 # Stands for an environment's Python: the one that runs the tests, with a pip that installs nothing.
@@ -133,23 +120,8 @@ def test_a_site_without_an_answer(setup):
 
 
 def test_a_download_cut_short_does_not_count(tmp_path, setup):
-    class Truncating(QuietHandler):
-        def do_GET(self):
-            self.send_response(200)
-            self.send_header("Content-Length", "1000")
-            self.end_headers()
-            self.wfile.write(b"x" * 10)
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Truncating)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        url = f"http://127.0.0.1:{server.server_address[1]}"
+    with serving(Truncating) as url:
         done = setup(f"--source={url}", "--datasets=cifar-10", "--no-verify-checksum")
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
     assert "ended after 10 of 1000 bytes" in error_of(done)
     assert list((tmp_path / "data_root").rglob("*.*")) == []
 

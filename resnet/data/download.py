@@ -46,6 +46,7 @@ def fetch(url, path, check):
                     raise UnreachableError(f"{url} ended after {count} of {total} bytes. Try again")
                 check(temporary)
     except urllib.error.HTTPError as error:
+        error.close()  # it is the answer, too
         kind = NotThereError if error.code in (404, 410) else UnreachableError
         raise kind(f"{url} answers {error.code} {error.reason}") from None
     except (urllib.error.URLError, TimeoutError, ConnectionError) as error:

@@ -41,7 +41,7 @@ per_replica = NUM_PASSES * PART
 dataset = tf.data.Dataset.from_tensor_slices((images, labels)).batch(per_replica, True)
 batches = iter(placement.strategy.distribute_datasets_from_function(lambda _: dataset))
 metrics = steps.train(*next(batches), tf.constant(RATE))
-assert abs(float(metrics["loss"]) - np.mean([loss for _, loss in parts])) < 1e-6
+assert abs(float(metrics["train_ce"]) - np.mean([loss for _, loss in parts])) < 1e-6
 
 
 def relative_error(got, value):

@@ -62,13 +62,17 @@ def test_momentum_is_the_papers(nesterov):
 
 
 def test_an_evaluation_can_be_stopped():
-    stop, labels = StopRequest(), tf.zeros([4], tf.int32)
+    stop = StopRequest()
 
     def batches(stops_at):
-        for number in range(3):
-            if number == stops_at:
-                stop.handle(signal.SIGTERM, None)
-            yield tf.zeros([4, 32, 32, 3]), labels
+        def generate():
+            for number in range(3):
+                if number == stops_at:
+                    stop.handle(signal.SIGTERM, None)
+                yield np.zeros([4, 32, 32, 3], np.float32), np.zeros(4, np.int32)
+
+        specs = tf.TensorSpec([4, 32, 32, 3]), tf.TensorSpec([4], tf.int32)
+        return tf.data.Dataset.from_generator(generate, output_signature=specs)
 
     evaluation = Evaluation(resnet.get_model("resnet-test"))
     assert evaluation(batches(None), stop).num_images == 12
