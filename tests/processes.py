@@ -72,7 +72,7 @@ def _measured():
     if COVERAGE not in os.environ:
         return []
     output = f"{os.environ[COVERAGE]}/coverage-{os.environ['PYTEST_XDIST_WORKER']}-forks.json"
-    return ["-m", "slipcover", "--source=resnet", "--json", f"--out={output}"]
+    return ["-m", "slipcover", f"--out={output}"]
 
 
 @functools.cache
