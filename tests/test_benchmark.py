@@ -259,7 +259,7 @@ def test_ctrl_c_ends_a_measurement_and_prints_what_there_is():
     process = start("benchmark", "--compare", "--model=revnet-test", f"--steps={10**6}")
     assert process.stderr.read(len("[1/35]")) == "[1/35]"
     process.send_signal(signal.SIGINT)
-    printed, said = process.communicate(timeout=60)
+    printed, said = process.communicate(timeout=240)
     assert process.returncode == 130 and "Traceback" not in said, said
     assert "| float32 exact, reversible | not measured |" in printed
     assert "Interrupted: 0 of 35 measurements" in printed
@@ -297,7 +297,7 @@ def bare(*arguments, folder):
         check=False,
         cwd=folder,
         env={"PATH": os.defpath},
-        timeout=60,
+        timeout=240,
     )
 
 
