@@ -162,10 +162,12 @@ def test_a_signal_saves_and_names_the_command_to_continue(tmp_path, number):
     assert f"model.ckpt-{step}" in after.stdout
 
 
-def test_several_updates_a_call_and_recipes_of_flags_give_the_same_bits(tmp_path):
+@pytest.mark.parametrize("num_pass", [1, 2])
+def test_several_updates_a_call_and_recipes_of_flags_give_the_same_bits(tmp_path, num_pass):
     """Also where a call would go past a log row, a check of gradients or a checkpoint."""
     recipe = {"learning_rates": [0.1, 0.01], "boundaries": [5], "dropout": 0.1}
     cadence = ["--max_num_steps=17", "--log_every=6", "--check_gradients_every=8"]
+    cadence.append(f"--num_pass={num_pass}")
     assert train(tmp_path, "one", *cadence, save_every=7, **recipe).returncode == 0
     flags = ["--steps_per_call=4", "--learning_rates=0.1,0.01", "--boundaries=5", "--save_every=7"]
     assert train(tmp_path, "many", *cadence, *flags, dropout=0.1).returncode == 0

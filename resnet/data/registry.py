@@ -39,7 +39,10 @@ def _entries(kind: type[Kind]) -> dict[str, Kind]:
     return {entry.name: entry for entry in found if isinstance(entry, kind)}
 
 
-CIFAR = _entries(InMemory)  # what `resnet train-cifar` trains on, the first by default
+DEFAULT = "cifar-10"
+_in_memory = _entries(InMemory)
+# What `resnet train-cifar` trains on, the first by default.
+CIFAR = {DEFAULT: _in_memory[DEFAULT]} | _in_memory
 STREAMED = _entries(Streamed)
 IMAGENET = STREAMED["imagenet"]
 FETCHED = tuple(name for name, entry in CIFAR.items() if entry.archives)  # by build-cifar

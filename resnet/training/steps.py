@@ -48,9 +48,12 @@ class Steps:
         count = self.num_passes
         if count == 1:
             return self._one_pass(inputs, labels, seed)
-        parts = tf.nest.map_structure(
-            lambda x: tf.reshape(x, [count, x.shape[0] // count, *x.shape[1:]]), (inputs, labels)
-        )
+
+        def split(x):
+            size = -1 if x.shape[0] is None else x.shape[0] // count  # unknown in `train_many`
+            return tf.reshape(x, [count, size, *x.shape[1:]])
+
+        parts = tf.nest.map_structure(split, (inputs, labels))
         variables = self.model.trainable_by_storage_name, self.model.statistics_by_storage_name
         gradients, statistics = (
             {name: tf.zeros(v.shape) for name, v in group.items()} for group in variables
