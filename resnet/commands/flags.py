@@ -137,10 +137,6 @@ class Flags:
             return self.program[: self.program.rindex("/") + 1] + script
         return f"{self.program.rpartition(' ')[0]} {command}"
 
-    def field(self, name):
-        """The settings.Field of a flag."""
-        return self._fields[name][0]
-
     def names(self):
         """Names of all flags, in the order of their definition."""
         return list(self._fields)

@@ -3,6 +3,8 @@
 import dataclasses
 from collections.abc import Callable
 
+PADDING_LABEL = -1  # of what fills a batch of an evaluation, and does not count
+
 
 @dataclasses.dataclass(frozen=True)
 class Share:

@@ -6,8 +6,9 @@ import sys
 import tensorflow as tf
 from tqdm import tqdm
 
+from resnet.data.feed import PADDING_LABEL
+
 TOP = 5  # best guesses that count for top-5
-PADDING_LABEL = -1  # of what is no image, and does not count
 
 
 @dataclasses.dataclass(frozen=True)

@@ -121,7 +121,7 @@ class Training:
 
     def next_batch(self):
         """(inputs, labels) of the next step."""
-        with self._naming_errors():
+        with self._naming_errors(takes_images=True):
             return next(self.batches)
 
     def advance(self, count, batch=None):
@@ -131,23 +131,23 @@ class Training:
           count: how many.
           batch: of the first, if it has been taken; then `count` is 1.
         """
-        rate_of = self.experiment.config.learning_rate
         step = tf.constant(self.step, tf.int64)
         if batch is None and count == 1:
             batch = self.next_batch()
-        with self._naming_errors():
+        with self._naming_errors(takes_images=batch is None):
             if batch is not None:
-                rate = tf.constant(rate_of(self.step), tf.float32)
+                rate = tf.constant(self.learning_rate, tf.float32)
                 metrics = self.steps.train(*batch, rate, step)
             else:
+                rate_of = self.experiment.config.learning_rate
                 rates = [rate_of(self.step + i) for i in range(count)]
                 metrics = self.steps.train_many(self.batches, tf.constant(rates, tf.float32), step)
         self.step += count
         return metrics
 
     @contextlib.contextmanager
-    def _naming_errors(self):
-        """Within it, errors of the device and of the data say what a user can do."""
+    def _naming_errors(self, takes_images):
+        """Within it, errors of the device, and of data that is read, say what a user can do."""
         try:
             yield
         except tf.errors.ResourceExhaustedError as error:
@@ -157,7 +157,8 @@ class Training:
                 "or choose a --backprop that keeps less"
             ) from None
         except BAD_DATA as error:
-            if len(self.placement.hosts) > 1 and is_lost_host(error):
+            is_lost = len(self.placement.hosts) > 1 and is_lost_host(error)
+            if is_lost or not takes_images:
                 raise
             raise DataError(
                 f"cannot take the training images: {message_of(error)}. Build their shards again, "

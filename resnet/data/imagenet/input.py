@@ -5,7 +5,7 @@ import functools
 
 import tensorflow as tf
 
-from resnet.data.feed import Feed
+from resnet.data.feed import PADDING_LABEL, Feed
 from resnet.data.imagenet import preprocessing as imagenet_preprocessing
 from resnet.data.imagenet.example import label_of, parse_example
 from resnet.data.imagenet.index import read_index
@@ -14,7 +14,6 @@ from resnet.errors import DataError
 
 SHARDS_AT_ONCE = 16  # read in turns, one record of each
 SHUFFLE_BUFFER = 4096  # encoded images, some 450 MB of the real data set
-PADDING_LABEL = -1  # of what fills the last batch of an evaluation
 
 
 @dataclasses.dataclass(frozen=True)
