@@ -56,9 +56,9 @@ def test_memory_is_freed():
         backprop: benchmark(
             "--model=revnet-110",
             f"--backprop={backprop}",
-            "--batch_size=32",
+            "--batch_size=16",
             "--steps=1",
-            "--memory_slope=32,96",
+            "--memory_slope=16,48",
         )["mb_per_image"]
         for backprop in ("stored", "reversible")
     }

@@ -92,11 +92,15 @@ def first_images(batches, num_images):
     if num_images is None:
         return batches
 
+    @tf.autograph.experimental.do_not_convert
     def mark(seen, batch):
         images, labels = batch
         place = seen + tf.range(tf.size(labels))
         labels = tf.where(place < num_images, labels, PADDING_LABEL)
         return seen + tf.size(labels), (images, labels)
 
-    marked = batches.scan(tf.constant(0), mark)
-    return marked.take_while(lambda _, labels: tf.reduce_any(labels >= 0))
+    @tf.autograph.experimental.do_not_convert
+    def has_images(_, labels):
+        return tf.reduce_any(labels >= 0)
+
+    return batches.scan(tf.constant(0), mark).take_while(has_images)

@@ -24,7 +24,13 @@ def eagerly():
     tf.config.run_functions_eagerly(False)
 
 
-@pytest.mark.parametrize("name", resnet.list_configs())
+def configs():
+    """Every config; the deepest, of which there are shallower ones of the same form, are slow."""
+    for name in resnet.list_configs():
+        yield pytest.param(name, marks=pytest.mark.slow) if "1001" in name else name
+
+
+@pytest.mark.parametrize("name", list(configs()))
 def test_steps_and_a_restore(name, tmp_path, eagerly):
     config = resnet.get_config(name)
     if config.image_size > IMAGE_SIZE:

@@ -71,10 +71,16 @@ def relative_error(got, wanted):
     return np.sqrt(error / sum(np.sum(wanted[n].astype(np.float64) ** 2) for n in wanted))
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize(
-    ("name", "size"),
-    [("revnet-110", 8), ("revnet-56", 2), ("revnet-104", 2)],
+    ("name", "size", "dtype"),
+    [
+        ("revnet-110", 8, "bfloat16"),
+        ("revnet-56", 2, "float32"),
+        ("revnet-56", 2, "bfloat16"),
+        pytest.param("revnet-110", 8, "float32", marks=pytest.mark.slow),
+        pytest.param("revnet-104", 2, "float32", marks=pytest.mark.slow),
+        pytest.param("revnet-104", 2, "bfloat16", marks=pytest.mark.slow),
+    ],
 )
 def test_exact_reversible_gradients_equal_stored_ones_to_the_bit(
     name, size, dtype, sums_as_written
@@ -120,7 +126,7 @@ def test_every_backprop_gives_the_same_bits(name, backprop, dtype, sums_as_writt
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("name", ["revnet-test", "revnet-btl-test"])
 def test_loop_and_unrolled_give_the_same_bits(name, dtype, sums_as_written):
-    config = dataclasses.replace(resnet.get_config(name), units=(4, 3))
+    config = dataclasses.replace(resnet.get_config(name), units=(3, 2))
     images, labels = batch(config, 6)
     found = []
     for loop in ("off", "on"):
@@ -139,7 +145,7 @@ def test_loop_and_unrolled_give_the_same_bits(name, dtype, sums_as_written):
 @pytest.mark.parametrize("name", ["revnet-test", "revnet-btl-test"])
 def test_a_memory_budget_keeps_units_and_bits(name, loop, sums_as_written):
     # From 16 units on, those that are kept loop too.
-    units = (19, 3) if loop == "on" and name == "revnet-test" else (4, 3)
+    units = (18, 2) if loop == "on" and name == "revnet-test" else (3, 2)
     config = dataclasses.replace(resnet.get_config(name), units=units)
     images, labels = batch(config, 6)
     stored = resnet.get_model(config, backprop="stored")
@@ -147,7 +153,7 @@ def test_a_memory_budget_keeps_units_and_bits(name, loop, sums_as_written):
     wanted = gradients(config, images, labels, backprop="stored")
     least = activation_bytes(resnet.get_model(config).network)
     num_kept = []
-    for budget in (0, need // 4, need // 2, need):
+    for budget in (0, need // 2, need):
         model = resnet.get_model(config, loop=loop, memory_budget=budget)
         num_kept.append(sum(stage.num_kept for stage in model.network.stages))
         got = gradients(config, images, labels, loop=loop, memory_budget=budget)

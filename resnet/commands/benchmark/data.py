@@ -85,6 +85,7 @@ def _decoded(imagenet, batch_size):
     """Endless batches of what decoding in full leaves of images: their shapes."""
     paths = [shard.path for shard in imagenet.shards["train"]]
 
+    @tf.autograph.experimental.do_not_convert
     def decode(record):
         return tf.shape(tf.io.decode_jpeg(parse_example(record)[0], channels=3))
 

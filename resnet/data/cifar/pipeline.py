@@ -96,6 +96,7 @@ def training_batches(split, preparation, seed, first_step, share):
     with tf.device("/cpu:0"):  # the whole split: never on a GPU
         images, labels = tf.constant(split.images), tf.constant(split.labels)
 
+    @tf.autograph.experimental.do_not_convert
     def batch(position):
         step, replica = position // share.num_replicas, position % share.num_replicas
         part = share.host * share.num_replicas + replica
@@ -123,5 +124,10 @@ def evaluation_batches(split, preparation, batch_size):
     Returns:
       tf.data.Dataset of (images (N, H, W, 3) float32, labels (N,) int32).
     """
+
+    @tf.autograph.experimental.do_not_convert
+    def prepare(images, labels):
+        return preparation(images), labels
+
     batches = tf.data.Dataset.from_tensor_slices((split.images, split.labels)).batch(batch_size)
-    return batches.map(lambda x, y: (preparation(x), y)).prefetch(2)
+    return batches.map(prepare).prefetch(2)

@@ -105,6 +105,7 @@ def _read_split(folder, entry, label_names):
         "image/class/label": tf.io.FixedLenFeature([], tf.int64),
     }
 
+    @tf.autograph.experimental.do_not_convert
     def parse(records):
         parsed = tf.io.parse_example(records, features)
         images = tf.io.decode_raw(parsed["image/raw"], tf.uint8, fixed_length=int(np.prod(shape)))

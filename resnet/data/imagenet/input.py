@@ -126,6 +126,7 @@ def training_batches(imagenet, config, deterministic, first_step, share):
         seed = tf.random.experimental.stateless_fold_in(seed, tf.constant(first_step, tf.int64))
     start = first_step * share.batch_size * share.num_replicas
 
+    @tf.autograph.experimental.do_not_convert
     def epoch(number):
         epoch_seed = tf.random.experimental.stateless_fold_in(seed, number)
         files = tf.random.experimental.stateless_shuffle(tf.constant(paths), epoch_seed)
@@ -138,6 +139,7 @@ def training_batches(imagenet, config, deterministic, first_step, share):
         buffer = min(SHUFFLE_BUFFER, num_images)
         return records.shuffle(buffer, epoch_seed[0], reshuffle_each_iteration=False)
 
+    @tf.autograph.experimental.do_not_convert
     def decode(position, record):
         encoded, label, boxes = parse_example(record)
         image_seed = tf.stack([seed[0], position])
@@ -149,6 +151,7 @@ def training_batches(imagenet, config, deterministic, first_step, share):
         image = tf.cast(image + 0.5, tf.uint8)
         return image, _class_of(label, config.num_classes)
 
+    @tf.autograph.experimental.do_not_convert
     def add_draws(number, batch):
         images, labels = batch
         draws = imagenet_preprocessing.draw(share.batch_size, tf.stack([seed[1], number]))
@@ -180,6 +183,7 @@ def evaluation_batches(imagenet, config, split, batch_size, num_images):
     """
     preprocessing = preprocessing_of(config)
 
+    @tf.autograph.experimental.do_not_convert
     def prepare(record):
         encoded, label, _ = parse_example(record)
         image = imagenet_preprocessing.decode_box(
@@ -187,6 +191,7 @@ def evaluation_batches(imagenet, config, split, batch_size, num_images):
         )
         return preprocessing.scale(image), _class_of(label, config.num_classes)
 
+    @tf.autograph.experimental.do_not_convert
     def fill(images, labels):
         missing = batch_size - tf.shape(labels)[0]
         images = tf.pad(images, [[0, missing], [0, 0], [0, 0], [0, 0]])
