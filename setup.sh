@@ -136,4 +136,6 @@ if [[ -n "$imagenet" ]]; then
     --raw_dir "$imagenet" --output_dir "$DATA_ROOT/imagenet"
 fi
 
-echo "Set up. Train with: ./run_cifar_train.py --dataset synthetic --model revnet-38"
+dataset=synthetic  # needs no files
+[[ -d "$DATA_ROOT/cifar-10" ]] && dataset=cifar-10
+echo "Set up. Train with: ./run_cifar_train.py --dataset $dataset --model revnet-38"
