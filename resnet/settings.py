@@ -15,11 +15,15 @@ import typing
 from typing import Any
 
 from resnet.errors import UsageError
+from resnet.schedules import SCHEDULES, learning_rate
 from resnet.sizes import EXAMPLES, parse_size
 
 BACKPROPS = ("reversible", "stored", "checkpoint")
 DTYPES = ("float32", "bfloat16")
 SWITCH = ("auto", "on", "off")
+OPTIMIZERS = ("sgd", "adam", "adamw", "lion", "rmsprop")
+DECOUPLED = ("adamw", "lion")  # by their definition
+RECIPES = ("paper", "fast", "long")
 MAX_SEED = 2**31
 
 
@@ -274,17 +278,71 @@ class Recipe:
 
     HEADING = "Recipe"
 
+    recipe: str = setting(
+        "What the settings below start from: the named config's own, or what is best in one hour "
+        "on 2 cores, or in three.",
+        "paper",
+        choices=RECIPES,
+    )
     batch_size: int = setting("Images a step, over all replicas.", 100, low=1)
     num_steps: int = setting("Steps of the whole training.", 80_000, low=0)
+    schedule: str = setting(
+        "How the learning rate goes: by boundaries; down to 0 along a cosine or a line; or up from "
+        "1/25 of its peak while it warms up, then down, along cosines.",
+        "piecewise",
+        choices=SCHEDULES,
+    )
     learning_rates: tuple[float, ...] = setting(
-        "Learning rates, one after the other.", (0.1, 0.01, 0.001), low=0
+        "Learning rates, one after the other; of other schedules than piecewise, the peak.",
+        (0.1, 0.01, 0.001),
+        low=0,
     )
     boundaries: tuple[int, ...] = setting(
         "Steps from which the next of them holds.", (40_000, 60_000), low=0, may_be_empty=True
     )
-    momentum: float = setting("Of stochastic gradient descent.", 0.9, low=0, below=1)
+    warmup_steps: int = setting("Steps in which the learning rate rises at first.", 0, low=0)
+    optimizer: str = setting(
+        "What makes updates of gradients; all but sgd are Keras' own.", "sgd", choices=OPTIMIZERS
+    )
+    momentum: float = setting(
+        "Of stochastic gradient descent and rmsprop; the others' beta_1.", 0.9, low=0, below=1
+    )
     nesterov: bool = setting("Nesterov's form of momentum.", False)
     weight_decay: float = setting("Adds weight_decay * w to the gradient of weights.", 2e-4, low=0)
+    decay_all: bool = setting(
+        "Let weight decay act on batch norm's scales and offsets and on biases, too.", False
+    )
+    decoupled_weight_decay: bool = setting(
+        "Take learning rate * weight_decay * w off weights instead; adamw and lion always do.",
+        False,
+    )
+    global_clipnorm: float | None = setting(
+        "Scale gradients down to this norm, over all of them, where it is larger.", None, low=0
+    )
+    label_smoothing: float = setting(
+        "Share of the label that all classes divide evenly.", 0.0, low=0, below=1
+    )
+    ema_decay: float = setting(
+        "Decay of the weights' moving average, which is then evaluated and exported; 0: none.",
+        0.0,
+        low=0,
+        below=1,
+    )
+    flip: str = setting(
+        "Mirror images at random, or in every second epoch, or never.",
+        "random",
+        choices=("random", "alternating", "none"),
+    )
+    padding: str = setting(
+        "What surrounds a small image before its random crop: zeros, or its reflection.",
+        "zeros",
+        choices=("zeros", "reflect"),
+    )
+    cutout: int = setting("Pixels a side of a random square that is blanked; 0: none.", 0, low=0)
+    mixup: float = setting("Alpha of mixup; 0: none.", 0.0, low=0)
+    cutmix: float = setting(
+        "Alpha of CutMix; 0: none. With mixup, either in half the steps.", 0.0, low=0
+    )
     log_every: int = setting("Steps between rows of the logs.", 100, low=1, is_free=True)
     evaluate_every: int = setting("Steps between evaluations.", 1_000, low=1, is_free=True)
     save_every: int = setting("Steps between checkpoints.", 10_000, low=1, is_free=True)
@@ -300,13 +358,40 @@ class Recipe:
           SettingError: they do not go together.
         """
         count, boundaries = len(self.learning_rates) - 1, self.boundaries
+        if self.schedule != "piecewise" and (count or boundaries):
+            key = "learning_rates" if count else "boundaries"
+            wanted = f"{'one, the peak' if count else 'empty'}, with schedule {self.schedule}"
+            raise wrong(subject, key, getattr(self, key), wanted, "schedule")
         if len(boundaries) != count or list(boundaries) != sorted(boundaries):
             wanted = f"a rising list of {count} steps, one fewer than learning_rates"
             raise wrong(subject, "boundaries", boundaries, wanted, "learning_rates")
+        if self.warmup_steps > self.num_steps:
+            wanted = f"at most num_steps, {self.num_steps}"
+            raise wrong(subject, "warmup_steps", self.warmup_steps, wanted, "num_steps")
+        if self.schedule == "one_cycle" and not self.warmup_steps:
+            wanted = "1 or more with schedule one_cycle: the steps on the way up"
+            raise wrong(subject, "warmup_steps", 0, wanted, "schedule")
+        if self.nesterov and self.optimizer != "sgd":
+            wanted = f"false: optimizer {self.optimizer} has no such form"
+            raise wrong(subject, "nesterov", True, wanted, "optimizer")
+        if self.global_clipnorm == 0:
+            raise wrong(subject, "global_clipnorm", 0.0, "more than 0, or null")
 
     def learning_rate(self, step: int) -> float:
         """Learning rate of update number `step`, counted from 0."""
-        return self.learning_rates[sum(step >= b for b in self.boundaries)]
+        return learning_rate(
+            self.schedule,
+            step,
+            self.learning_rates,
+            self.boundaries,
+            self.warmup_steps,
+            self.num_steps,
+        )
+
+    @property
+    def decay_is_decoupled(self) -> bool:
+        """Whether weight decay bypasses the gradient."""
+        return self.decoupled_weight_decay or self.optimizer in DECOUPLED
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -398,6 +483,9 @@ class RunOptions(Computation):
         None,
     )
     max_num_steps: int | None = setting("Stop at this step.", None, low=1, is_free=True)
+    test_time_flip: bool = setting(
+        "Evaluate the mean over an image and its mirror image, too.", False, is_free=True
+    )
     eval_images: int | None = setting(
         "Evaluate on the first so many images only.", None, low=1, is_free=True
     )

@@ -9,8 +9,8 @@ from processes import REPOSITORY
 PACKAGE = REPOSITORY / "resnet"
 # From the ground up; what stands on one floor together is a row.
 FLOORS = (
-    ("errors", "hints", "sizes", "table", "process_memory", "venv"),
-    ("files", "quiet", "extras", "settings"),
+    ("errors", "hints", "schedules", "sizes", "table", "process_memory", "venv"),
+    ("files", "quiet", "extras", "labels", "settings"),
     ("reversible",),
     ("configs",),
     ("models", "data"),

@@ -53,7 +53,8 @@ def evaluate(flags, experiment):
     from resnet.commands.train import evaluate_experiment
 
     names = ("eval_images", "num_gpu", "logical_cpus")  # where it was trained does not matter
-    run = dataclasses.replace(experiment.options, **{n: getattr(flags, n) for n in names})
+    asked = {n: getattr(flags, n) for n in names} | {"test_time_flip": bool(flags.test_time_flip)}
+    run = dataclasses.replace(experiment.options, **asked)
     evaluate_experiment(_task(flags), dataclasses.replace(experiment, options=run), flags.best)
 
 
@@ -80,6 +81,8 @@ def _task(flags):
     def print_test_accuracy(results, experiment):
         limit = experiment.options.eval_images
         of = f" (of the first {results['test'].num_images:,} images)" if limit else ""
+        if results["test"].flipped_top1 is not None:
+            print(f"With mirror images, test accuracy = {results['test'].flipped_top1:.3f}{of}")
         print(f"Final test accuracy = {results['test'].top1:.3f}{of}")
 
     return Task(

@@ -34,7 +34,7 @@ COMMANDS = {
     "train-imagenet": Command(
         "train on ImageNet, on several GPUs or hosts", "resnet.commands.imagenet_train"
     ),
-    "evaluate": Command("evaluate checkpoints of a training", "resnet.commands.imagenet_eval"),
+    "evaluate": Command("evaluate checkpoints of a training", "resnet.commands.evaluate"),
     "experiments": Command("train the experiments of a YAML file", "resnet.commands.experiments"),
     "plot": Command("draw curves and mistakes of experiments", "resnet.commands.plot"),
     "export": Command("write a trained model for use elsewhere", "resnet.commands.export"),

@@ -42,9 +42,10 @@ def main(flags):
     """Writes conf.json and a checkpoint."""
     from resnet.files import written_beside
     from resnet.training.experiment import Experiment, new_folders
-    from resnet.training.optimizer import Momentum
+    from resnet.training.optimizer import make_optimizer
     from resnet.training.placement import place
     from resnet.weights.checkpoint import list_checkpoints, save_checkpoint
+    from resnet.weights.checkpoint_format import MOMENTUM
     from resnet.weights.pretrained import import_weights
 
     for name in REQUIRED:
@@ -62,9 +63,13 @@ def main(flags):
     experiment = Experiment(flags.id, config, run, *folders)
     model = experiment.make_model(num_replicas=1)
     report = import_weights(model, flags.checkpoint, flags.source)
-    optimizer = Momentum(model.trainable_by_storage_name, config.momentum, config.nesterov)
-    slots = model.to_public({name: slot.numpy() for name, slot in optimizer.slots.items()})
-    model.assign_public(optimizer.slots, slots | report.momentum)
+    optimizer = make_optimizer(model)
+    if optimizer.average:
+        optimizer.average.reset()
+    if MOMENTUM in optimizer.slots:
+        slots = optimizer.slots[MOMENTUM]
+        values = model.to_public({name: slot.numpy() for name, slot in slots.items()})
+        model.assign_public(slots, values | report.momentum)
     step = next(n for n in (flags.step, report.step, config.num_steps) if n is not None)
     with written_beside(experiment.results) as folder:  # never a part of it
         dataclasses.replace(experiment, results=folder).save()

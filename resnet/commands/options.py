@@ -5,13 +5,16 @@ import math
 import shlex
 
 from resnet.configs import config_from_json, get_config, list_configs
-from resnet.settings import FREE, Computation, Recipe, RunOptions, SettingError, fields_of
+from resnet.settings import FREE, Computation, Recipe, RunOptions, SettingError, fields_of, wrong
 from resnet.training.conf import read_conf
 
 RECIPE = fields_of(Recipe)
 OPTIONS = fields_of(RunOptions)
 PLACES = ("results", "logs", "data_folder", "data_dir")  # what a command to continue repeats
-ESSENTIAL = ("dataset", "model", "config", "id", "restore", "max_num_steps", "dtype", "backprop")
+ESSENTIAL = (
+    *("dataset", "model", "recipe", "config", "id", "restore", "max_num_steps", "dtype"),
+    "backprop",
+)
 FOLDERS, TRIALS = "Folders", "Trials and checks"
 CHOSEN_BY_FAMILY = "the model family's"
 
@@ -84,7 +87,8 @@ def resolve_config(flags, default_model, num_classes):
         is the default.
 
     Raises:
-      UsageError: --model and the file name two models, or an unknown data set.
+      UsageError: --model and the file name two models, an unknown data set, or boundaries past
+        the end.
     """
     fields, run = read_conf(flags.config) if flags.config else ({}, {})
     named = fields.get("name")
@@ -107,6 +111,9 @@ def resolve_config(flags, default_model, num_classes):
         config = config_from_json(fields | overrides)
     else:
         config = config_from_json(fields | overrides, get_config(flags.model or default_model))
+    if config.boundaries and config.boundaries[-1] >= config.num_steps:
+        wanted = f"below num_steps, {config.num_steps}, where training ends"
+        raise wrong("", "boundaries", config.boundaries, wanted, "num_steps")
     return config, run | {"dataset": dataset}
 
 

@@ -9,11 +9,6 @@ def summary(experiment, placement):
     network = experiment.make_network(placement.num_replicas)
     per_image = activation_bytes(network)
     at_once = experiment.images_at_once(placement.num_replicas)
-    rates = [f"{config.learning_rates[0]:g}"]
-    rates += [
-        f"{rate:g} from step {boundary:,}"
-        for rate, boundary in zip(config.learning_rates[1:], config.boundaries, strict=True)
-    ]
     units = network.family.units_name(config)
     exact = ", exact stream" if options.exact else ""
     rows = {
@@ -26,7 +21,7 @@ def summary(experiment, placement):
         "activation memory": f"about {per_image / 1e6:.2f} MB an image, "
         f"{per_image * at_once / 1e6:.0f} MB for the {at_once} at once on a device (predicted)",
         "steps": f"{experiment.num_steps:,} of {config.batch_size} images; "
-        f"learning rate {', '.join(rates)}",
+        f"learning rate {_rates(config)}",
         "data": f"{options.dataset}, {config.num_classes} classes, "
         + ("a tenth held out for validation" if options.validation else "no validation split"),
         "devices": str(placement),
@@ -34,6 +29,21 @@ def summary(experiment, placement):
         "logs": str(experiment.logs),
     }
     return "\n".join(f"{name + ':':<19}{value}" for name, value in rows.items())
+
+
+def _rates(config):
+    """The learning rates, in words."""
+    first, *others = config.learning_rates
+    texts = [f"{first:g}"]
+    texts += [
+        f"{rate:g} from step {boundary:,}"
+        for rate, boundary in zip(others, config.boundaries, strict=True)
+    ]
+    if config.schedule != "piecewise":
+        texts = [f"{config.schedule} with a peak of {first:g}"]
+    if config.warmup_steps:
+        texts.append(f"the first {config.warmup_steps:,} steps of it upwards")
+    return ", ".join(texts)
 
 
 def _kept(network):

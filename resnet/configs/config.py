@@ -7,6 +7,7 @@ import os
 import pathlib
 from typing import Any
 
+from resnet.configs.recipes import RECIPES
 from resnet.settings import NetworkSettings, Recipe, SettingError, check_fields, fields_of, wrong
 
 BOTTLENECK_FACTOR = 4  # channels of a bottleneck's output over its filters
@@ -110,8 +111,8 @@ def config_from_json(content: dict[str, Any], base: Config | None = None) -> Con
     """A config from a JSON object of fields.
 
     Args:
-      content: dict; fields that it lacks come from `base`, or from the
-        registered config that its "name" names.
+      content: dict; fields that it lacks come from its "recipe", if it has one, then from
+        `base`, or from the registered config that its "name" names.
       base: Config or None.
 
     Raises:
@@ -132,7 +133,30 @@ def config_from_json(content: dict[str, Any], base: Config | None = None) -> Con
         if "name" not in content:
             raise SettingError('no model: give "name" in the config file, or --model', "name")
         base = get_config(content["name"])
-    return dataclasses.replace(base, **content)
+    content = _recipe_of(content) | content
+    return dataclasses.replace(base, **(_one_rate(content, base) | content))
+
+
+def _recipe_of(content: dict[str, Any]) -> dict[str, Any]:
+    """The fields that the recipe which `content` names sets.
+
+    Raises:
+      SettingError: no such recipe.
+    """
+    if "recipe" not in content:
+        return {}
+    return RECIPES[fields_of(Config)["recipe"].checked(content["recipe"])]
+
+
+def _one_rate(content: dict[str, Any], base: Config) -> dict[str, Any]:
+    """Fields of a schedule that has a peak and no boundaries, if such a one is asked for anew.
+
+    The peak is the base's first learning rate, unless `content` says otherwise.
+    """
+    schedule = content.get("schedule", "piecewise")
+    if schedule == "piecewise" or base.schedule != "piecewise":
+        return {}
+    return {"learning_rates": base.learning_rates[:1], "boundaries": ()}
 
 
 def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:

@@ -16,7 +16,6 @@ from resnet.data.entry import (
     InMemory,
     Streamed,
 )
-from resnet.errors import UsageError
 
 __all__ = [
     "CIFAR",
@@ -25,7 +24,6 @@ __all__ = [
     "IMAGENET",
     "IMAGENET_PREPROCESSORS",
     "STREAMED",
-    "find",
 ]
 
 
@@ -46,15 +44,3 @@ CIFAR = {DEFAULT: _in_memory[DEFAULT]} | _in_memory
 STREAMED = _entries(Streamed)
 IMAGENET = STREAMED["imagenet"]
 FETCHED = tuple(name for name, entry in CIFAR.items() if entry.archives)  # by build-cifar
-
-
-def find(name: str) -> Entry:
-    """The Entry of a data set.
-
-    Raises:
-      UsageError: there is none of that name.
-    """
-    known = CIFAR | STREAMED
-    if name not in known:
-        raise UsageError(f"unknown dataset {name!r}: choose one of {', '.join(known)}")
-    return known[name]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,9 @@ import tensorflow as tf
 
 from resnet.configs import Config
 from resnet.errors import UsageError
+from resnet.labels import MixedLabels
 from resnet.models.layers import move_average
+from resnet.models.loss import cross_entropy
 from resnet.models.network import Network, is_stacked
 from resnet.settings import Computation
 
@@ -76,6 +78,10 @@ class Model(tf.Module):
     def num_parameters(self) -> int:
         """Number of trainable parameters."""
         return self.network.num_parameters
+
+    def public_names(self, storage_names: Iterable[str]) -> list[str]:
+        """The public names of what some storage names hold."""
+        return [public for name in storage_names for public in self._public_names[name]]
 
     def to_public(self, values: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """{storage name: tensor} -> {public name: tensor}, stacks taken apart."""
@@ -220,19 +226,20 @@ class Model(tf.Module):
         Returns:
           (loss, gradients): the mean cross-entropy, float32 scalar, without weight
           decay; {public name: gradient}, with it: + weight_decay * w for weights of
-          convolutions and of the fully connected layer.
+          convolutions and of the fully connected layer (with the config's decay_all, for
+          all), unless it is decoupled.
         """
         result = self.forward_and_backward(images, labels)
         self.update_moving_averages(result["statistics"])
         return result["loss"], self.to_public(result["gradients"])
 
     def forward_and_backward(
-        self, images: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor | None = None
+        self, images: tf.Tensor, labels: tf.Tensor | MixedLabels, seed: tf.Tensor | None = None
     ) -> dict[str, Any]:
         """As `loss_and_gradients`, but updates nothing and keeps the storage's form.
 
         Args:
-          images, labels: as in `loss_and_gradients`.
+          images, labels: as in `loss_and_gradients`; labels of mixed images are MixedLabels.
           seed: (2,) int64 that says which values dropout drops; default: drawn.
 
         Returns:
@@ -246,13 +253,11 @@ class Model(tf.Module):
             logits, statistics, past = self.network.apply(
                 values, self.network.checked(images), True, seed
             )
-            loss = tf.reduce_mean(
-                tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
-            )
+            loss = cross_entropy(logits, labels, self.config.label_smoothing)
         gradients = tape.gradient(loss, values)
-        decay = self.config.weight_decay
+        decay = 0.0 if self.config.decay_is_decoupled else self.config.weight_decay
         for name, value in values.items():
-            if self._parameters[name].is_decayed and decay:
+            if decay and self.is_decayed(name):
                 gradients[name] += decay * value
         return {
             "loss": loss,
@@ -261,6 +266,10 @@ class Model(tf.Module):
             "statistics": statistics,
             "past_exact_range": past,
         }
+
+    def is_decayed(self, storage_name: str) -> bool:
+        """Whether weight decay acts on a trained variable."""
+        return self.config.decay_all or self._parameters[storage_name].is_decayed
 
     def update_moving_averages(self, statistics: Mapping[str, tf.Tensor]) -> None:
         """Moves each moving average 1 % of the way to {storage name: batch statistic}."""

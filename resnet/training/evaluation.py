@@ -13,18 +13,29 @@ TOP = 5  # best guesses that count for top-5
 
 @dataclasses.dataclass(frozen=True)
 class Accuracy:
-    """Percentages of images, and how many they are of."""
+    """Percentages of images, and how many they are of.
+
+    flipped_top1, flipped_top5: of logits that are the mean over an image and its mirror image;
+      None if that was not asked for.
+    """
 
     top1: float
     top5: float
     num_images: int
+    flipped_top1: float | None = None
+    flipped_top5: float | None = None
+
+    def to_json(self):
+        """A JSON object (dict)."""
+        return {name: value for name, value in vars(self).items() if value is not None}
 
 
 class Evaluation:
     """Counts right answers, on the replicas of a strategy if there is more than one."""
 
-    def __init__(self, model, strategy=None):
-        self.model = model
+    def __init__(self, model, strategy=None, flips=False):
+        """`flips`: whether mirror images count, too."""
+        self.model, self.flips = model, flips
         self.strategy = strategy or tf.distribute.get_strategy()
         self._count = tf.function(self._count_all, autograph=False, reduce_retracing=True)
 
@@ -33,16 +44,23 @@ class Evaluation:
         return self.strategy.reduce("SUM", counts, axis=None)
 
     def _count_replica(self, images, labels):
-        """(3,) int64: labels that are the best guess, among the five best, all images."""
+        """(3,) or, with `flips`, (5,) int64: all images; labels that are the best guess, and
+        among the five best, of images; and of images with their mirror images."""
         logits = self.model(images)
+        counts = [tf.cast(labels >= 0, tf.int64), *self._hits(logits, labels)]
+        if self.flips:
+            counts += self._hits((logits + self.model(images[:, :, ::-1])) / 2, labels)
+        return tf.stack([tf.reduce_sum(count) for count in counts])
+
+    def _hits(self, logits, labels):
+        """[(N,) int64]: whether the label is the best guess, and among the five best."""
         is_image = labels >= 0
         classes = tf.maximum(labels, 0)
         own = tf.gather(logits, classes, axis=1, batch_dims=1)[:, None]
         best = tf.equal(tf.argmax(logits, 1, tf.int32), labels)
         # Ties count against the label; so does NaN, which is less than nothing.
         rank = logits.shape[-1] - tf.math.count_nonzero(logits < own, axis=1)
-        hits = [best & is_image, (rank <= TOP) & is_image, is_image]
-        return tf.stack([tf.reduce_sum(tf.cast(hit, tf.int64)) for hit in hits])
+        return [tf.cast(hit & is_image, tf.int64) for hit in (best, rank <= TOP)]
 
     def __call__(self, batches, stop=False, name=None, num_batches=None):
         """Accuracy over batches of (images, labels); a label of -1 marks padding.
@@ -73,8 +91,9 @@ class Evaluation:
                 if stop:
                     return None
                 total += self._count(images, labels)
-        best, among_five, num_images = (int(count) for count in total.numpy())
-        return Accuracy(100 * best / num_images, 100 * among_five / num_images, num_images)
+        num_images, *hits = (int(count) for count in total.numpy())
+        top1, top5, *flipped = (100 * count / num_images for count in hits)
+        return Accuracy(top1, top5, num_images, *flipped)
 
     def _dealt(self, batches):
         if self.strategy.num_replicas_in_sync == 1:

@@ -24,16 +24,16 @@ LOGGED = {
 class Evaluator:
     """Restores checkpoints of an experiment on a streamed data set, evaluates and logs them."""
 
-    def __init__(self, experiment, entry, data, placement, command, eval_images=None):
+    def __init__(self, experiment, entry, data, placement, command):
         """Builds the model.
 
         Args:
-          experiment: Experiment.
+          experiment: Experiment; its options say how many images of each split, and whether
+            mirror images count.
           entry: data.entry.Streamed.
           data: what its `load` opened, with the splits of LOGGED.
           placement: Placement.
           command: the command line, for the logs.
-          eval_images: evaluate on so many images of each split at most; None: all.
         """
         self.experiment, self._entry, self._data = experiment, entry, data
         config, options = experiment.config, experiment.options
@@ -41,14 +41,14 @@ class Evaluator:
             self._model = get_model(
                 config, backprop="stored", dtype=options.dtype, exact=options.exact
             )
-        self._evaluation = Evaluation(self._model, placement.strategy)
+        self._evaluation = Evaluation(self._model, placement.strategy, options.test_time_flip)
         self._batch_size = config.evaluation_batch_size * placement.num_replicas
         num_images = {
             "train": NUM_TRAIN_BATCHES * config.evaluation_batch_size,
             "validation": data.num_images("validation"),
         }
         self._num_images = {
-            split: min(count, eval_images or count) for split, count in num_images.items()
+            split: min(count, options.eval_images or count) for split, count in num_images.items()
         }
         columns = dict.fromkeys((name for names in LOGGED.values() for name in names), "acc")
         self._logs = Logs(experiment.logs, command, columns, events="eval")
@@ -81,6 +81,12 @@ class Evaluator:
                 f"top-5 accuracy {accuracy.top5:.3f} (error {100 - accuracy.top5:.3f})",
                 flush=True,
             )
+            if accuracy.flipped_top1 is not None:
+                print(
+                    f"step {step}: {split}, with mirror images: top-1 accuracy "
+                    f"{accuracy.flipped_top1:.3f}, top-5 accuracy {accuracy.flipped_top5:.3f}",
+                    flush=True,
+                )
         self._logs.flush()
 
     def follow(self):

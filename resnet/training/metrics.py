@@ -5,6 +5,8 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from resnet.labels import main_labels
+
 
 @dataclasses.dataclass(frozen=True)
 class Metric:
@@ -32,7 +34,7 @@ class Metric:
 
 
 def _accuracy(result, labels):
-    hits = tf.equal(tf.argmax(result["logits"], 1, tf.int32), labels)
+    hits = tf.equal(tf.argmax(result["logits"], 1, tf.int32), main_labels(labels))
     return tf.reduce_mean(tf.cast(hits, tf.float32))
 
 

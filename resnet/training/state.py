@@ -8,9 +8,10 @@ from resnet.configs import read_json
 from resnet.data.feed import Share
 from resnet.errors import DataError, UserError, message_of
 from resnet.files import write_json
+from resnet.models import Model
 from resnet.training.gradient_check import GradientCheck
 from resnet.training.hosts import is_lost_host
-from resnet.training.optimizer import Momentum
+from resnet.training.optimizer import make_optimizer
 from resnet.training.steps import Steps
 from resnet.weights.checkpoint import (
     init_from_checkpoint,
@@ -43,12 +44,10 @@ class Training:
     def __init__(self, experiment, feed, placement, jit=False):
         """Builds the model, with the weights that the experiment starts from or has reached."""
         self.experiment, self.placement = experiment, placement
-        config, options = experiment.config, experiment.options
+        options = experiment.options
         with placement.strategy.scope():
             self.model = experiment.make_model(placement.num_replicas)
-            self.optimizer = Momentum(
-                self.model.trainable_by_storage_name, config.momentum, config.nesterov
-            )
+            self.optimizer = make_optimizer(self.model)
         self.steps = Steps(
             self.model, self.optimizer, placement.strategy, jit, options.num_pass, feed.prepare
         )
@@ -71,7 +70,17 @@ class Training:
             print(f"weights of {prefix}", flush=True)
             for tensor in left:
                 print(f"  initial value: {tensor}", flush=True)
+            if self.optimizer.average:
+                self.optimizer.average.reset()
         return 0
+
+    @property
+    def evaluated_model(self):
+        """The model of averaged weights, if they are averaged; else that which is trained."""
+        average = self.optimizer.average
+        if not average:
+            return self.model
+        return Model(self.model.config, self.model.computation, variables=average.variables)
 
     # ------------------------------------------------------------------- a step
 

@@ -131,7 +131,7 @@ class Steps:
             replica = tf.distribute.get_replica_context()
             gradients, statistics = replica.all_reduce("MEAN", (gradients, statistics))
         self.model.update_moving_averages(statistics)
-        self.optimizer.apply(gradients, learning_rate)
+        self.optimizer.apply(gradients, learning_rate, step)
         return result["metrics"]
 
 

@@ -66,7 +66,7 @@ def train_and_evaluate(experiment, feed, placement, jit, command, resume):
     training = Training(experiment, feed, placement, jit)
     agreement = Agreement(placement)
     agreement.require_same_start(experiment, training.step, training.model)
-    evaluations = Evaluations(feed, training.model, options.eval_images)
+    evaluations = Evaluations(feed, training.evaluated_model, options)
     watched = next(iter(feed.evaluations), None)  # logged while training, too
     reporter = Reporter(
         experiment,
@@ -127,7 +127,7 @@ def train_and_evaluate(experiment, feed, placement, jit, command, resume):
         if None in results.values():
             raise _interrupted(training.step, resume, stop)
     if is_chief:
-        accuracies = {name: vars(accuracy) for name, accuracy in results.items()}
+        accuracies = {name: accuracy.to_json() for name, accuracy in results.items()}
         content = {"step": training.step, "accuracy": accuracies}
         content["parameters"] = training.model.num_parameters
         write_json(experiment.results / RESULT, content | used)
@@ -158,10 +158,10 @@ def _advance(training, reporter, last_step, hooks):
 class Evaluations:
     """A model on a feed's evaluations."""
 
-    def __init__(self, feed, model, num_images=None):
-        """`num_images`: of each, the first so many; None: all."""
-        self._feed, self._num_images = feed, num_images
-        self._evaluation = Evaluation(model)
+    def __init__(self, feed, model, options):
+        """`options`: RunOptions, for how many images, and whether their mirror images count."""
+        self._feed, self._num_images = feed, options.eval_images
+        self._evaluation = Evaluation(model, flips=options.test_time_flip)
 
     def __call__(self, name, stop=False, shows_progress=True):
         """Accuracy of one of them; None if `stop` comes to be true meanwhile."""
@@ -187,7 +187,7 @@ def evaluate_trained(experiment, feed, placement, best=False):
     with placement.strategy.scope():
         model = experiment.make_model(placement.num_replicas)
     print(f"restored step {restore_trained(experiment, model, best)}", flush=True)
-    evaluations = Evaluations(feed, model, experiment.options.eval_images)
+    evaluations = Evaluations(feed, model, experiment.options)
     return {name: evaluations(name) for name in feed.evaluations}
 
 

@@ -12,7 +12,9 @@ import tensorflow as tf
 from resnet.errors import UserError, message_of
 from resnet.files import written_beside
 from resnet.models import Model
+from resnet.models.network import SCOPE
 from resnet.weights.checkpoint_format import (
+    AVERAGE,
     LEARN_RATE,
     SEED,
     STEP,
@@ -24,7 +26,7 @@ from resnet.weights.checkpoint_format import (
 PREFIX = "model.ckpt-"
 INDEX, DATA = ".index", ".data-00000-of-00001"
 
-Optimizer = Any  # resnet.training.optimizer.Momentum, of a floor above
+Optimizer = Any  # resnet.training.optimizer.Optimizer, of a floor above
 
 
 def list_checkpoints(folder: str | os.PathLike[str]) -> dict[int, str]:
@@ -40,13 +42,13 @@ def list_checkpoints(folder: str | os.PathLike[str]) -> dict[int, str]:
 def save_checkpoint(
     folder: str | os.PathLike[str], step: int, model: Model, optimizer: Optimizer, seed: int
 ) -> str:
-    """Writes weights, moving averages, momentum, step and seed.
+    """Writes weights, moving averages, what the optimizer keeps beside them, step and seed.
 
     Args:
       folder: where to; the checkpoint becomes model.ckpt-STEP.
       step: number of updates done.
       model: Model.
-      optimizer: Momentum.
+      optimizer: Optimizer.
       seed: of the data's order and augmentation.
 
     Returns:
@@ -57,8 +59,9 @@ def save_checkpoint(
         checkpoints are untouched.
     """
     tensors = dict(model.get_weights())
-    slots = model.to_public({name: slot.value() for name, slot in optimizer.slots.items()})
-    tensors |= {slot_name(name): value for name, value in slots.items()}
+    for suffix, slots in optimizer.slots.items():
+        values = model.to_public({name: slot.value() for name, slot in slots.items()})
+        tensors |= {slot_name(name, suffix): value for name, value in values.items()}
     for name, value in tensors.items():
         if not np.isfinite(value).all():
             raise UserError(
@@ -103,12 +106,15 @@ def remove_checkpoints(folder: str | os.PathLike[str], steps_kept: Container[int
 def restore_checkpoint(
     prefix: str | os.PathLike[str], model: Model, optimizer: Optimizer | None = None
 ) -> int:
-    """Sets weights, moving averages and momentum from a checkpoint of this model.
+    """Sets a model to what a checkpoint of it holds.
+
+    With an optimizer, everything is as it was, to train on. Without, the weights are those
+    that are evaluated: their moving averages, where there are such.
 
     Args:
       prefix: the checkpoint's path without .index.
       model: Model.
-      optimizer: Momentum, or None to leave the momentum out.
+      optimizer: Optimizer, or None.
 
     Returns:
       The step, int: number of updates done.
@@ -121,15 +127,20 @@ def restore_checkpoint(
         step = int(tensors.pop(STEP))
         for name in (SEED, LEARN_RATE):
             tensors.pop(name, None)
-        slots = {}
-        for name, parameter in model.network.parameters_by_name().items():
-            if not parameter.is_statistic:
-                slots[name] = tensors.pop(slot_name(name))
+        weights, kept = _without_slots(tensors, model)
         if optimizer:
-            model.check_public(optimizer.slots, slots)
-        model.set_weights(tensors)
+            slots = {
+                suffix: {
+                    public: kept[slot_name(public, suffix)] for public in model.public_names(one)
+                }
+                for suffix, one in optimizer.slots.items()
+            }
+            for suffix, one in optimizer.slots.items():
+                model.check_public(one, slots[suffix])
+        model.set_weights(weights if optimizer else _averaged(weights, kept))
         if optimizer:
-            model.assign_public(optimizer.slots, slots)
+            for suffix, one in optimizer.slots.items():
+                model.assign_public(one, slots[suffix])
     except (KeyError, ValueError) as error:
         detail = f"{error.args[0]} is missing" if isinstance(error, KeyError) else error
         raise CheckpointError(
@@ -139,8 +150,26 @@ def restore_checkpoint(
     return step
 
 
+def _without_slots(
+    tensors: dict[str, np.ndarray], model: Model
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """(weights and moving averages, what optimizers keep beside them), by name."""
+    beside = tuple(f"{SCOPE}/{name}/" for name in model.network.parameters_by_name())
+    kept = {name: value for name, value in tensors.items() if name.startswith(beside)}
+    return {name: value for name, value in tensors.items() if name not in kept}, kept
+
+
+def _averaged(
+    weights: dict[str, np.ndarray], tensors: dict[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """`weights`, or their moving averages among other tensors of a checkpoint."""
+    return {name: tensors.get(slot_name(name, AVERAGE), value) for name, value in weights.items()}
+
+
 def init_from_checkpoint(prefix: str | os.PathLike[str], model: Model) -> list[str]:
     """Sets those weights and moving averages that a checkpoint has in the same shape.
+
+    Where it has moving averages of weights, they are what is taken.
 
     Args:
       prefix: the checkpoint's path without .index; of any model of this project.
@@ -152,7 +181,8 @@ def init_from_checkpoint(prefix: str | os.PathLike[str], model: Model) -> list[s
     Raises:
       CheckpointError: missing, damaged, or nothing in it fits.
     """
-    tensors, left = read_checkpoint(prefix), []
+    found, left = read_checkpoint(prefix), []
+    tensors = _averaged(found, found)
     weights = model.get_weights()
     for name, value in weights.items():
         if name not in tensors:

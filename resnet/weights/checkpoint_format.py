@@ -14,9 +14,13 @@ class CheckpointError(UserError, ValueError):
     """A checkpoint that is missing, damaged or another model's."""
 
 
-def slot_name(public_name):
-    """Name of a variable's momentum."""
-    return f"{SCOPE}/{public_name}/Momentum"
+MOMENTUM = "Momentum"  # suffixes of what an optimizer keeps beside a weight
+AVERAGE = "ExponentialMovingAverage"
+
+
+def slot_name(public_name, suffix=MOMENTUM):
+    """Name of what an optimizer keeps beside a variable."""
+    return f"{SCOPE}/{public_name}/{suffix}"
 
 
 def read_checkpoint(prefix):

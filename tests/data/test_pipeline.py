@@ -14,6 +14,7 @@ from resnet.data.cifar.preparation import prepare_for
 from resnet.data.dataset import Dataset, Split
 from resnet.data.feed import Share
 from resnet.data.registry import CIFAR
+from resnet.settings import Recipe
 
 
 @pytest.fixture(scope="module")
@@ -28,22 +29,28 @@ def prepared_by_mean(split):
 
 def test_any_step_can_be_had_without_those_before_it(split):
     preparation = prepared_by_mean(split)
-    batches = list(pipeline.training_batches(split, preparation, 5, 0, Share(16)).take(9))
+    batches = list(
+        pipeline.training_batches(split, preparation, Recipe(seed=5), 0, Share(16)).take(9)
+    )
     for step in (0, 4, 8):
         images, labels = next(
-            iter(pipeline.training_batches(split, preparation, 5, step, Share(16)))
+            iter(pipeline.training_batches(split, preparation, Recipe(seed=5), step, Share(16)))
         )
         np.testing.assert_array_equal(images, batches[step][0])
         np.testing.assert_array_equal(labels, batches[step][1])
-    other = next(iter(pipeline.training_batches(split, preparation, 6, 0, Share(16))))[0]
+    other = next(iter(pipeline.training_batches(split, preparation, Recipe(seed=6), 0, Share(16))))[
+        0
+    ]
     assert not np.array_equal(other, batches[0][0])
 
 
 def test_replicas_and_hosts_share_the_images_of_one(split):
     preparation = prepared_by_mean(split)
-    whole = list(pipeline.training_batches(split, preparation, 5, 3, Share(16)).take(2))
+    whole = list(
+        pipeline.training_batches(split, preparation, Recipe(seed=5), 3, Share(16)).take(2)
+    )
     hosts = [
-        iter(pipeline.training_batches(split, preparation, 5, 3, Share(4, 2, 2, host)))
+        iter(pipeline.training_batches(split, preparation, Recipe(seed=5), 3, Share(4, 2, 2, host)))
         for host in (0, 1)
     ]
     for images, labels in whole:
@@ -112,7 +119,7 @@ def test_standard_images_are_crops_of_black_padded_ones_per_channel(split):
     wanted = (split.images / 255 - mean) / deviation
     np.testing.assert_allclose(evaluated, wanted, atol=1e-5)
     trained, trained_labels = next(
-        iter(pipeline.training_batches(split, preparation, 5, 0, Share(16)))
+        iter(pipeline.training_batches(split, preparation, Recipe(seed=5), 0, Share(16)))
     )
     black = [[4, 4], [4, 4], [0, 0]]
     for image, label in zip(trained.numpy(), trained_labels.numpy(), strict=True):
@@ -245,7 +252,9 @@ def test_input_is_much_faster_than_training():
     """RevNet-38 trains some 300 images/s on 2 cores: 20 times that is 6,000."""
     dataset = synthetic.load()
     preparation = prepared_by_mean(dataset.train)
-    batches = iter(pipeline.training_batches(dataset.train, preparation, 0, 0, Share(100)))
+    batches = iter(
+        pipeline.training_batches(dataset.train, preparation, Recipe(seed=0), 0, Share(100))
+    )
     for _ in range(10):
         next(batches)
     start = time.perf_counter()

@@ -8,6 +8,7 @@ from resnet.data.cifar.preparation import prepare_for
 from resnet.data.dataset import Split
 from resnet.data.feed import Share
 from resnet.data.registry import CIFAR
+from resnet.settings import Recipe
 
 CHANNELS, DEVIATIONS = (np.array(x) for x in CIFAR["cifar-10"].channels)
 
@@ -25,7 +26,9 @@ def test_pixels_that_pad(preprocessor, around):
     split = Split(np.full([40, 32, 32, 3], 255, np.uint8), np.zeros(40, np.int32))
     mean = np.full([32, 32, 3], 100, np.float32)
     preparation = prepare_for(preprocessor, "cifar-10", lambda: mean)
-    images, _ = next(iter(pipeline.training_batches(split, preparation, 0, 0, Share(40))))
+    images, _ = next(
+        iter(pipeline.training_batches(split, preparation, Recipe(seed=0), 0, Share(40)))
+    )
     white = {
         "cifar": np.full(3, 155.0),
         "cifar-standard": (1 - CHANNELS) / DEVIATIONS,

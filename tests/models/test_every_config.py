@@ -8,7 +8,7 @@ import tensorflow as tf
 
 import resnet
 from resnet.training.metrics import LOSS
-from resnet.training.optimizer import Momentum
+from resnet.training.optimizer import make_optimizer
 from resnet.training.steps import Steps
 from resnet.weights.checkpoint import restore_checkpoint, save_checkpoint
 
@@ -36,7 +36,7 @@ def test_steps_and_a_restore(name, tmp_path, eagerly):
     if config.image_size > IMAGE_SIZE:
         config = dataclasses.replace(config, image_size=IMAGE_SIZE)
     model = resnet.get_model(config)
-    optimizer = Momentum(model.trainable_by_storage_name, config.momentum, config.nesterov)
+    optimizer = make_optimizer(model)
     rng = np.random.default_rng(0)
     shape = [BATCH_SIZE, config.image_size, config.image_size, 3]
     images = tf.constant(rng.standard_normal(shape, np.float32))
@@ -52,7 +52,7 @@ def test_steps_and_a_restore(name, tmp_path, eagerly):
 
     step(model)
     prefix = save_checkpoint(tmp_path, 1, model, optimizer, config.seed)
-    variables = [*model.variables_by_storage_name.values(), *optimizer.slots.values()]
+    variables = [*model.variables_by_storage_name.values(), *optimizer.slots["Momentum"].values()]
     saved = [variable.numpy() for variable in variables]
     low_precision = model.variant(model.computation.backprop, "bfloat16")
     step(low_precision)

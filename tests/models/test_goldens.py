@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 
 import resnet
-from resnet.training.optimizer import Momentum
+from resnet.training.optimizer import make_optimizer
 
 SHALLOW = ["resnet-test", "revnet-test", "revnet-btl-test"]
 DEEP = ["revnet-38", "resnet-32"]
@@ -72,7 +72,7 @@ def step(name, backprop):
     images, labels = batch(golden, model)
     probabilities = tf.nn.softmax(model(images))
     loss, gradients = tf.function(model.loss_and_gradients)(images, labels)
-    optimizer = Momentum(model.trainable_by_storage_name, model.config.momentum)
+    optimizer = make_optimizer(model)
     # The very gradients that were compared, in the storage's form.
     stacked = model.to_storage(gradients)
     optimizer.apply(stacked, tf.constant(LEARNING_RATE))

@@ -10,7 +10,7 @@ import keras_zoo
 import resnet
 from resnet.models.layers import dropout
 from resnet.models.residual import Residual
-from resnet.training.optimizer import Momentum
+from resnet.training.optimizer import make_optimizer
 from resnet.training.steps import PART_SEEDS, STEP_SEEDS, Steps
 
 # Relative error of a gradient: batch norm rounds otherwise there, and an activation that
@@ -169,7 +169,7 @@ def test_dropout_is_drawn_without_a_seed():
 def test_every_step_pass_and_replica_drops_its_own_values():
     config = dataclasses.replace(resnet.get_config("resnet-test"), dropout=0.3, seed=2)
     model = resnet.get_model(config)
-    steps = Steps(model, Momentum(model.trainable_by_storage_name, 0.9), num_passes=3)
+    steps = Steps(model, make_optimizer(model), num_passes=3)
     images, labels = (tf.repeat(tensor[:1], 6, axis=0) for tensor in batch())
     seen = []
     original = model.forward_and_backward

@@ -15,7 +15,7 @@ import tensorflow as tf  # isort: skip
 import resnet
 from resnet.data.feed import Share
 from resnet.data.imagenet.input import imagenet_feed, open_imagenet
-from resnet.training.optimizer import Momentum
+from resnet.training.optimizer import make_optimizer
 from resnet.training.placement import find_hosts, place
 from resnet.training.steps import Steps
 
@@ -32,7 +32,7 @@ config = dataclasses.replace(
 with placement.strategy.scope():
     # Seeds of their own: the first host's weights must hold.
     model = resnet.get_model(dataclasses.replace(config, seed=placement.hosts.index))
-    optimizer = Momentum(model.trainable_by_storage_name, 0.9)
+    optimizer = make_optimizer(model)
 feed = imagenet_feed(open_imagenet(shards, 4), config, deterministic=True)
 steps = Steps(model, optimizer, placement.strategy, prepare=feed.prepare)
 share = Share(4, 1, len(placement.hosts), placement.hosts.index)

@@ -9,9 +9,10 @@ import numpy as np
 import tensorflow as tf
 
 import resnet
-from resnet.training.optimizer import Momentum
+from resnet.training.optimizer import make_optimizer
 from resnet.training.placement import place
 from resnet.training.steps import Steps, keep_order_of_sums
+from resnet.weights.checkpoint_format import MOMENTUM
 
 NUM_REPLICAS, NUM_PASSES = map(int, sys.argv[1:])
 PART, RATE, TOLERANCE = 3, 0.1, 1e-6
@@ -35,7 +36,7 @@ wanted = {n: np.mean([part[n] for part, _ in parts], axis=0, dtype=np.float64) f
 
 with placement.strategy.scope():
     model = resnet.get_model(config)
-    optimizer = Momentum(model.trainable_by_storage_name, 0.9)
+    optimizer = make_optimizer(model)
 steps = Steps(model, optimizer, placement.strategy, num_passes=NUM_PASSES)
 per_replica = NUM_PASSES * PART
 dataset = tf.data.Dataset.from_tensor_slices((images, labels)).batch(per_replica, True)
@@ -48,10 +49,10 @@ def relative_error(got, value):
     return np.linalg.norm(got - value) / np.linalg.norm(value)
 
 
-largest = 0.0
+momentum, largest = optimizer.slots[MOMENTUM], 0.0
 for name, variable in model.variables_by_storage_name.items():
-    if name in optimizer.slots:  # after one step, the momentum is the gradient
-        largest = max(largest, relative_error(optimizer.slots[name].numpy(), wanted[name]))
+    if name in momentum:  # after one step, the momentum is the gradient
+        largest = max(largest, relative_error(momentum[name].numpy(), wanted[name]))
         moved = before[name] - RATE * wanted[name]
     else:
         moved = 0.99 * before[name] + 0.01 * wanted[name]

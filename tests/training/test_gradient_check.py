@@ -10,7 +10,7 @@ import resnet
 from resnet.settings import RunOptions
 from resnet.training.experiment import Experiment
 from resnet.training.gradient_check import GradientCheck
-from resnet.training.optimizer import Momentum
+from resnet.training.optimizer import make_optimizer
 from resnet.training.reporting import Reporter
 from resnet.training.steps import Steps
 
@@ -21,7 +21,7 @@ def check(exact, units=(6, 6), **options):
     images = rng.standard_normal([6, 8, 8, 3], np.float32)
     labels = rng.integers(0, 10, 6, np.int32)
     model = resnet.get_model(config, exact=exact)
-    steps = Steps(model, Momentum(model.trainable_by_storage_name, 0.9), **options)
+    steps = Steps(model, make_optimizer(model), **options)
     before = model.get_weights()
     found = GradientCheck(steps)(images, labels)
     after = model.get_weights()

@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import json
 import signal
+import types
 
 import numpy as np
 import pytest
@@ -284,7 +285,8 @@ def test_the_first_images_are_evaluated_where_a_limit_is_given():
     images, labels = numbers(99, 10)
     best = np.argmax(model(images).numpy(), axis=1) == labels
     for limit in (None, 1, 4, 7, 12):
-        found = Evaluations(data.feed, model, limit)("test", shows_progress=False)
+        options = types.SimpleNamespace(eval_images=limit, test_time_flip=False)
+        found = Evaluations(data.feed, model, options)("test", shows_progress=False)
         assert found.num_images == min(limit or 10, 10)
         assert found.top1 == pytest.approx(100 * np.mean(best[:limit]))
 

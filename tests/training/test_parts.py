@@ -9,15 +9,18 @@ import pytest
 import tensorflow as tf
 
 import resnet
+from resnet.errors import DataError
 from resnet.training import hosts
 from resnet.training.hosts import Agreement
-from resnet.training.optimizer import Momentum
+from resnet.training.optimizer import make_optimizer
 from resnet.training.placement import Hosts, Placement, find_hosts
+from resnet.training.state import Training
 from resnet.training.steps import PART_SEEDS, STEP_SEEDS, Steps
+from resnet.weights.checkpoint_format import MOMENTUM
 
 
 def steps_of(model, **options):
-    return Steps(model, Momentum(model.trainable_by_storage_name, 0.9), **options)
+    return Steps(model, make_optimizer(model), **options)
 
 
 def test_every_step_pass_and_replica_has_a_seed_of_its_own(monkeypatch):
@@ -78,7 +81,7 @@ def test_passes_train_as_the_mean_of_their_parts():
     metrics = steps.train(tf.constant(images), tf.constant(labels), tf.constant(0.1))
     losses = [float(result["loss"]) for result in results]
     assert float(metrics["train_ce"]) == pytest.approx(np.mean(losses), rel=1e-5)
-    for name, slot in steps.optimizer.slots.items():  # after one step, the gradient
+    for name, slot in steps.optimizer.slots[MOMENTUM].items():  # after one step, the gradient
         wanted = np.mean([result["gradients"][name] for result in results], axis=0)
         np.testing.assert_allclose(slot, wanted, rtol=1e-3, atol=1e-5, err_msg=name)
     for name, variable in model.statistics_by_storage_name.items():
@@ -142,3 +145,16 @@ def test_workers_are_counted_behind_the_chief(monkeypatch):
         assert found.is_chief == (place == 0) and len(found) == 3
     monkeypatch.delenv("TF_CONFIG")
     assert find_hosts() == Hosts() and Hosts().is_chief
+
+
+def test_only_where_images_are_taken_an_error_is_one_of_images():
+    training = types.SimpleNamespace(placement=types.SimpleNamespace(hosts=Hosts()))
+
+    def fail(takes_images):
+        with Training._naming_errors(training, takes_images):
+            raise tf.errors.InvalidArgumentError(None, None, "of a kernel")
+
+    with pytest.raises(DataError, match="cannot take the training images: of a kernel"):
+        fail(takes_images=True)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="of a kernel"):
+        fail(takes_images=False)

@@ -54,11 +54,11 @@ def test_momentum_is_the_papers(nesterov):
     gradients = [np.array([1.0, -1.0]), np.array([0.5, 2.0])]
     weights, momentum = np.array([1.0, 2.0]), np.zeros(2)
     for gradient in gradients:
-        optimizer.apply({"w": tf.constant(gradient, tf.float32)}, tf.constant(0.1))
+        optimizer({"w": tf.constant(gradient, tf.float32)}, tf.constant(0.1))
         momentum = 0.9 * momentum + gradient
         weights = weights - 0.1 * (gradient + 0.9 * momentum if nesterov else momentum)
     np.testing.assert_allclose(variable, weights, rtol=1e-6)
-    np.testing.assert_allclose(optimizer.slots["w"], momentum, rtol=1e-6)
+    np.testing.assert_allclose(optimizer.slots["Momentum"]["w"], momentum, rtol=1e-6)
 
 
 def test_an_evaluation_can_be_stopped():

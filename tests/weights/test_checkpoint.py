@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import resnet
-from resnet.training.optimizer import Momentum
+from resnet.training.optimizer import make_optimizer
 from resnet.weights.checkpoint import (
     init_from_checkpoint,
     list_checkpoints,
@@ -25,15 +25,19 @@ CONFIG = dataclasses.replace(
 def make(seed=0, config=CONFIG):
     """(model, optimizer) of random weights and momentum."""
     model, rng = resnet.get_model(config, seed=seed), np.random.default_rng(seed)
-    optimizer = Momentum(model.trainable_by_storage_name, 0.9)
-    for slot in optimizer.slots.values():
+    optimizer = make_optimizer(model)
+    for slot in slots_of(optimizer).values():
         slot.assign(rng.standard_normal(slot.shape))
     return model, optimizer
 
 
+def slots_of(optimizer):
+    """{suffix and storage name: tf.Variable}."""
+    return {f"{kind} of {n}": v for kind, one in optimizer.slots.items() for n, v in one.items()}
+
+
 def values(model, optimizer):
-    slots = {f"slot of {name}": slot.numpy() for name, slot in optimizer.slots.items()}
-    return model.get_weights() | slots
+    return model.get_weights() | {n: v.numpy() for n, v in slots_of(optimizer).items()}
 
 
 def test_what_is_saved_is_restored(tmp_path):
@@ -67,7 +71,7 @@ def test_an_index_without_its_data_is_no_checkpoint(tmp_path):
 
 def test_values_that_are_not_finite_are_not_saved(tmp_path):
     model, optimizer = make()
-    next(iter(optimizer.slots.values()))[..., 0].assign(np.nan)
+    next(iter(slots_of(optimizer).values()))[..., 0].assign(np.nan)
     with pytest.raises(resnet.errors.UserError, match=r"is not finite at step 4, which is not sav"):
         save_checkpoint(tmp_path, 4, model, optimizer, seed=0)
     assert not list(tmp_path.iterdir())

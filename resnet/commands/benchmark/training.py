@@ -17,7 +17,7 @@ from resnet.models import get_model
 from resnet.process_memory import peak_over, size_now
 from resnet.reversible import sequence
 from resnet.training.metrics import LOSS
-from resnet.training.optimizer import Momentum
+from resnet.training.optimizer import make_optimizer
 from resnet.training.placement import place
 from resnet.training.steps import Steps
 
@@ -101,8 +101,7 @@ def measure(measurement):
         if not (network.family.is_reversible and computation.backprop == "checkpoint"):
             raise UsageError("--recompute_grad needs a RevNet and --backprop checkpoint")
         sequence.recompute = with_recompute_grad
-    optimizer = Momentum(model.trainable_by_storage_name, config.momentum, config.nesterov)
-    steps = Steps(model, optimizer, jit=jit)
+    steps = Steps(model, make_optimizer(model), jit=jit)
     rng = np.random.default_rng(1)
     shape = [batch_size, config.image_size, config.image_size, 3]
     images = tf.constant(rng.standard_normal(shape, np.float32))

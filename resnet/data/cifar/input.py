@@ -86,7 +86,7 @@ def cifar_feed(
     splits = {"validation": held_out} if validation else {}
     splits["test"] = dataset.test
     return Feed(
-        functools.partial(training_batches, train, preparation, config.seed),
+        functools.partial(training_batches, train, preparation, config),
         {
             name: functools.partial(
                 evaluation_batches, split, preparation, config.evaluation_batch_size

@@ -7,6 +7,8 @@ epoch before it.
 import numpy as np
 import tensorflow as tf
 
+from resnet.data.augmentation import FLIP, cutout, draw_cutout, draw_mix, mix
+
 
 def mean_image(split):
     """Mean over the images of a split: (H, W, 3) float32 in [0, 255]."""
@@ -40,6 +42,11 @@ def training_indices(step, batch_size, num_images, seed):
     )
 
 
+def epoch_of(step, batch_size, num_images):
+    """The epoch that each image of a step belongs to, (batch_size,) int64 from 0."""
+    return (step * batch_size + tf.range(batch_size, dtype=tf.int64)) // num_images
+
+
 def draw_augmentation(batch_size, step, seed, padding):
     """Random crops and flips of a step's images.
 
@@ -57,13 +64,31 @@ def draw_augmentation(batch_size, step, seed, padding):
     return top, left, flip == 1
 
 
-def augment(images, padding, top, left, flip):
-    """Crops zero-padded images and flips some, for a whole batch.
+def alternating_flips(indices, epochs, num_images, seed):
+    """Every image flipped in every second epoch: half of them in the even ones.
+
+    As in Jordan 2024, https://arxiv.org/abs/2404.00498.
+
+    Args:
+      indices, epochs: (N,) int64, images and the epochs they are taken in.
+      num_images: size of the training split.
+      seed: int, which says which half.
+
+    Returns:
+      (N,) bool.
+    """
+    drawn = tf.random.stateless_uniform([num_images], [seed, FLIP], maxval=2, dtype=tf.int32)
+    return (tf.gather(drawn, indices) + tf.cast(epochs % 2, tf.int32)) % 2 == 1
+
+
+def augment(images, padding, top, left, flip, mode="zeros"):
+    """Crops padded images and flips some, for a whole batch.
 
     Args:
       images: (N, H, W, 3) of any type.
       padding: pixels a side.
       top, left, flip: as `draw_augmentation` returns them.
+      mode: "zeros", or "reflect": what the pixels around an image are.
 
     Returns:
       A tensor like images.
@@ -72,46 +97,69 @@ def augment(images, padding, top, left, flip):
     rows = top[:, None] + tf.range(height)  # (N, H)
     columns = tf.range(width)
     columns = tf.where(flip[:, None], columns[::-1], columns) + left[:, None]  # (N, W)
-    padded = tf.pad(images, [[0, 0], [padding, padding], [padding, padding], [0, 0]])
+    sides = [[0, 0], [padding, padding], [padding, padding], [0, 0]]
+    padded = tf.pad(images, sides, "REFLECT" if mode == "reflect" else "CONSTANT")
     cropped = tf.gather(padded, rows, axis=1, batch_dims=1)
     # Columns second, on axis 2 of each image.
     return tf.gather(cropped, columns, axis=2, batch_dims=1)
 
 
-def training_batches(split, preparation, seed, first_step, share):
-    """Endless stream of augmented training batches.
-
-    A step's images are the same however many replicas and hosts share them.
+def training_batches(split, preparation, recipe, first_step, share):
+    """Endless augmented batches of a split, one for each replica of a step.
 
     Args:
-      split: Split.
-      preparation: data.preparation.Preparation.
-      seed: int.
-      first_step: step number of the first batch.
+      split: data.dataset.Split.
+      preparation: Preparation.
+      recipe: settings.Recipe, for the seed and how images are augmented.
+      first_step: the step to begin at, int.
       share: data.feed.Share.
 
     Returns:
-      tf.data.Dataset of (images (N, H, W, 3) float32, labels (N,) int32).
+      tf.data.Dataset of (images (N, H, W, 3) float32, labels (N,) int32, or MixedLabels).
     """
+    seed, size = recipe.seed, share.step_size
+    height, width, _ = split.images.shape[1:]
     with tf.device("/cpu:0"):  # the whole split: never on a GPU
         images, labels = tf.constant(split.images), tf.constant(split.labels)
+
+    def draw(step):
+        """What a step's images are and how they are augmented, a list of (size, ...) tensors."""
+        indices = training_indices(step, size, len(split), seed)
+        top, left, flip = draw_augmentation(size, step, seed, preparation.padding)
+        if recipe.flip == "alternating":
+            epochs = epoch_of(step, size, len(split))
+            flip = alternating_flips(indices, epochs, len(split), seed)
+        elif recipe.flip == "none":
+            flip = tf.zeros_like(flip)
+        return [indices, top, left, flip]
+
+    def take(drawn):
+        """(images, labels) of a part of what was drawn."""
+        indices, *drawn = drawn
+        x, padding = tf.gather(images, indices), preparation.padding
+        if preparation.pads_raw:
+            x = preparation(augment(x, padding, *drawn, recipe.padding))
+        else:
+            x = augment(preparation(x), padding, *drawn, recipe.padding)
+        return x, tf.gather(labels, indices)
 
     @tf.autograph.experimental.do_not_convert
     def batch(position):
         step, replica = position // share.num_replicas, position % share.num_replicas
         part = share.host * share.num_replicas + replica
-        indices = training_indices(step, share.step_size, len(split), seed)
-        padding = preparation.padding
-        drawn = draw_augmentation(share.step_size, step, seed, padding)
         start, end = part * share.batch_size, (part + 1) * share.batch_size
-        indices, *drawn = (values[start:end] for values in (indices, *drawn))
-        x = tf.gather(images, indices)
-        if preparation.pads_raw:
-            x = preparation(augment(x, padding, *drawn))
-        else:
-            x = augment(preparation(x), padding, *drawn)
-        shape = [share.batch_size, *split.images.shape[1:]]
-        return tf.ensure_shape(x, shape), tf.gather(labels, indices)
+        drawn = draw(step)
+        x, y = take([values[start:end] for values in drawn])
+        step_seed = tf.stack([tf.cast(seed, tf.int64), step])
+        if recipe.mixup or recipe.cutmix:
+            # The partners are the step's images in the reverse order.
+            others = take([values[::-1][start:end] for values in drawn])
+            mixing = draw_mix(recipe.mixup, recipe.cutmix, height, width, step_seed)
+            x, y = mix(x, y, *others, *mixing)
+        if recipe.cutout:
+            centres = draw_cutout(size, height, width, step_seed)[start:end]
+            x = cutout(x, centres, recipe.cutout)
+        return tf.ensure_shape(x, [share.batch_size, height, width, 3]), y
 
     first = first_step * share.num_replicas
     positions = tf.data.Dataset.counter(first, dtype=tf.int64)

@@ -5,12 +5,14 @@ import functools
 
 import tensorflow as tf
 
+from resnet.data.augmentation import cutout, draw_cutout, draw_mix, mix
 from resnet.data.feed import PADDING_LABEL, Feed
 from resnet.data.imagenet import preprocessing as imagenet_preprocessing
 from resnet.data.imagenet.example import label_of, parse_example
 from resnet.data.imagenet.index import read_index
 from resnet.data.imagenet.shards import find_shards, first_record
 from resnet.errors import DataError
+from resnet.settings import wrong
 
 SHARDS_AT_ONCE = 16  # read in turns, one record of each
 SHUFFLE_BUFFER = 4096  # encoded images, some 450 MB of the real data set
@@ -70,7 +72,15 @@ def _outside(label, num_classes):
 
 
 def preprocessing_of(config):
-    """The preprocessing that a config asks for."""
+    """The preprocessing that a config asks for.
+
+    Raises:
+      SettingError: the recipe needs a data set in memory.
+    """
+    for name, known in (("flip", ("random", "none")), ("padding", ("zeros",))):
+        if getattr(config, name) not in known:
+            wanted = f"{' or '.join(known)} where images are streamed"
+            raise wrong(f"config {config.name}: ", name, getattr(config, name), wanted)
     return imagenet_preprocessing.PREPROCESSORS[config.preprocessor](config.image_size)
 
 
@@ -85,12 +95,16 @@ def imagenet_feed(imagenet, config, deterministic):
         also on which is decoded first.
     """
     preprocessing = preprocessing_of(config)
+
+    def prepare(inputs):
+        images = tf.cast(inputs["images"], tf.float32)
+        images = preprocessing.augment(images, inputs["draws"])
+        return cutout(images, inputs["cutout"], config.cutout) if config.cutout else images
+
     return Feed(
         functools.partial(training_batches, imagenet, config, deterministic),
         {},
-        lambda inputs: preprocessing.augment(
-            tf.cast(inputs["images"], tf.float32), inputs["draws"]
-        ),
+        prepare,
     )
 
 
@@ -103,7 +117,7 @@ def training_batches(imagenet, config, deterministic, first_step, share):
 
     Returns:
       tf.data.Dataset of ({"images": (N, H, W, 3) uint8, "draws": (N, NUM_DRAWS)
-      float32}, labels (N,) int32).
+      float32, with cutout also "cutout": (N, 2) int32}, labels (N,) int32 or MixedLabels).
 
     Raises:
       DataError: more hosts than shards.
@@ -154,8 +168,20 @@ def training_batches(imagenet, config, deterministic, first_step, share):
     @tf.autograph.experimental.do_not_convert
     def add_draws(number, batch):
         images, labels = batch
-        draws = imagenet_preprocessing.draw(share.batch_size, tf.stack([seed[1], number]))
-        return {"images": images, "draws": draws}, labels
+        batch_seed, size = tf.stack([seed[1], number]), preprocessing.size
+        if config.mixup or config.cutmix:
+            # The partners are the replica's images in the reverse order.
+            mixing = draw_mix(config.mixup, config.cutmix, size, size, batch_seed)
+            x = tf.cast(images, tf.float32)
+            x, labels = mix(x, labels, x[::-1], labels[::-1], *mixing)
+            images = tf.cast(x + 0.5, tf.uint8)
+        draws = imagenet_preprocessing.draw(share.batch_size, batch_seed)
+        if config.flip == "none":
+            draws = imagenet_preprocessing.unflipped(draws)
+        inputs = {"images": images, "draws": draws}
+        if config.cutout:
+            inputs["cutout"] = draw_cutout(share.batch_size, size, size, batch_seed)
+        return inputs, labels
 
     epochs = tf.data.Dataset.counter(start // num_images, dtype=tf.int64)
     stream = epochs.flat_map(epoch).enumerate(start // num_images * num_images)

@@ -25,6 +25,12 @@ def draw(batch_size, seed):
     return tf.random.stateless_uniform([batch_size, NUM_DRAWS], seed)
 
 
+def unflipped(draws):
+    """`draws` by which no image is mirrored."""
+    column = tf.one_hot(FLIP, NUM_DRAWS, on_value=True, off_value=False, dtype=tf.bool)
+    return tf.where(column, tf.ones_like(draws), draws)
+
+
 def decode_box(encoded, choose_box, size):
     """Decodes a part of an image and resizes it.
 

@@ -11,6 +11,7 @@ training images and on every validation image, and appends them to the experimen
 CIFAR and the embedded data set, prints the accuracy on the test images.
 """
 
+import dataclasses
 import pathlib
 
 from resnet.commands import cifar_train, imagenet_train, options
@@ -30,7 +31,7 @@ def define_flags(flags):
     flags.switch(
         "Experiment", "follow", "Evaluate each checkpoint as it comes, until training is finished."
     )
-    for name in ("eval_images", "num_gpu", "logical_cpus"):
+    for name in ("eval_images", "test_time_flip", "num_gpu", "logical_cpus"):
         flags.setting(options.OPTIONS[name])
 
 
@@ -100,7 +101,11 @@ def _evaluate_streamed(flags, experiment):
     dataset = experiment.options.dataset
     entry, folder = STREAMED[dataset], imagenet_train.data_dir(flags, dataset)
     data = entry.load(folder, experiment.config.num_classes, tuple(LOGGED))
-    evaluator = Evaluator(experiment, entry, data, placement, flags.line, flags.eval_images)
+    run = dataclasses.replace(
+        experiment.options, eval_images=flags.eval_images, test_time_flip=bool(flags.test_time_flip)
+    )
+    experiment = dataclasses.replace(experiment, options=run)
+    evaluator = Evaluator(experiment, entry, data, placement, flags.line)
     print(f"evaluating {experiment.config.name} on {placement}", flush=True)
     if flags.follow:
         print(f"following {experiment.id}", flush=True)
