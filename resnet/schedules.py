@@ -30,12 +30,13 @@ def linear(start: float, end: float, part: float) -> float:
 def one_cycle(step: int, peak: float, num_up: int, num_steps: int) -> float:
     """Up from peak / 25 in `num_up` steps, then down to nearly nothing, both along cosines.
 
-    Smith & Topin 2018, https://arxiv.org/abs/1708.07120; the momentum stays what it is.
+    Smith & Topin 2018, https://arxiv.org/abs/1708.07120, as PyTorch's OneCycleLR has it: the
+    peak is the last step's on the way up. The momentum stays what it is.
     """
-    start = peak / ONE_CYCLE_START
-    if step < num_up:
-        return cosine(start, peak, step / num_up)
-    return cosine(peak, start / ONE_CYCLE_END, _part(step, num_up, num_steps))
+    start, top = peak / ONE_CYCLE_START, num_up - 1
+    if step < top:
+        return cosine(start, peak, step / top)
+    return cosine(peak, start / ONE_CYCLE_END, _part(step, top, num_steps - 1))
 
 
 def _part(step: int, first: int, end: int) -> float:

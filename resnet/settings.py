@@ -279,8 +279,8 @@ class Recipe:
     HEADING = "Recipe"
 
     recipe: str = setting(
-        "What the settings below start from: the named config's own, or what is best in one hour "
-        "on 2 cores, or in three.",
+        "What the settings below start from: the named config's own, or one cycle of an hour on 2 "
+        "cores, or of three.",
         "paper",
         choices=RECIPES,
     )

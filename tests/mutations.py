@@ -38,6 +38,11 @@ FAMILIES = "tests/models/test_families.py"
 SEQUENCE = "tests/reversible/test_sequence.py"
 COUPLINGS = "tests/reversible/test_couplings.py"
 CHECKPOINT = "tests/weights/test_checkpoint.py"
+SCHEDULES = "tests/test_schedules.py"
+LOSS = "tests/models/test_loss.py"
+OPTIMIZER = "tests/training/test_optimizer.py"
+EVALUATION = "tests/training/test_evaluation.py"
+AUGMENTATION = "tests/data/test_augmentation.py"
 RUNS = "tests/commands/test_runs.py"
 
 MUTATIONS = [
@@ -670,5 +675,191 @@ MUTATIONS = [
         "tf.math.confusion_matrix(labels, predicted, num_classes)",
         "tf.math.confusion_matrix(predicted, labels, num_classes)",
         ("tests/test_plot.py::test_a_confusion_matrix_counts_true_by_predicted",),
+    ),
+    Mutation(
+        "resnet/schedules.py",
+        "warm-up ends a step late",
+        "rate * (step + 1) / num_warmup if step < num_warmup",
+        "rate * step / num_warmup if step < num_warmup",
+        (f"{SCHEDULES}::test_warm_up_comes_before_the_schedule",),
+    ),
+    Mutation(
+        "resnet/schedules.py",
+        "a schedule that begins before its warm-up",
+        "_part(max(step, num_warmup), num_warmup, num_steps)",
+        "_part(max(step, num_warmup), 0, num_steps)",
+        (f"{SCHEDULES}::test_warm_up_comes_before_the_schedule",),
+    ),
+    Mutation(
+        "resnet/schedules.py",
+        "one cycle ends at a 25th",
+        "cosine(peak, start / ONE_CYCLE_END,",
+        "cosine(peak, start,",
+        (f"{SCHEDULES}::test_one_cycle_is_pytorchs",),
+    ),
+    Mutation(
+        "resnet/schedules.py",
+        "a cosine that ends below 0",
+        "(1 + math.cos(math.pi * part)) / 2",
+        "math.cos(math.pi * part)",
+        (f"{SCHEDULES}::test_cosine_and_linear_are_keras",),
+    ),
+    Mutation(
+        "resnet/models/loss.py",
+        "smoothing without its share of the label",
+        "targets = (1 - smoothing) * targets + smoothing / count",
+        "targets = targets + smoothing / count",
+        (f"{LOSS}::test_it_is_the_cross_entropy_of_what_labels_are",),
+    ),
+    Mutation(
+        "resnet/models/loss.py",
+        "shares of mixed labels exchanged",
+        "targets = share * tf.one_hot(labels.labels, count)",
+        "targets = (1 - share) * tf.one_hot(labels.labels, count)",
+        (f"{LOSS}::test_it_is_the_cross_entropy_of_what_labels_are",),
+    ),
+    Mutation(
+        "resnet/labels.py",
+        "the label of the smaller part",
+        "labels.share >= 0.5",
+        "labels.share < 0.5",
+        (f"{LOSS}::test_accuracy_counts_by_the_larger_part",),
+    ),
+    Mutation(
+        "resnet/models/model.py",
+        "decoupled decay in the gradient too",
+        "decay = 0.0 if self.config.decay_is_decoupled else self.config.weight_decay",
+        "decay = self.config.weight_decay",
+        (f"{OPTIMIZER}::test_which_weights_decay_and_how",),
+    ),
+    Mutation(
+        "resnet/models/model.py",
+        "decay_all ignored",
+        "return self.config.decay_all or self._parameters",
+        "return self._parameters",
+        (f"{OPTIMIZER}::test_which_weights_decay_and_how",),
+    ),
+    Mutation(
+        "resnet/training/optimizer.py",
+        "gradients not clipped",
+        "gradients = dict(zip(names, clipped, strict=True))",
+        "gradients = dict(zip(names, values, strict=True))",
+        (f"{OPTIMIZER}::test_gradients_longer_than_the_norm_are_shortened_together",),
+    ),
+    Mutation(
+        "resnet/training/optimizer.py",
+        "decoupled decay without the learning rate",
+        "variable.assign_sub(learning_rate * self._decay * variable)",
+        "variable.assign_sub(self._decay * variable)",
+        (f"{OPTIMIZER}::test_decoupled_decay_is_not_in_the_momentum",),
+    ),
+    Mutation(
+        "resnet/training/optimizer.py",
+        "Keras' count not set",
+        "self._optimizer.iterations.assign(step)",
+        "self._optimizer.iterations.assign(0)",
+        (f"{OPTIMIZER}::test_an_optimizer_of_keras_is_keras_own",),
+    ),
+    Mutation(
+        "resnet/training/optimizer.py",
+        "Keras' learning rate not set",
+        "self._optimizer.learning_rate.assign(learning_rate)",
+        "pass",
+        (f"{OPTIMIZER}::test_an_optimizer_of_keras_is_keras_own",),
+    ),
+    Mutation(
+        "resnet/training/averaging.py",
+        "averages without warm-up",
+        "keep = tf.minimum(keep, (1 + count) / (10 + count))",
+        "keep = tf.constant(keep)",
+        (f"{OPTIMIZER}::test_averages_follow_every_weight",),
+    ),
+    Mutation(
+        "resnet/training/averaging.py",
+        "the decay on the weight",
+        "average.assign_sub((1 - keep) * (average - self._weights[name]))",
+        "average.assign_sub(keep * (average - self._weights[name]))",
+        (f"{OPTIMIZER}::test_averages_follow_every_weight",),
+    ),
+    Mutation(
+        "resnet/training/state.py",
+        "weights evaluated that are not averaged",
+        "return Model(self.model.config, self.model.computation, variables=average.variables)",
+        "return self.model",
+        (f"{LOOP}::test_averaged_weights_are_what_is_evaluated_and_kept_as_the_best",),
+    ),
+    Mutation(
+        "resnet/weights/checkpoint.py",
+        "averages restored as weights that train",
+        "model.set_weights(weights if optimizer else _averaged(weights, kept))",
+        "model.set_weights(_averaged(weights, kept))",
+        (
+            f"{CHECKPOINT}::test_averaged_weights_are_kept_beside_the_others_and_evaluated_in_their_place",
+        ),
+    ),
+    Mutation(
+        "resnet/weights/checkpoint.py",
+        "fine-tuning starts from what is not averaged",
+        "tensors = _averaged(found, found)",
+        "tensors = found",
+        (
+            f"{CHECKPOINT}::test_averaged_weights_are_kept_beside_the_others_and_evaluated_in_their_place",
+        ),
+    ),
+    Mutation(
+        "resnet/training/evaluation.py",
+        "images turned upside down",
+        "self.model(images[:, :, ::-1])",
+        "self.model(images[:, ::-1])",
+        (f"{EVALUATION}::test_mirror_images_count_by_the_mean_of_logits",),
+    ),
+    Mutation(
+        "resnet/data/augmentation.py",
+        "cutout's centre at its corner",
+        "start in ((height, centres[:, 0] - side // 2)",
+        "start in ((height, centres[:, 0])",
+        (f"{AUGMENTATION}::test_cutout_blanks_a_square_as_far_as_it_is_within",),
+    ),
+    Mutation(
+        "resnet/data/augmentation.py",
+        "CutMix's share is what was drawn",
+        "return weights, tf.reduce_mean(weights)",
+        "return weights, drawn",
+        (f"{AUGMENTATION}::test_cutmixs_box_is_what_the_share_says",),
+    ),
+    Mutation(
+        "resnet/data/augmentation.py",
+        "mixup's share uniform",
+        "one / (one + other)",
+        "tf.random.stateless_uniform([], gamma)",
+        (f"{AUGMENTATION}::test_mixups_share_is_beta_and_the_same_everywhere",),
+    ),
+    Mutation(
+        "resnet/data/cifar/pipeline.py",
+        "partners of a replica's own part",
+        "take([values[::-1][start:end] for values in drawn])",
+        "take([values[start:end][::-1] for values in drawn])",
+        (f"{AUGMENTATION}::test_a_steps_images_depend_on_seed_and_step_alone",),
+    ),
+    Mutation(
+        "resnet/data/cifar/pipeline.py",
+        "the same flips in every epoch",
+        "tf.gather(drawn, indices) + tf.cast(epochs % 2, tf.int32)",
+        "tf.gather(drawn, indices) + tf.cast(epochs * 0, tf.int32)",
+        (f"{AUGMENTATION}::test_alternating_flips_are_every_second_epoch",),
+    ),
+    Mutation(
+        "resnet/data/cifar/pipeline.py",
+        "the same cutouts for every replica",
+        "draw_cutout(size, height, width, step_seed)[start:end]",
+        "draw_cutout(size, height, width, step_seed)[: share.batch_size]",
+        (f"{AUGMENTATION}::test_a_steps_images_depend_on_seed_and_step_alone",),
+    ),
+    Mutation(
+        "resnet/data/imagenet/input.py",
+        "labels of mixed images not reversed",
+        "mix(x, labels, x[::-1], labels[::-1], *mixing)",
+        "mix(x, labels, x[::-1], labels, *mixing)",
+        (f"{IMAGENET}::test_images_are_mixed_and_blanked_as_the_recipe_says",),
     ),
 ]

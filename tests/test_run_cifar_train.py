@@ -3,6 +3,7 @@
 import csv
 import json
 import random
+import re
 import resource
 import shutil
 import signal
@@ -96,11 +97,33 @@ def test_a_run_and_what_it_leaves(tmp_path):
     }
 
 
+ALL_PARTS = {  # of a recipe
+    "schedule": "one_cycle",
+    "learning_rates": [0.1],
+    "boundaries": [],
+    "num_steps": 50,
+    "warmup_steps": 10,
+    "nesterov": True,
+    "decay_all": True,
+    "decoupled_weight_decay": True,
+    "global_clipnorm": 2.0,
+    "label_smoothing": 0.1,
+    "ema_decay": 0.9,
+    "flip": "alternating",
+    "padding": "reflect",
+    "cutout": 8,
+    "mixup": 0.2,
+    "cutmix": 1.0,
+    "dropout": 0.2,
+    "preprocessor": "cifar-standard",
+}
+
+
 @pytest.mark.parametrize(
     ("dtype", "changes", "fields"),
     [
-        ("float32", [], {"dropout": 0.2, "preprocessor": "cifar-standard", "nesterov": True}),
-        ("bfloat16", ["--memory_budget=1MB", "--check_gradients_every=3"], {}),
+        ("float32", [], ALL_PARTS),
+        ("bfloat16", ["--memory_budget=1MB", "--check_gradients_every=3"], {"optimizer": "adamw"}),
     ],
 )
 def test_killed_and_restored_equals_uninterrupted_to_the_bit(tmp_path, dtype, changes, fields):
@@ -219,6 +242,22 @@ def test_dry_run_prints_the_plan_and_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_runs_time_is_known_before_it_starts(tmp_path):
+    done = train(tmp_path, "t", "--dry_run", "--time", "--recipe=fast", "--batch_size=20")
+    assert done.returncode == 0, done.stderr
+    *_, steps, _, _, _, _, timed = done.stdout.splitlines()
+    assert "10,200 of 20 images; learning rate one_cycle with a peak of 0.3, the" in steps
+    found = re.fullmatch(
+        r"time: +([\d.]+) s a step, (\d+) images/s, the median of 10 steps; (\d+):(\d+):(\d+) for "
+        r"10,200 steps, evaluations apart",
+        timed,
+    )
+    seconds, speed, *whole = map(float, found.groups())
+    assert seconds * speed == pytest.approx(20, rel=0.05)
+    assert np.dot(whole, [3600, 60, 1]) == pytest.approx(10_200 * seconds, rel=0.05)
+    assert [path.name for path in tmp_path.iterdir()] == ["tiny.json"]
+
+
 BAD_FLAGS = {
     "--model=revnet-39": "unknown model 'revnet-39': did you mean 'revnet-38'?",
     "--dataset=mnist": "--dataset is 'mnist', but must be one of cifar-10, cifar-100, synthetic",
@@ -231,6 +270,9 @@ BAD_FLAGS = {
     "--num_gpu=7": "--num_gpu is 7, but TensorFlow sees 0",
     "--config=nowhere.json": "config file 'nowhere.json' does not exist",
     "--restore": "--restore needs --id",
+    "--time": "--time times what --dry_run tells of",
+    "--num_steps=100": "boundaries is (40000, 60000), but must be below num_steps, 100",
+    "--recipe=quick": "--recipe is 'quick', but must be one of paper, fast, long",
     "--best": "--best says what --eval_only evaluates",
     "--eval_only": "--eval_only needs --restore and --id",
     "--restore --id=x --smoke_test": "--smoke_test tries new experiments",

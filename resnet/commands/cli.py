@@ -90,10 +90,10 @@ def run(name, arguments, program):
     )
     flags = Flags(program, line.strip(), getattr(module, "ESSENTIAL", ()))
     module.define_flags(flags)
-    if any(argument in HELP_FLAGS for argument in arguments):
-        print(f"{module.__doc__.strip()}\n\n{flags.help()}")
-        sys.exit(0)
     try:
+        if any(argument in HELP_FLAGS for argument in arguments):
+            print(f"{module.__doc__.strip()}\n\n{flags.help()}", flush=True)
+            sys.exit(0)
         positional = flags.parse(arguments)
         _check_positional(positional, getattr(module, "POSITIONAL", ()))
         if command.computes:

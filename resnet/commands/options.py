@@ -74,6 +74,7 @@ def define_training_flags(flags, default_model, results, without=()):
     define_computation_flags(flags)
     flags.settings(OPTIONS, without={*without, "dataset", "jit", *fields_of(Computation)})
     flags.switch(TRIALS, "dry_run", "Print model, memory, steps and data, then exit.")
+    flags.switch(TRIALS, "time", "With --dry_run: time a few steps, and say what all of them take.")
     flags.switch(TRIALS, "smoke_test", "Try the run on a few tiny batches, leave nothing.")
 
 

@@ -1,8 +1,12 @@
 """What a training command does: flags -> config -> data -> train_and_evaluate."""
 
+import contextlib
 import dataclasses
+import datetime
 import pathlib
+import statistics
 import tempfile
+import time
 from collections.abc import Callable
 
 from resnet.commands import options
@@ -11,11 +15,14 @@ from resnet.errors import UsageError
 from resnet.settings import SettingError
 from resnet.training.experiment import Experiment, load_experiment, new_folders, new_id
 from resnet.training.hosts import naming_lost_hosts
+from resnet.training.metrics import LOSS
 from resnet.training.placement import Hosts, find_hosts, place
+from resnet.training.state import Training
 from resnet.training.train import evaluate_trained, train_and_evaluate
 from resnet.weights.checkpoint import list_checkpoints
 
 SMOKE_TEST_STEPS = 2
+WARM_UP_STEPS, TIMED_STEPS = 3, 10  # of --time
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +73,9 @@ def _run(task, flags, experiment, started, hosts, resume):
     jit = options.resolve_jit(run.jit, placement)
     print(f"experiment {experiment.id}", flush=True)
     if flags.dry_run:
-        print(summary(experiment, placement))
+        print(summary(experiment, placement), flush=True)
+        if flags.time:
+            _time(task, experiment, task.load(experiment), placement, jit)
         return
     data = task.load(experiment)
     if flags.smoke_test:
@@ -112,6 +121,8 @@ def _require_consistent_flags(flags):
         raise UsageError("--best says what --eval_only evaluates: give both, or leave it out")
     if _only_evaluates(flags) and not flags.restore:
         raise UsageError("--eval_only needs --restore and --id: the experiment to evaluate")
+    if flags.time and not flags.dry_run:
+        raise UsageError("--time times what --dry_run tells of: give both, or leave it out")
     if flags.restore and flags.smoke_test:
         raise UsageError("--smoke_test tries new experiments: leave it or --restore out")
 
@@ -139,26 +150,55 @@ def _only_evaluates(flags):
 def _smoke_test(task, flags, experiment, data, placement, jit):
     """Trains and evaluates on a few images, in a folder that is then removed."""
     num_images = 2 * placement.num_replicas * experiment.options.num_pass
+    config = dataclasses.replace(
+        experiment.config, batch_size=num_images, evaluation_batch_size=num_images
+    )
+    small = dataclasses.replace(
+        experiment,
+        config=config,
+        options=dataclasses.replace(experiment.options, max_num_steps=SMOKE_TEST_STEPS),
+    )
+    with _in_passing(small) as small:
+        feed = task.make_feed(data, small, is_chief=True)
+        train_and_evaluate(small, feed, placement, jit, flags.line, flags.line)
+    print(f"smoke test passed: {experiment.config.name}", flush=True)
+
+
+def _time(task, experiment, data, placement, jit):
+    """Times a few steps, in a folder that is then removed, and says how long all of them take."""
+    with _in_passing(experiment) as passing:
+        feed = task.make_feed(data, passing, is_chief=True)
+        training = Training(passing, feed, placement, jit)
+        times = []
+        for _ in range(WARM_UP_STEPS + TIMED_STEPS):
+            start = time.perf_counter()
+            float(training.advance(1)[LOSS])  # waits for the device
+            times.append(time.perf_counter() - start)
+    seconds = statistics.median(times[WARM_UP_STEPS:])
+    whole = datetime.timedelta(seconds=round(seconds * experiment.num_steps))
+    print(
+        f"time:              {seconds:.3g} s a step, {experiment.config.batch_size / seconds:.0f} "
+        f"images/s, the median of {TIMED_STEPS} steps; {whole} for {experiment.num_steps:,} steps, "
+        "evaluations apart"
+    )
+
+
+@contextlib.contextmanager
+def _in_passing(experiment):
+    """The experiment, begun in a folder that is removed when the context ends."""
     source = experiment.options.init_from
     if source:  # an absolute path stays one beside any experiment
         source = str((experiment.results.parent / source).resolve())
     with tempfile.TemporaryDirectory() as folder:
         results, logs = (pathlib.Path(folder) / name for name in ("results", "logs"))
-        small = dataclasses.replace(
+        begun = dataclasses.replace(
             experiment,
-            config=dataclasses.replace(
-                experiment.config, batch_size=num_images, evaluation_batch_size=num_images
-            ),
-            options=dataclasses.replace(
-                experiment.options, max_num_steps=SMOKE_TEST_STEPS, init_from=source
-            ),
+            options=dataclasses.replace(experiment.options, init_from=source),
             results=results / experiment.id,
             logs=logs,
         )
-        small.save()
-        feed = task.make_feed(data, small, is_chief=True)
-        train_and_evaluate(small, feed, placement, jit, flags.line, flags.line)
-    print(f"smoke test passed: {experiment.config.name}", flush=True)
+        begun.save()
+        yield begun
 
 
 def _new(task, flags, hosts):

@@ -22,6 +22,7 @@ from resnet.data.imagenet.shards import find_shards
 from resnet.data.imagenet.writer import write_shard
 from resnet.data.registry import IMAGENET
 from resnet.errors import DataError
+from resnet.settings import SettingError
 
 CONFIG = dataclasses.replace(resnet.get_config("revnet-56"), image_size=32, num_classes=4)
 
@@ -233,3 +234,36 @@ def test_records_of_another_format(tmp_path):
         writer.write(tf.train.Example().SerializeToString())
     with pytest.raises(DataError, match=r"holds no ImageNet records \(it lacks image/encoded"):
         open_imagenet(tmp_path, 4)
+
+
+def test_images_are_mixed_and_blanked_as_the_recipe_says(imagenet):
+    parts = dataclasses.replace(CONFIG, mixup=0.5, cutout=9, flip="none")
+    plain, mixed = (
+        next(iter(training_batches(imagenet, config, True, 2, Share(6))))
+        for config in (CONFIG, parts)
+    )
+    (inputs, labels), (mixed_inputs, mixed_labels) = plain, mixed
+    np.testing.assert_array_equal(mixed_labels.labels, labels)
+    np.testing.assert_array_equal(mixed_labels.others, labels[::-1])
+    one, other = (x.numpy().astype(float) for x in (inputs["images"], inputs["images"][::-1]))
+    found, share = mixed_inputs["images"].numpy(), float(mixed_labels.share[0])
+    assert 0 < share < 1
+    np.testing.assert_allclose(found, share * one + (1 - share) * other, atol=0.51)
+    again = next(iter(training_batches(imagenet, parts, True, 2, Share(6))))
+    np.testing.assert_array_equal(found, again[0]["images"])
+
+    feed = imagenet_feed(imagenet, parts, deterministic=True)
+    whole = preprocessing.PREPROCESSORS[CONFIG.preprocessor](32)
+    x = tf.cast(mixed_inputs["images"], tf.float32)
+    draws = mixed_inputs["draws"].numpy()
+    assert (draws[:, preprocessing.FLIP] >= 0.5).all()
+    wanted = whole.augment(x, draws).numpy()
+    for image, (row, column) in zip(wanted, mixed_inputs["cutout"].numpy(), strict=True):
+        image[max(0, row - 4) : row + 5, max(0, column - 4) : column + 5] = 0
+    np.testing.assert_allclose(feed.prepare(mixed_inputs), wanted, atol=1e-6)
+
+
+@pytest.mark.parametrize("field", [{"flip": "alternating"}, {"padding": "reflect"}])
+def test_what_needs_images_in_memory_is_refused(imagenet, field):
+    with pytest.raises(SettingError, match="where images are streamed"):
+        imagenet_feed(imagenet, dataclasses.replace(CONFIG, **field), deterministic=True)

@@ -22,3 +22,24 @@ def test_best_and_five_best_guesses_are_counted_without_padding():
     assert accuracy.num_images == is_image.sum()
     np.testing.assert_allclose(accuracy.top1, 100 * best.sum() / is_image.sum())
     np.testing.assert_allclose(accuracy.top5, 100 * five.sum() / is_image.sum())
+
+
+def test_mirror_images_count_by_the_mean_of_logits():
+    rng = np.random.default_rng(0)
+    images = rng.standard_normal([30, 1, 6, 1]).astype(np.float32)
+    labels = rng.integers(0, 6, 30).astype(np.int32)
+    scale = np.arange(1, 7, dtype=np.float32)
+
+    def model(images):
+        return images[:, 0, :, 0] * scale
+
+    batches = tf.data.Dataset.from_tensor_slices((images, labels)).batch(9)
+    accuracy, plain = (Evaluation(model, flips=flips)(batches) for flips in (True, False))
+    pixels = images[:, 0, :, 0]
+    order = np.argsort(-(pixels + pixels[:, ::-1]) * scale / 2, axis=1)
+    np.testing.assert_allclose(accuracy.flipped_top1, 100 * np.mean(order[:, 0] == labels))
+    five = (order[:, :5] == labels[:, None]).any(axis=1)
+    np.testing.assert_allclose(accuracy.flipped_top5, 100 * np.mean(five))
+    assert accuracy.to_json().keys() - plain.to_json().keys() == {"flipped_top1", "flipped_top5"}
+    assert (accuracy.top1, accuracy.top5) == (plain.top1, plain.top5)
+    assert accuracy.flipped_top1 != accuracy.top1

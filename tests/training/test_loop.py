@@ -20,7 +20,9 @@ from resnet.training.placement import Hosts, Placement
 from resnet.training.state import Training
 from resnet.training.train import Evaluations, Hook, InterruptedRunError, train_and_evaluate
 from resnet.weights.checkpoint import list_checkpoints
+from resnet.weights.checkpoint_format import AVERAGE, read_checkpoint
 from resnet.weights.folder import BEST, RESULT
+from resnet.weights.trained import restore_trained
 
 SIDE, BATCH_SIZE = 8, 4
 OPTIONS = {"dataset": "synthetic", "backprop": "stored", "exact": False}
@@ -110,6 +112,27 @@ def every_step(tmp_path_factory):
 def test_the_learning_rate_that_is_logged_is_that_of_the_update(every_step):
     rates = [0.1, 0.1, 0.1, 0.01, 0.01, 0.001, 0.001]
     assert column(every_step, "learn_rate") == pytest.approx(dict(enumerate(rates, 1)))
+
+
+def test_averaged_weights_are_what_is_evaluated_and_kept_as_the_best(tmp_path):
+    experiment = experiment_in(tmp_path, {"keep_best": True}, ema_decay=0.9)
+    training = Training(experiment, Data().feed, alone())
+    average = training.optimizer.average.variables
+    assert training.evaluated_model.variables_by_storage_name is average
+    found = run(experiment)
+    model = experiment.make_model(1)
+    restore_trained(experiment, model)
+    data, options = Data(), experiment.options
+    assert Evaluations(data.feed, model, options)("test", shows_progress=False) == found["test"]
+    step = max(list_checkpoints(experiment.results))
+    tensors = read_checkpoint(list_checkpoints(experiment.results)[step])
+    for name, value in model.get_weights().items():
+        np.testing.assert_array_equal(value, tensors[f"Model/{name}/{AVERAGE}"])
+    assert not np.array_equal(model.get_weights()["Model/logit/w"], tensors["Model/logit/w"])
+    best = max(list_checkpoints(experiment.results / BEST))
+    assert f"Model/Model/logit/w/{AVERAGE}" in read_checkpoint(
+        list_checkpoints(experiment.results / BEST)[best]
+    )
 
 
 def test_rows_are_means_over_their_own_steps(every_step, tmp_path):

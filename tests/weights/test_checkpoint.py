@@ -104,3 +104,30 @@ def test_what_fits_is_taken_and_what_does_not_is_named(tmp_path):
     for name, value in model.get_weights().items():
         source_of_value = before if name in kept else wanted
         np.testing.assert_array_equal(value, source_of_value[name], err_msg=name)
+
+
+def test_averaged_weights_are_kept_beside_the_others_and_evaluated_in_their_place(tmp_path):
+    config = dataclasses.replace(CONFIG, ema_decay=0.9)
+    one, other = make(1, config), make(2, config)
+    prefix = save_checkpoint(tmp_path, 10, *one, seed=7)
+    restore_checkpoint(prefix, *other)
+    before, after = values(*one), values(*other)
+    for name in before:
+        np.testing.assert_array_equal(after[name], before[name], err_msg=name)
+
+    average = one[0].to_public(one[1].average.variables)
+    evaluated, tuned = (resnet.get_model(config, seed=3) for _ in range(2))
+    restore_checkpoint(prefix, evaluated)
+    assert init_from_checkpoint(prefix, tuned) == []
+    for model in (evaluated, tuned, imported(prefix, config)):
+        for name, value in model.get_weights().items():
+            np.testing.assert_array_equal(value, average[name], err_msg=name)
+    assert not np.array_equal(average["Model/init/init_conv/w"], before["Model/init/init_conv/w"])
+
+
+def imported(prefix, config):
+    """A model of a checkpoint of this project, read as revnet-public's."""
+    model = resnet.get_model(config, seed=4)
+    report = resnet.import_weights(model, prefix)
+    assert len(report.momentum) == len([n for n in report.imported if "ema_" not in n])
+    return model

@@ -42,6 +42,11 @@ def training_indices(step, batch_size, num_images, seed):
     )
 
 
+def seed_of(seed, step):
+    """The seed of a step's draws, (2,) int64."""
+    return tf.stack([tf.cast(seed, tf.int64), step])
+
+
 def epoch_of(step, batch_size, num_images):
     """The epoch that each image of a step belongs to, (batch_size,) int64 from 0."""
     return (step * batch_size + tf.range(batch_size, dtype=tf.int64)) // num_images
@@ -54,7 +59,7 @@ def draw_augmentation(batch_size, step, seed, padding):
       (top, left, flip), each (batch_size,): where the crop begins, int32 in
       [0, 2 padding]; bool.
     """
-    step_seed = tf.stack([tf.cast(seed, tf.int64), step])
+    step_seed = seed_of(seed, step)
     top, left = tf.unstack(
         tf.random.stateless_uniform(
             [2, batch_size], step_seed, maxval=2 * padding + 1, dtype=tf.int32
@@ -150,7 +155,7 @@ def training_batches(split, preparation, recipe, first_step, share):
         start, end = part * share.batch_size, (part + 1) * share.batch_size
         drawn = draw(step)
         x, y = take([values[start:end] for values in drawn])
-        step_seed = tf.stack([tf.cast(seed, tf.int64), step])
+        step_seed = seed_of(seed, step)
         if recipe.mixup or recipe.cutmix:
             # The partners are the step's images in the reverse order.
             others = take([values[::-1][start:end] for values in drawn])

@@ -1,0 +1,151 @@
+"""Optimizers, clipping, weight decay and averages, against NumPy and Keras."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import resnet
+from resnet.training.averaging import WeightAverage
+from resnet.training.optimizer import Momentum, Optimizer, make_optimizer
+from resnet.weights.checkpoint_format import AVERAGE, MOMENTUM
+
+RNG = np.random.default_rng(0)
+START = {"w": RNG.standard_normal([3, 2]), "b": RNG.standard_normal([2])}
+GRADIENTS = [{n: RNG.standard_normal(v.shape) for n, v in START.items()} for _ in range(3)]
+RATES = (0.1, 0.05, 0.2)
+
+
+def variables():
+    return {name: tf.Variable(value, dtype=tf.float32, name=name) for name, value in START.items()}
+
+
+def train(optimizer):
+    for step, (gradients, rate) in enumerate(zip(GRADIENTS, RATES, strict=True)):
+        gradients = {name: tf.constant(g, tf.float32) for name, g in gradients.items()}
+        optimizer.apply(gradients, tf.constant(rate), tf.constant(step, tf.int64))
+
+
+def model_of(**fields):
+    config = dataclasses.replace(
+        resnet.get_config("resnet-test"), units=(1, 1, 1), image_size=8, **fields
+    )
+    return resnet.get_model(config)
+
+
+def test_gradients_longer_than_the_norm_are_shortened_together():
+    found, m = variables(), dict.fromkeys(START, 0.0)
+    train(Optimizer(Momentum(found, 0.9), clipnorm=1.5))
+    wanted = dict(START)
+    for gradients, rate in zip(GRADIENTS, RATES, strict=True):
+        norm = np.sqrt(sum(np.sum(g**2) for g in gradients.values()))
+        assert norm > 1.5
+        for name, g in gradients.items():
+            m[name] = 0.9 * m[name] + g * min(1, 1.5 / norm)
+            wanted[name] = wanted[name] - rate * m[name]
+    for name, value in wanted.items():
+        np.testing.assert_allclose(found[name], value, rtol=1e-5)
+    same = variables()
+    train(Optimizer(Momentum(same, 0.9), clipnorm=100.0))
+    other = variables()
+    train(Optimizer(Momentum(other, 0.9)))
+    np.testing.assert_allclose(same["w"], other["w"], rtol=1e-6)
+
+
+def test_decoupled_decay_is_not_in_the_momentum():
+    found, m = variables(), 0.0
+    train(Optimizer(Momentum(found, 0.9), decay=0.3, decayed=[found["w"]]))
+    w = START["w"]
+    for gradients, rate in zip(GRADIENTS, RATES, strict=True):
+        m = 0.9 * m + gradients["w"]
+        w = w - rate * 0.3 * w - rate * m
+    np.testing.assert_allclose(found["w"], w, rtol=1e-5)
+    free = variables()
+    train(Optimizer(Momentum(free, 0.9)))
+    np.testing.assert_array_equal(found["b"], free["b"])
+
+
+@pytest.mark.parametrize(
+    ("name", "keras_optimizer"),
+    [
+        ("adam", lambda: keras.optimizers.Adam(0.0, beta_1=0.8)),
+        ("adamw", lambda: keras.optimizers.AdamW(0.0, weight_decay=0.02, beta_1=0.8)),
+        ("lion", lambda: keras.optimizers.Lion(0.0, beta_1=0.8, weight_decay=0.02)),
+        ("rmsprop", lambda: keras.optimizers.RMSprop(0.0, momentum=0.8)),
+    ],
+)
+def test_an_optimizer_of_keras_is_keras_own(name, keras_optimizer):
+    model = model_of(optimizer=name, momentum=0.8, weight_decay=0.02, decay_all=True)
+    ours, trained = make_optimizer(model), model.trainable_by_storage_name
+    copies = [keras.Variable(v.numpy()) for v in trained.values()]
+    theirs = keras_optimizer()
+    theirs.build(copies)
+    for step, rate in enumerate(RATES):
+        gradients = {
+            n: tf.constant(RNG.standard_normal(v.shape), tf.float32) for n, v in trained.items()
+        }
+        ours.apply(gradients, tf.constant(rate), tf.constant(step, tf.int64))
+        theirs.learning_rate = rate
+        theirs.apply(list(gradients.values()))
+    for variable, copy in zip(trained.values(), copies, strict=True):
+        np.testing.assert_allclose(variable, copy, rtol=1e-5, atol=1e-6)
+
+
+def test_which_weights_decay_and_how():
+    images = tf.constant(RNG.standard_normal([2, 8, 8, 3]), tf.float32)
+    labels = tf.constant([1, 2])
+    free = model_of(weight_decay=0.0).loss_and_gradients(images, labels)[1]
+
+    def added(**fields):
+        model = model_of(weight_decay=0.5, **fields)
+        found = model.loss_and_gradients(images, labels)[1]
+        decayed = make_optimizer(model)._decayed
+        weights = model.get_weights()
+        names = {n for n in found if not np.allclose(found[n], free[n], atol=1e-6)}
+        for name in names:
+            np.testing.assert_allclose(
+                found[name] - free[name], 0.5 * weights[name], rtol=1e-3, atol=1e-4
+            )
+        return names, len(decayed)
+
+    weights_only = {name for name in free if name.endswith("/w")}
+    assert added() == (weights_only, 0)
+    names, _ = added(decay_all=True)  # betas and biases are 0 at first
+    assert names == weights_only | {name for name in free if name.endswith("/gamma")}
+    nothing, count = added(decoupled_weight_decay=True)
+    assert not nothing and count == len(
+        [n for n in model_of().trainable_by_storage_name if n.endswith("/w")]
+    )
+    assert added(optimizer="adamw", decay_all=True) == (
+        set(),
+        len(model_of().trainable_by_storage_name),
+    )
+
+
+def test_averages_follow_every_weight():
+    model = model_of(ema_decay=0.9)
+    optimizer = make_optimizer(model)
+    assert set(optimizer.slots) == {MOMENTUM, AVERAGE}
+    weights = {n: v.numpy() for n, v in model.variables_by_storage_name.items()}
+    assert optimizer.slots[AVERAGE].keys() == weights.keys()
+    wanted = dict(weights)
+    gradients = {n: tf.ones(v.shape) for n, v in model.trainable_by_storage_name.items()}
+    for step, keep in ((0, 2 / 11), (1, 3 / 12), (998, 0.9)):
+        optimizer.apply(gradients, tf.constant(0.1), tf.constant(step, tf.int64))
+        for name, variable in model.variables_by_storage_name.items():
+            wanted[name] = keep * wanted[name] + (1 - keep) * variable.numpy()
+    for name, value in wanted.items():
+        np.testing.assert_allclose(optimizer.slots[AVERAGE][name], value, rtol=1e-5, atol=1e-6)
+    optimizer.average.reset()
+    for name, variable in model.variables_by_storage_name.items():
+        np.testing.assert_array_equal(optimizer.average.variables[name], variable)
+
+
+def test_an_average_without_a_step_has_the_decay_itself():
+    weight = tf.Variable(1.0)
+    average = WeightAverage({"w": weight}, 0.75)
+    weight.assign(5.0)
+    average.update(None)
+    assert float(average.variables["w"]) == 0.75 * 1 + 0.25 * 5
