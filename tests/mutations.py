@@ -376,17 +376,17 @@ MUTATIONS = [
         (f"{LOOP}::test_several_updates_a_call_are_the_same_ones",),
     ),
     Mutation(
-        "resnet/training/state.py",
+        "resnet/training/optimizer.py",
         "momentum of the config is ignored",
-        "self.model.trainable_by_storage_name, config.momentum, config.nesterov",
-        "self.model.trainable_by_storage_name, 0.9, config.nesterov",
+        "Momentum(variables, config.momentum, config.nesterov)",
+        "Momentum(variables, 0.9, config.nesterov)",
         (f"{LOOP}::test_updates_are_those_of_the_configs_momentum",),
     ),
     Mutation(
-        "resnet/training/state.py",
+        "resnet/training/optimizer.py",
         "Nesterov's form is ignored",
-        "self.model.trainable_by_storage_name, config.momentum, config.nesterov",
-        "self.model.trainable_by_storage_name, config.momentum",
+        "Momentum(variables, config.momentum, config.nesterov)",
+        "Momentum(variables, config.momentum)",
         (f"{LOOP}::test_updates_are_those_of_the_configs_momentum",),
     ),
     Mutation(
@@ -441,8 +441,8 @@ MUTATIONS = [
     Mutation(
         "resnet/training/evaluation.py",
         "six guesses for five",
-        "(rank <= TOP) & is_image",
-        "(rank <= TOP + 1) & is_image",
+        "(best, rank <= TOP)",
+        "(best, rank <= TOP + 1)",
         ("tests/training/test_evaluation.py",),
     ),
     Mutation(
@@ -511,15 +511,15 @@ MUTATIONS = [
     Mutation(
         "resnet/data/cifar/input.py",
         "trains on the images held out for validation",
-        "functools.partial(training_batches, train, preparation, config.seed)",
-        "functools.partial(training_batches, dataset.train, preparation, config.seed)",
+        "functools.partial(training_batches, train, preparation, config)",
+        "functools.partial(training_batches, dataset.train, preparation, config)",
         (f"{PIPELINE}::test_held_out_images_do_not_train_and_those_that_train_are_not_held_out",),
     ),
     Mutation(
-        "resnet/data/cifar/input.py",
+        "resnet/data/cifar/pipeline.py",
         "seed 0 whatever was asked",
-        "functools.partial(training_batches, train, preparation, config.seed)",
-        "functools.partial(training_batches, train, preparation, 0)",
+        "seed, size = recipe.seed, share.step_size",
+        "seed, size = 0, share.step_size",
         (f"{PIPELINE}::test_the_seed_of_the_config_decides_on_images_and_augmentation",),
     ),
     Mutation(
@@ -621,10 +621,10 @@ MUTATIONS = [
         ("tests/configs/test_recipes.py",),
     ),
     Mutation(
-        "resnet/settings.py",
+        "resnet/schedules.py",
         "a learning rate holds a step too long",
-        "sum(step >= b for b in self.boundaries)",
-        "sum(step > b for b in self.boundaries)",
+        "sum(step >= boundary for boundary in boundaries)",
+        "sum(step > boundary for boundary in boundaries)",
         ("tests/configs/test_recipes.py",),
     ),
     Mutation(

@@ -117,8 +117,9 @@ def test_the_learning_rate_that_is_logged_is_that_of_the_update(every_step):
 def test_averaged_weights_are_what_is_evaluated_and_kept_as_the_best(tmp_path):
     experiment = experiment_in(tmp_path, {"keep_best": True}, ema_decay=0.9)
     training = Training(experiment, Data().feed, alone())
-    average = training.optimizer.average.variables
-    assert training.evaluated_model.variables_by_storage_name is average
+    evaluated = training.evaluated_model.variables_by_storage_name
+    for name, variable in training.optimizer.average.variables.items():
+        assert evaluated[name] is variable
     found = run(experiment)
     model = experiment.make_model(1)
     restore_trained(experiment, model)
