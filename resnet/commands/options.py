@@ -112,7 +112,7 @@ def resolve_config(flags, default_model, num_classes):
         config = config_from_json(fields | overrides)
     else:
         config = config_from_json(fields | overrides, get_config(flags.model or default_model))
-    if config.boundaries and config.boundaries[-1] >= config.num_steps:
+    if config.boundaries and config.boundaries[-1] >= config.num_steps > 0:
         wanted = f"below num_steps, {config.num_steps}, where training ends"
         raise wrong("", "boundaries", config.boundaries, wanted, "num_steps")
     return config, run | {"dataset": dataset}

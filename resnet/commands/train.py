@@ -77,6 +77,7 @@ def _run(task, flags, experiment, started, hosts, resume):
         if flags.time:
             _time(task, experiment, task.load(experiment), placement, jit)
         return
+    experiment.make_network(placement.num_replicas)  # raises before any data is read
     data = task.load(experiment)
     if flags.smoke_test:
         _smoke_test(task, flags, experiment, task.sample(data), placement, jit)

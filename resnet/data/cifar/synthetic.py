@@ -65,29 +65,47 @@ def _shapes(labels, rng):
     n = len(labels)
     radius = rng.uniform(8, 12, (n, 1, 1))
     centre = rng.uniform(radius + 1, SIZE - 2 - radius, (2, n, 1, 1))
-    y = np.arange(SIZE)[None, :, None] - centre[0]
-    x = np.arange(SIZE)[None, None, :] - centre[1]
-    distance, box = np.hypot(x, y), np.maximum(np.abs(x), np.abs(y))
-    inner, arm = radius * 0.6, radius * 0.3
-    period = np.maximum(radius * 0.5, 3)
-    row, column = np.floor(y / period) % 2 == 0, np.floor(x / period) % 2 == 0
-    in_box = box < radius
-    shapes = [
-        distance < radius,
-        (distance < radius) & (distance > inner),
-        in_box,
-        in_box & (box > inner),
-        in_box & (2 * np.abs(x) < y + radius),
-        in_box & (np.minimum(np.abs(x), np.abs(y)) < arm),
-        in_box & (np.abs(np.abs(x) - np.abs(y)) < arm),
-        in_box & row,
-        in_box & column,
-        in_box & (row ^ column),
-    ]
-    found = np.zeros((n, SIZE, SIZE), bool)
-    for label, shape in enumerate(shapes):
-        found |= (labels == label)[:, None, None] & shape
+    found = np.empty((n, SIZE, SIZE), bool)
+    for label in range(len(LABEL_NAMES)):
+        those = labels == label
+        y = np.arange(SIZE)[None, :, None] - centre[0, those]
+        x = np.arange(SIZE)[None, None, :] - centre[1, those]
+        found[those] = _shape(label, x, y, radius[those])
     return found
+
+
+def _shape(label, x, y, radius):
+    """(N, 32, 32) bool: the pixels of a label's shape.
+
+    Args:
+      label: int.
+      x, y: (N, 1, 32), (N, 32, 1), of pixels from the shape's centre.
+      radius: (N, 1, 1).
+    """
+
+    def disc():
+        return np.hypot(x, y) < radius
+
+    def box(size):
+        return np.maximum(np.abs(x), np.abs(y)) < size
+
+    def is_even(values):
+        return np.floor(values / np.maximum(radius * 0.5, 3)) % 2 == 0
+
+    inner, arm = radius * 0.6, radius * 0.3
+    shapes = (
+        disc,
+        lambda: disc() & (np.hypot(x, y) > inner),
+        lambda: box(radius),
+        lambda: box(radius) & (np.maximum(np.abs(x), np.abs(y)) > inner),
+        lambda: box(radius) & (2 * np.abs(x) < y + radius),
+        lambda: box(radius) & (np.minimum(np.abs(x), np.abs(y)) < arm),
+        lambda: box(radius) & (np.abs(np.abs(x) - np.abs(y)) < arm),
+        lambda: box(radius) & is_even(y),
+        lambda: box(radius) & is_even(x),
+        lambda: box(radius) & (is_even(y) ^ is_even(x)),
+    )
+    return shapes[label]()
 
 
 def load():
