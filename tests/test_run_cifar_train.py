@@ -226,7 +226,7 @@ def test_what_a_restored_run_changes_does_not_change_what_was_started(tmp_path, 
 def test_help_begins_with_what_is_essential():
     done = run_quickly(SCRIPT, "--help")
     assert done.returncode == 0
-    _, essentials, *others = re.split(r"\n\n[A-Z][\w ]+:\n", done.stdout)
+    _, _, essentials, *others = re.split(r"\n\n[A-Z][\w ]+:\n", done.stdout)
     for flag in ("--dataset", "--model", "--[no]restore", "--backprop", "--max_num_steps"):
         assert flag in essentials
     assert "--learning_rates" in "".join(others)
