@@ -1,6 +1,7 @@
 """python -m resnet experiments: bad files, a killed and resumed one, and its table."""
 
 import csv
+import fcntl
 import signal
 import sys
 
@@ -269,6 +270,8 @@ def test_a_killed_file_is_resumed_and_tabled(tmp_path):
             break
     process.stdout.read()  # ends when the training has saved and ended
     process.communicate()
+    with open(results / "file.experiments/lock", "a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the last of its files to be closed
     assert not (results / "good.seed-1/result.json").exists()
 
     # To a later end, too.
