@@ -136,6 +136,9 @@ if [[ -n "$imagenet" ]]; then
     --raw_dir "$imagenet" --output_dir "$DATA_ROOT/imagenet"
 fi
 
-dataset=synthetic  # needs no files
-[[ -d "$DATA_ROOT/cifar-10" ]] && dataset=cifar-10
-echo "Set up. Train with: ./run_cifar_train.py --dataset $dataset --model revnet-38"
+training="--dataset synthetic --model revnet-38"  # needs no files
+if [[ -f "$DATA_ROOT/cifar-10/dataset.json" ]]; then
+  training="--dataset cifar-10 --model revnet-38"
+  [[ "$DATA_ROOT" == ./data ]] || training+=" --data_folder $DATA_ROOT"
+fi
+echo "Set up. Train with: ./run_cifar_train.py $training"

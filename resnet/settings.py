@@ -23,7 +23,7 @@ DTYPES = ("float32", "bfloat16")
 SWITCH = ("auto", "on", "off")
 OPTIMIZERS = ("sgd", "adam", "adamw", "lion", "rmsprop")
 DECOUPLED = ("adamw", "lion")  # by their definition
-RECIPES = ("paper", "fast", "long")
+RECIPE_NAMES = ("paper", "fast", "long")
 MAX_SEED = 2**31
 
 
@@ -279,10 +279,10 @@ class Recipe:
     HEADING = "Recipe"
 
     recipe: str = setting(
-        "What the settings below start from: the named config's own, or one cycle of an hour on 2 "
-        "cores, or of three.",
+        "What the settings below start from: the named config's own, or one cycle over 32-pixel "
+        "images, short or long.",
         "paper",
-        choices=RECIPES,
+        choices=RECIPE_NAMES,
     )
     batch_size: int = setting("Images a step, over all replicas.", 100, low=1)
     num_steps: int = setting("Steps of the whole training.", 80_000, low=0)

@@ -44,6 +44,7 @@ OPTIMIZER = "tests/training/test_optimizer.py"
 EVALUATION = "tests/training/test_evaluation.py"
 AUGMENTATION = "tests/data/test_augmentation.py"
 RUNS = "tests/commands/test_runs.py"
+CIFAR_RUNS = "tests/test_run_cifar_train.py"
 
 MUTATIONS = [
     Mutation(
@@ -861,5 +862,33 @@ MUTATIONS = [
         "mix(x, labels, x[::-1], labels[::-1], *mixing)",
         "mix(x, labels, x[::-1], labels, *mixing)",
         (f"{IMAGENET}::test_images_are_mixed_and_blanked_as_the_recipe_says",),
+    ),
+    Mutation(
+        "resnet/configs/config.py",
+        "a recipe that is a name alone",
+        "content = _recipe_of(content) | content",
+        "content = dict(content)",
+        ("tests/configs/test_recipes.py::test_named_recipes_fit_every_network_of_small_images",),
+    ),
+    Mutation(
+        "resnet/commands/options.py",
+        "a config file silently before --recipe",
+        "_require_one_recipe(flags.config, fields, overrides)",
+        "pass",
+        (f"{CIFAR_RUNS}::test_neither_a_recipe_nor_a_file_is_ignored",),
+    ),
+    Mutation(
+        "resnet/commands/train.py",
+        "data read before the network is looked at",
+        "experiment.make_network(placement.num_replicas)  # raises before any data is read",
+        "pass",
+        (f"{CIFAR_RUNS}::test_a_network_that_makes_no_sense_is_refused_before_data_is_read",),
+    ),
+    Mutation(
+        "resnet/commands/train.py",
+        "the time of ten steps for that of all",
+        "seconds * experiment.num_steps",
+        "seconds * TIMED_STEPS",
+        (f"{CIFAR_RUNS}::test_a_runs_time_is_known_before_it_starts",),
     ),
 ]

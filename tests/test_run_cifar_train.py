@@ -243,9 +243,10 @@ def test_dry_run_prints_the_plan_and_leaves_nothing(tmp_path):
 
 
 def test_a_runs_time_is_known_before_it_starts(tmp_path):
-    done = train(tmp_path, "t", "--dry_run", "--time", "--recipe=fast", "--batch_size=20")
+    arguments = ["--model=resnet-test", "--recipe=fast", "--batch_size=20", "--dataset=synthetic"]
+    done = run_quickly(SCRIPT, "--dry_run", "--time", *arguments, *places(tmp_path))
     assert done.returncode == 0, done.stderr
-    *_, steps, _, _, _, _, timed = done.stdout.splitlines()
+    *_, steps, _, _, _, _, timed = done.stdout.splitlines()  # data, devices and places between
     assert "10,200 of 20 images; learning rate one_cycle with a peak of 0.3, the" in steps
     found = re.fullmatch(
         r"time: +([\d.]+) s a step, (\d+) images/s, the median of 10 steps; (\d+):(\d+):(\d+) for "
@@ -255,7 +256,7 @@ def test_a_runs_time_is_known_before_it_starts(tmp_path):
     seconds, speed, *whole = map(float, found.groups())
     assert seconds * speed == pytest.approx(20, rel=0.05)
     assert np.dot(whole, [3600, 60, 1]) == pytest.approx(10_200 * seconds, rel=0.05)
-    assert [path.name for path in tmp_path.iterdir()] == ["tiny.json"]
+    assert list(tmp_path.iterdir()) == []
 
 
 BAD_FLAGS = {
@@ -321,6 +322,24 @@ def test_bad_config_files_end_in_one_clear_line(tmp_path, content, message):
         SCRIPT, "--model=revnet-38", f"--config={path}", "--dataset=synthetic", *places(tmp_path)
     )
     assert message in error_of(done)
+
+
+def test_neither_a_recipe_nor_a_file_is_ignored(tmp_path):
+    """A conf.json has every field, and each would hold before the recipe's."""
+    for content, both in (({"weight_decay": 0.1}, "weight_decay"), ({"recipe": "long"}, "recipe")):
+        config = write_config(tmp_path, {"name": "revnet-38"}, **content)
+        done = run_quickly(SCRIPT, "--recipe=fast", f"--config={config}", *places(tmp_path))
+        assert f"--recipe is fast, but {config} has {both}: leave one of" in error_of(done)
+    config = write_config(tmp_path, {"name": "revnet-38"}, units=[1, 1, 1], recipe="fast")
+    done = run_quickly(SCRIPT, f"--config={config}", "--dry_run", "--num_steps=5000")
+    assert "5,000 of 128 images; learning rate one_cycle" in done.stdout, done.stderr
+
+
+def test_a_network_that_makes_no_sense_is_refused_before_data_is_read(tmp_path):
+    nowhere = f"--data_folder={tmp_path}/nowhere"
+    arguments = ["--model=resnet-32", "--dataset=cifar-10", nowhere, *places(tmp_path)]
+    assert "exact mode needs a RevNet" in error_of(run_quickly(SCRIPT, "--exact", *arguments))
+    assert "cifar-10 is not in" in error_of(run_quickly(SCRIPT, *arguments))
 
 
 @pytest.mark.parametrize(

@@ -94,6 +94,8 @@ def test_fetch_verify_convert_and_do_nothing_twice(tmp_path, setup, site, layout
     again = setup(*arguments, "--no-verify-checksum")
     assert again.returncode == 0, again.stderr
     assert "is complete" in again.stdout
+    folder = f"--data_folder {tmp_path / 'data_root'}"
+    assert f"--dataset cifar-10 --model revnet-38 {folder}\n" in again.stdout
 
 
 @pytest.mark.parametrize("place", ["folder", "archive"])

@@ -5,6 +5,7 @@ import math
 import shlex
 
 from resnet.configs import config_from_json, get_config, list_configs
+from resnet.configs.recipes import RECIPES
 from resnet.settings import FREE, Computation, Recipe, RunOptions, SettingError, fields_of, wrong
 from resnet.training.conf import read_conf
 
@@ -88,8 +89,8 @@ def resolve_config(flags, default_model, num_classes):
         is the default.
 
     Raises:
-      UsageError: --model and the file name two models, an unknown data set, or boundaries past
-        the end.
+      UsageError: --model and the file name two models, the file sets what --recipe does, an
+        unknown data set, or boundaries past the end.
     """
     fields, run = read_conf(flags.config) if flags.config else ({}, {})
     named = fields.get("name")
@@ -99,6 +100,7 @@ def resolve_config(flags, default_model, num_classes):
             "model",
         )
     overrides = flags.given(RECIPE)
+    _require_one_recipe(flags.config, fields, overrides)
     dataset = getattr(flags, "dataset", None) if "dataset" in flags else None
     dataset = dataset or run.get("dataset") or next(iter(num_classes))
     if dataset not in num_classes:
@@ -116,6 +118,22 @@ def resolve_config(flags, default_model, num_classes):
         wanted = f"below num_steps, {config.num_steps}, where training ends"
         raise wrong("", "boundaries", config.boundaries, wanted, "num_steps")
     return config, run | {"dataset": dataset}
+
+
+def _require_one_recipe(path, fields, given):
+    """Checks that a config file says nothing of what --recipe sets: neither should be ignored.
+
+    Raises:
+      SettingError: it does.
+    """
+    if "recipe" not in given:
+        return
+    recipe = given["recipe"]
+    if both := sorted(fields.keys() & {"recipe", *RECIPES[recipe]}):
+        raise SettingError(
+            f"--recipe is {recipe}, but {path} has {', '.join(both)}: leave one of them out",
+            "recipe",
+        )
 
 
 def resolve_options(config, run, given):

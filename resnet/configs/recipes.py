@@ -1,7 +1,6 @@
 """Named recipes: what they set, whatever the network.
 
-"paper" is the named config's own; the others are one cycle over 32-pixel images. RevNet-38 in
-bfloat16 takes an hour for "fast" and three for "long" on 2 cores.
+"paper" is the named config's own; the others are one cycle over 32-pixel images.
 """
 
 from typing import Any
@@ -16,10 +15,13 @@ FAST = {
     "warmup_steps": 2_040,
     "nesterov": True,
     "weight_decay": 5e-4,
+    "label_smoothing": 0.1,
+    "ema_decay": 0.999,
+    "flip": "alternating",
     "preprocessor": "cifar-standard",
 }
 RECIPES: dict[str, dict[str, Any]] = {
     "paper": {},
     "fast": FAST,
-    "long": FAST | {"num_steps": 31_000, "warmup_steps": 6_200},
+    "long": FAST | {"num_steps": 31_000, "warmup_steps": 6_200},  # 79.4 epochs
 }

@@ -26,8 +26,8 @@ class Feed:
     """Batches to train on and to evaluate on.
 
     training: (first_step, Share) -> endless tf.data.Dataset of (inputs, labels (N,)
-      int32), N being a replica's batch; a step takes one batch for each replica of
-      the host. Inputs are a nest of tensors.
+      int32, or MixedLabels), N being a replica's batch; a step takes one batch for each
+      replica of the host. Inputs are a nest of tensors.
     evaluations: {name: () -> tf.data.Dataset of (images, labels)}; the first is
       evaluated while training too, all of them at the end.
     prepare: inputs -> images (N, H, W, 3) float32, on the device that trains.

@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+from resnet.training.slots import variables_beside
 from resnet.weights.checkpoint_format import AVERAGE
 
 
@@ -19,15 +20,7 @@ class WeightAverage:
     def __init__(self, weights, decay):
         """Makes averages, equal to the weights, of {storage name: tf.Variable}."""
         self._weights, self._decay = weights, decay
-        self.variables = {
-            name: tf.Variable(
-                weight.value(),
-                trainable=False,
-                name=f"{name}_{AVERAGE}".replace("/", "_"),
-                aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
-            )
-            for name, weight in weights.items()
-        }
+        self.variables = variables_beside(weights, AVERAGE, lambda weight: weight.value())
         self.slots = {AVERAGE: self.variables}
 
     def update(self, step):

@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 
 from resnet.training.averaging import WeightAverage
+from resnet.training.slots import variables_beside
 from resnet.weights.checkpoint_format import MOMENTUM
 
 KERAS = {
@@ -57,7 +58,8 @@ class Optimizer:
         Args:
           gradients: {storage name: tensor}.
           learning_rate: float32 scalar.
-          step: int64 scalar, number of updates done; None: that is counted here.
+          step: int64 scalar, number of updates done; None: Keras counts, and averages have
+            their whole decay from the first.
         """
         if self._clipnorm:
             names, values = zip(*gradients.items(), strict=True)
@@ -81,7 +83,7 @@ class Momentum:
     def __init__(self, variables, momentum, nesterov=False):
         """Makes accumulators of zeros for {storage name: tf.Variable}."""
         self.variables, self.momentum, self.nesterov = variables, momentum, nesterov
-        self.slots = {MOMENTUM: zeros_beside(variables, MOMENTUM)}
+        self.slots = {MOMENTUM: variables_beside(variables, MOMENTUM, tf.zeros_like)}
 
     def __call__(self, gradients, learning_rate, step=None):
         """Updates the variables; arguments as of `Optimizer.apply`."""
@@ -128,16 +130,3 @@ class KerasUpdate:
         # Keras sums over replicas, which have the same means already.
         count = tf.distribute.get_strategy().num_replicas_in_sync
         self._optimizer.apply([gradients[name] / count for name in self.variables])
-
-
-def zeros_beside(variables, suffix):
-    """{storage name: tf.Variable} of zeros, one beside each of {storage name: tf.Variable}."""
-    return {
-        name: tf.Variable(
-            tf.zeros_like(variable),
-            trainable=False,
-            name=f"{name}_{suffix}".replace("/", "_"),
-            aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
-        )
-        for name, variable in variables.items()
-    }

@@ -2,7 +2,8 @@
 
 import pytest
 
-from resnet.configs import get_config, list_configs
+from resnet.configs import config_from_json, get_config, list_configs, recipes
+from resnet.settings import RECIPE_NAMES
 
 FIELDS = (
     "batch_size",
@@ -90,3 +91,17 @@ def test_rates_change_at_their_boundaries():
     config = get_config("resnext-29-8x64d")
     rates = [config.learning_rate(s) for s in (0, 58_649, 58_650, 87_974, 87_975, 117_299)]
     assert rates == [0.1, 0.1, 0.01, 0.01, 0.001, 0.001]
+
+
+def test_named_recipes_fit_every_network_of_small_images():
+    assert tuple(recipes.RECIPES) == RECIPE_NAMES
+    for name in list_configs():
+        base = get_config(name)
+        if base.image_size > 32:
+            continue
+        assert config_from_json({"recipe": "paper"}, base) == base
+        for recipe in ("fast", "long"):
+            config = config_from_json({"recipe": recipe, "seed": 3}, base)
+            wanted = recipes.RECIPES[recipe] | {"recipe": recipe, "seed": 3}
+            assert {field: getattr(config, field) for field in wanted} == wanted
+            assert (config.units, config.momentum) == (base.units, base.momentum)

@@ -110,7 +110,9 @@ def augment(images, padding, top, left, flip, mode="zeros"):
 
 
 def training_batches(split, preparation, recipe, first_step, share):
-    """Endless augmented batches of a split, one for each replica of a step.
+    """Endless stream of augmented training batches.
+
+    A step's images are the same however many replicas and hosts share them.
 
     Args:
       split: data.dataset.Split.
