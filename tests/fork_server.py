@@ -2,9 +2,11 @@
 
 Reads JSON lines [script or -m, arguments...] from stdin and answers each with a
 JSON line {"returncode", "stdout", "stderr"}. Nothing of the project is imported but
-what loads TensorFlow; a fork sees flags, devices and signals as a new process does.
+what loads TensorFlow and the embedded data set, whose images are drawn once for all forks;
+a fork sees flags, devices and signals as a new process does.
 """
 
+import importlib
 import json
 import os
 import pathlib
@@ -48,6 +50,7 @@ def run(target, arguments, stdout, stderr):
 
 
 load_tensorflow()
+importlib.import_module("resnet.data.cifar.synthetic").load()
 answers = os.fdopen(os.dup(1), "w")
 for line in sys.stdin:
     target, *arguments = json.loads(line)

@@ -4,6 +4,8 @@ Shapes vary in place, size and colours under noise and a shading, so that colour
 and single pixels tell nothing: an untrained network is at 10 %.
 """
 
+import functools
+
 import numpy as np
 
 from resnet.data.dataset import Dataset, Split
@@ -108,8 +110,9 @@ def _shape(label, x, y, radius):
     return shapes[label]()
 
 
+@functools.cache
 def load():
-    """The data set: 10,000 training and 2,000 test images."""
+    """The data set: 10,000 training and 2,000 test images, drawn once a process."""
     return Dataset(
         "synthetic", LABEL_NAMES, generate(NUM_TRAIN, [0, 0]), generate(NUM_TEST, [0, 1])
     )
