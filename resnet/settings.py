@@ -436,7 +436,8 @@ class RunOptions(Computation):
 
     dataset: str = setting("Data set.")
     validation: bool = setting(
-        "Hold a tenth of the training images out, and evaluate on them.", False
+        "Hold a tenth of the training images out, and evaluate on them instead of the test images.",
+        False,
     )
     jit: str = setting(
         "Compile with XLA; auto: on GPUs only.",

@@ -37,7 +37,7 @@ def define_data_folder(flags):
 
 
 def main(flags):
-    """Trains, evaluates while training, and prints the test accuracy."""
+    """Trains, evaluates while training, and prints the accuracy at the end."""
     from resnet.commands.train import run_training
 
     run_training(_task(flags), flags)
@@ -78,12 +78,13 @@ def _task(flags):
             lambda compute: experiment.mean_image(compute, is_chief),
         )
 
-    def print_test_accuracy(results, experiment):
-        limit = experiment.options.eval_images
-        of = f" (of the first {results['test'].num_images:,} images)" if limit else ""
-        if results["test"].flipped_top1 is not None:
-            print(f"With mirror images, test accuracy = {results['test'].flipped_top1:.3f}{of}")
-        print(f"Final test accuracy = {results['test'].top1:.3f}{of}")
+    def print_accuracies(results, experiment):
+        for name, found in results.items():
+            limited = experiment.options.eval_images
+            of = f" (of the first {found.num_images:,} images)" if limited else ""
+            if found.flipped_top1 is not None:
+                print(f"With mirror images, {name} accuracy = {found.flipped_top1:.3f}{of}")
+            print(f"Final {name} accuracy = {found.top1:.3f}{of}")
 
     return Task(
         DEFAULT_MODEL,
@@ -91,7 +92,7 @@ def _task(flags):
         CIFAR_PREPROCESSORS,
         load,
         make_feed,
-        print_test_accuracy,
+        print_accuracies,
         _sample,
     )
 

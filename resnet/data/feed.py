@@ -28,8 +28,9 @@ class Feed:
     training: (first_step, Share) -> endless tf.data.Dataset of (inputs, labels (N,)
       int32, or MixedLabels), N being a replica's batch; a step takes one batch for each
       replica of the host. Inputs are a nest of tensors.
-    evaluations: {name: () -> tf.data.Dataset of (images, labels)}; the first is
-      evaluated while training too, all of them at the end.
+    evaluations: {name: () -> tf.data.Dataset of (images, labels)}; the first is what a
+      training looks at, on its way and at its end: with a validation split, never at the test
+      images.
     prepare: inputs -> images (N, H, W, 3) float32, on the device that trains.
     """
 

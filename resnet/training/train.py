@@ -54,7 +54,7 @@ def train_and_evaluate(experiment, feed, placement, jit, command, resume):
       resume: command line that continues the run, named when it is interrupted.
 
     Returns:
-      {name: Accuracy} of the feed's evaluations.
+      {name: Accuracy} of the feed's first evaluation; {} if it has none.
 
     Raises:
       UserError: the loss is not finite, a file cannot be written, or
@@ -122,7 +122,7 @@ def train_and_evaluate(experiment, feed, placement, jit, command, resume):
             save()
         used = {"training_seconds": reporter.training_seconds(), "peak_mb": reporter.peak_mb()}
         reporter.end_training()
-        results = {name: evaluate(name) for name in feed.evaluations}
+        results = {watched: evaluate(watched)} if watched else {}
         reporter.flush()
         if None in results.values():
             raise _interrupted(training.step, resume, stop)

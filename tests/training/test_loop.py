@@ -124,7 +124,10 @@ def test_averaged_weights_are_what_is_evaluated_and_kept_as_the_best(tmp_path):
     model = experiment.make_model(1)
     restore_trained(experiment, model)
     data, options = Data(), experiment.options
-    assert Evaluations(data.feed, model, options)("test", shows_progress=False) == found["test"]
+    assert (
+        Evaluations(data.feed, model, options)("validation", shows_progress=False)
+        == found["validation"]
+    )
     step = max(list_checkpoints(experiment.results))
     tensors = read_checkpoint(list_checkpoints(experiment.results)[step])
     for name, value in model.get_weights().items():
@@ -154,8 +157,8 @@ def test_what_is_evaluated_and_saved_when(every_step):
     assert list(list_checkpoints(every_step.results)) == [4, 7]
     result = json.loads((every_step.results / RESULT).read_text())
     assert result["step"] == 7
-    assert set(result["accuracy"]) == {"validation", "test"}
-    assert result["accuracy"]["test"]["num_images"] == 10
+    assert set(result["accuracy"]) == {"validation"}  # of the test images, nothing
+    assert result["accuracy"]["validation"]["num_images"] == 10
     assert (
         result["parameters"]
         == resnet.models.Network(CONFIG, every_step.options.computation).num_parameters

@@ -7,7 +7,7 @@ import statistics
 from resnet.files import write_text, written_beside
 from resnet.table import aligned, markdown
 
-HEADER = ("experiment", "runs", "test accuracy, %", "parameters", "time, s", "memory, MB", "")
+HEADER = ("experiment", "runs", "accuracy, %", "parameters", "time, s", "memory, MB", "")
 CSV_HEADER = (
     "experiment",
     "runs",
@@ -46,7 +46,7 @@ def _values(outcomes):
     results = [outcome.result for outcome in outcomes if outcome.result]
     peaks = [result["peak_mb"] for result in results]
     return (
-        [result["accuracy"]["test"]["top1"] for result in results],
+        [next(iter(result["accuracy"].values()))["top1"] for result in results],
         [result["training_seconds"] for result in results],
         [peak for peak in peaks if peak is not None],  # runs begun long ago have none
     )
