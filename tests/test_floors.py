@@ -10,7 +10,7 @@ PACKAGE = REPOSITORY / "resnet"
 # From the ground up; what stands on one floor together is a row.
 FLOORS = (
     ("errors", "hints", "schedules", "sizes", "table", "process_memory", "venv"),
-    ("files", "quiet", "extras", "labels", "settings"),
+    ("files", "quiet", "extras", "labels", "provenance", "settings"),
     ("reversible",),
     ("configs",),
     ("models", "data"),

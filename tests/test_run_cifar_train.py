@@ -94,6 +94,7 @@ def test_a_run_and_what_it_leaves(tmp_path):
         "peak_mb",
         "past_exact_range",
         "valid_acc",
+        "eval_seconds",
     }
 
 

@@ -10,6 +10,8 @@ import tensorflow as tf
 from resnet.errors import UserError
 from resnet.files import write_text, written_beside
 
+COMMANDS = "cmd.txt"
+
 
 class Logs:
     """Appends `step,time,value` rows to CSV files, and scalars to TensorBoard."""
@@ -29,7 +31,7 @@ class Logs:
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self._add_to_catalog(columns)
-        with open(self.folder / "cmd.txt", "a", encoding="utf-8") as file:
+        with open(self.folder / COMMANDS, "a", encoding="utf-8") as file:
             file.write(command + "\n")
         self._repeats = first_step is None
         last_step = math.inf if self._repeats else first_step
@@ -62,6 +64,10 @@ class Logs:
         ):
             csv.writer(file).writerows([["step", "time", column], *rows])
         return {int(row[0]) for row in rows}
+
+    def commands(self):
+        """The command lines that wrote here, the last one last."""
+        return (self.folder / COMMANDS).read_text(encoding="utf-8").splitlines()
 
     def has(self, name, step):
         """Whether NAME.csv has a row of this step."""

@@ -14,7 +14,7 @@ from resnet.training.metrics import LOSS, METRICS, PAST_EXACT_RANGE
 
 COLUMNS = {"learn_rate": "lr", "step_seconds": "seconds", "peak_mb": "mb"}
 COLUMNS |= {metric.name: metric.column for metric in METRICS}
-EVALUATION_COLUMNS = {"valid_acc": "acc"}  # not there if another process evaluates
+EVALUATION_COLUMNS = {"valid_acc": "acc", "eval_seconds": "seconds"}  # if this process evaluates
 DRIFT_COLUMNS = {"reconstruction_error": "error", "gradient_angle": "degrees"}
 # An angle is worth a warning if it is so many times the first one, and not tiny.
 ANGLE_GROWTH, SMALL_ANGLE = 2, 0.1
@@ -162,6 +162,14 @@ class Reporter:
         for step, seconds in self._logs.values("step_seconds") if self._logs else ():
             last, total = step, total + (step - last) * seconds
         return total
+
+    def evaluation_seconds(self):
+        """Seconds that the logged evaluations took, in this process and before."""
+        return sum(s for _, s in self._logs.values("eval_seconds")) if self._logs else 0.0
+
+    def commands(self):
+        """The command lines of this training, this process's last."""
+        return self._logs.commands() if self._logs else []
 
     def peak_mb(self):
         """The highest of the logged peaks of memory, in this process and before; MB or None."""

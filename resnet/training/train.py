@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import time
 from collections.abc import Callable
 
 import tensorflow as tf
@@ -9,6 +10,7 @@ import tensorflow as tf
 from resnet.errors import UserError
 from resnet.files import write_json
 from resnet.process_memory import peak_over, size_now
+from resnet.provenance import provenance
 from resnet.training.evaluation import Evaluation, first_images
 from resnet.training.hosts import AGREE_EVERY, Agreement
 from resnet.training.interrupts import stop_requests
@@ -82,17 +84,19 @@ def train_and_evaluate(experiment, feed, placement, jit, command, resume):
         rate = config.learning_rate(training.step - 1)
         reporter.log_interval(training.step, rate, lambda: _peak(size, placement))
 
-    def evaluate(name):
-        accuracy = evaluations(name, stop, shows_progress=is_chief)
-        if accuracy and name == watched:
+    def evaluate():
+        start = time.perf_counter()
+        accuracy = evaluations(watched, stop, shows_progress=is_chief)
+        if accuracy:
             reporter.write("valid_acc", training.step, accuracy.top1)
+            reporter.write("eval_seconds", training.step, time.perf_counter() - start)
             if options.keep_best and is_chief:
                 training.save_if_best(accuracy.top1)
         return accuracy
 
     def evaluate_watched():
         with reporter.paused():
-            accuracy = evaluate(watched)
+            accuracy = evaluate()
         if accuracy:
             reporter.say(training.step, f"{watched} accuracy {accuracy.top1:.3f}")
 
@@ -122,7 +126,8 @@ def train_and_evaluate(experiment, feed, placement, jit, command, resume):
             save()
         used = {"training_seconds": reporter.training_seconds(), "peak_mb": reporter.peak_mb()}
         reporter.end_training()
-        results = {watched: evaluate(watched)} if watched else {}
+        results = {watched: evaluate()} if watched else {}
+        used["evaluation_seconds"] = reporter.evaluation_seconds()
         reporter.flush()
         if None in results.values():
             raise _interrupted(training.step, resume, stop)
@@ -130,7 +135,8 @@ def train_and_evaluate(experiment, feed, placement, jit, command, resume):
         accuracies = {name: accuracy.to_json() for name, accuracy in results.items()}
         content = {"step": training.step, "accuracy": accuracies}
         content["parameters"] = training.model.num_parameters
-        write_json(experiment.results / RESULT, content | used)
+        made_by = {"commands": reporter.commands()} | provenance()
+        write_json(experiment.results / RESULT, content | used | made_by)
     return results
 
 

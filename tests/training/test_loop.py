@@ -157,6 +157,10 @@ def test_what_is_evaluated_and_saved_when(every_step):
     assert list(list_checkpoints(every_step.results)) == [4, 7]
     result = json.loads((every_step.results / RESULT).read_text())
     assert result["step"] == 7
+    assert list(column(every_step, "eval_seconds")) == [3, 6, 7]
+    assert result["evaluation_seconds"] == sum(column(every_step, "eval_seconds").values())
+    assert result["commands"] == ["command"]
+    assert {"commit", "versions", "machine"} <= result.keys()
     assert set(result["accuracy"]) == {"validation"}  # of the test images, nothing
     assert result["accuracy"]["validation"]["num_images"] == 10
     assert (
