@@ -480,7 +480,8 @@ class RunOptions(Computation):
         is_free=True,
     )
     init_from: str | None = setting(
-        "Experiment beside this one whose weights to start from, but those whose shapes differ.",
+        "Experiment beside this one, or pretrained:MODEL:DATASET, whose weights to start from, but "
+        "those whose shapes differ.",
         None,
     )
     max_num_steps: int | None = setting("Stop at this step.", None, low=1, is_free=True)

@@ -10,9 +10,10 @@ PACKAGE = REPOSITORY / "resnet"
 # From the ground up; what stands on one floor together is a row.
 FLOORS = (
     ("errors", "hints", "schedules", "sizes", "table", "process_memory", "venv"),
-    ("files", "quiet", "extras", "labels", "provenance", "settings"),
+    ("files", "quiet", "extras", "labels", "pixels", "provenance", "settings"),
     ("reversible",),
     ("configs",),
+    ("pretrained",),
     ("models", "data"),
     ("weights",),
     ("training",),
@@ -26,6 +27,7 @@ GROUND = ("errors", "hints", "sizes", "table", "process_memory", "venv", "files"
 ONLY_IN = {
     "absl": ("commands/flags.py",),
     "matplotlib": ("commands/plot/",),
+    "PIL": ("data/photos.py",),
     "yaml": ("commands/experiments/",),
 }
 

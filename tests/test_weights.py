@@ -12,11 +12,16 @@ import keras_zoo
 import resnet
 from processes import error_of, run, run_quickly
 from resnet.data.cifar import synthetic
+from resnet.data.cifar.input import load_dataset
+from resnet.data.cifar.pipeline import evaluation_batches
 from resnet.data.registry import CIFAR
 from resnet.models.keras_model import Classifier
+from resnet.pretrained import list_pretrained
+from resnet.training.evaluation import Evaluation
 from resnet.weights.checkpoint_format import CheckpointError, read_checkpoint
 from resnet.weights.sources.object_graph import KERAS_NAMES
 
+SHIPPED = {str(one): one for one in list_pretrained()}
 TRAIN = "run_cifar_train.py"
 IMPORT = "import"
 
@@ -32,8 +37,8 @@ def succeed(script, *arguments):
 
 
 @pytest.fixture(scope="module")
-def cifar_10(shared, tmp_path_factory):
-    """A data folder with CIFAR-10's archive."""
+def cifar(shared, tmp_path_factory):
+    """A data folder with CIFAR-10's and CIFAR-100's archives."""
     folder = tmp_path_factory.mktemp("data")
     done = run(str(shared / "tools" / "cifar_archives.py"), folder, "--format=binary")
     assert done.returncode == 0, done.stderr
@@ -43,9 +48,7 @@ def cifar_10(shared, tmp_path_factory):
 @pytest.mark.parametrize(
     ("depth", "error"), [(20, 7.99), pytest.param(44, 6.83, marks=pytest.mark.slow)]
 )
-def test_cifar_vs_tensorflow2s_own_weights_have_its_accuracy(
-    depth, error, shared, cifar_10, tmp_path
-):
+def test_cifar_vs_tensorflow2s_own_weights_have_its_accuracy(depth, error, shared, cifar, tmp_path):
     checkpoint = shared / f"weights/cifar-vs-tensorflow2/cifar_resnet{depth}.tf"
     succeed(
         IMPORT,
@@ -56,10 +59,19 @@ def test_cifar_vs_tensorflow2s_own_weights_have_its_accuracy(
         "--id=imported",
         *places(tmp_path),
     )
-    evaluate = ["--restore", "--id=imported", "--eval_only", f"--data_folder={cifar_10}"]
+    evaluate = ["--restore", "--id=imported", "--eval_only", f"--data_folder={cifar}"]
     output = succeed(TRAIN, *evaluate, *places(tmp_path))
     accuracy = float(output.partition("Final test accuracy = ")[2])
     assert abs(100 - accuracy - error) <= 0.02
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_the_packages_own_weights_have_their_printed_accuracy(name, cifar):
+    one = SHIPPED[name]
+    model = resnet.get_model(one.model, weights=one.dataset)
+    test = load_dataset(one.dataset, cifar).test
+    batches = evaluation_batches(test, model.scaling, model.config.evaluation_batch_size)
+    assert Evaluation(model, flips=True)(batches).to_json() == one.facts["accuracy"]
 
 
 def test_a_foreign_checkpoint_of_another_model_is_refused(shared, tmp_path):

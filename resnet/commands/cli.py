@@ -36,8 +36,13 @@ COMMANDS = {
     ),
     "evaluate": Command("evaluate checkpoints of a training", "resnet.commands.evaluate"),
     "experiments": Command("train the experiments of a YAML file", "resnet.commands.experiments"),
+    "predict": Command("say what is on images, by trained weights", "resnet.commands.predict"),
+    "weights": Command("list the trained weights", "resnet.commands.weights", False),
     "plot": Command("draw curves and mistakes of experiments", "resnet.commands.plot"),
     "export": Command("write a trained model for use elsewhere", "resnet.commands.export"),
+    "publish": Command(
+        "make trained weights a folder that one argument loads", "resnet.commands.publish"
+    ),
     "import": Command("take another project's weights", "resnet.commands.import_weights"),
     "configs": Command("list the named configs, or all settings", "resnet.commands.configs", False),
     "benchmark": Command("measure speed and memory", "resnet.commands.benchmark"),

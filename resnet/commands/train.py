@@ -12,6 +12,7 @@ from collections.abc import Callable
 from resnet.commands import options
 from resnet.commands.summary import summary
 from resnet.errors import UsageError
+from resnet.pretrained import PREFIX
 from resnet.settings import SettingError
 from resnet.training.experiment import Experiment, load_experiment, new_folders, new_id
 from resnet.training.hosts import naming_lost_hosts
@@ -188,7 +189,7 @@ def _time(task, experiment, data, placement, jit):
 def _in_passing(experiment):
     """The experiment, begun in a folder that is removed when the context ends."""
     source = experiment.options.init_from
-    if source:  # an absolute path stays one beside any experiment
+    if source and not source.startswith(PREFIX):  # an absolute path stays one beside any experiment
         source = str((experiment.results.parent / source).resolve())
     with tempfile.TemporaryDirectory() as folder:
         results, logs = (pathlib.Path(folder) / name for name in ("results", "logs"))
@@ -214,7 +215,7 @@ def _new(task, flags, hosts):
     else:
         folders = new_folders(experiment_id, (flags.results, flags.logs))
     experiment = Experiment(experiment_id, config, run, *folders)
-    experiment.init_checkpoint()  # raises before anything is saved
+    experiment.init_source()  # raises before anything is saved
     return experiment
 
 

@@ -1,14 +1,19 @@
 """ResNets, RevNets and VGGs: `get_model(config, ...)`."""
 
+import os
+
 from resnet.configs import Config, get_config
 from resnet.models.families import computation_for
 from resnet.models.model import Model
 from resnet.models.network import Network
+from resnet.pixels import Scaling
+from resnet.pretrained import find_pretrained
 
 
 def get_model(
     config: Config | str,
     *,
+    weights: str | os.PathLike[str] | None = None,
     seed: int | None = None,
     images_at_once: int = 1,
     **computation: str | bool | int | None,
@@ -16,9 +21,13 @@ def get_model(
     """Builds a `Model`.
 
         get_model("revnet-38", backprop="reversible", dtype="bfloat16")
+        get_model("revnet-38", weights="cifar-10")
 
     Args:
       config: Config, or the name of one.
+      weights: trained ones, by the name of their data set (`resnet weights` lists them) or by
+        the folder that `resnet publish` wrote; the number of classes follows, and the model's
+        `prepare` makes of pixels what it takes. None: initial ones.
       seed: of the initial weights; default: the config's.
       images_at_once: images that share a device's memory, and its memory budget.
       **computation: fields of Computation: backprop, dtype, exact, loop, memory_budget; those
@@ -27,9 +36,21 @@ def get_model(
     Raises:
       SettingError (a ValueError): no config of that name, an unknown choice, or one that does
         not fit the family.
+      UsageError, WeightsError (both ValueErrors): no such weights, or another network's;
+        damaged ones.
     """
-    config = get_config(config) if isinstance(config, str) else config
-    return Model(config, computation_for(config, **computation), seed, images_at_once)
+    pretrained = find_pretrained(config, weights) if weights is not None else None
+    if pretrained:
+        config = pretrained.config
+    elif isinstance(config, str):
+        config = get_config(config)
+    model = Model(config, computation_for(config, **computation), seed, images_at_once)
+    if pretrained:
+        arrays = pretrained.read()
+        model.set_weights(arrays.weights)
+        model.scaling = Scaling(arrays.offset, arrays.divisor)
+        model.label_names = pretrained.label_names
+    return model
 
 
 __all__ = ["Model", "Network", "computation_for", "get_model"]

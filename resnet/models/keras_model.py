@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from resnet.configs import Config, config_from_json, get_config
 from resnet.models.families import computation_for
 from resnet.models.layers import IMAGE_CHANNELS, move_average
+from resnet.models.model import Model
 from resnet.models.network import Network
 from resnet.models.parameters import Parameter
+from resnet.pixels import Scaling, prepare
+from resnet.pretrained import Pretrained, find_pretrained
 from resnet.settings import wrong
 
 # Name of a Keras dtype policy -> type of the arithmetic; weights are float32 with all of them.
@@ -23,7 +28,7 @@ POLICY = {"float32": "float32", "bfloat16": "mixed_bfloat16"}  # the inverse
 class Classifier(keras.layers.Layer):
     """Images -> logits, by a ResNet, RevNet or VGG.
 
-        network = Classifier("revnet-38")
+        network = Classifier("revnet-38", weights="cifar-10")
         model = keras.Sequential([keras.Input([32, 32, 3]), network])
 
     A RevNet trains reversibly in `fit` too; moving averages move once a step, and not at all
@@ -33,6 +38,7 @@ class Classifier(keras.layers.Layer):
       config: the Config.
       network: the Network.
       tensors: {storage name of `Network`: weight}, all float32.
+      scaling, label_names: as of `resnet.Model`.
     """
 
     def __init__(
@@ -43,6 +49,7 @@ class Classifier(keras.layers.Layer):
         dtype: str | keras.dtype_policies.DTypePolicy | None = None,
         exact: bool | None = None,
         prepares: bool = False,
+        weights: str | os.PathLike[str] | None = None,
         **kwargs: Any,
     ) -> None:
         """Makes the layer.
@@ -54,11 +61,18 @@ class Classifier(keras.layers.Layer):
             that means one of them, "mixed_bfloat16"; default: the global policy.
           prepares: whether images come as 0 to 255, and are prepared by the layer's weights
             offset and divisor: (image - offset) / divisor.
+          weights: trained ones, as in `resnet.get_model`, with their offset and divisor.
           **kwargs: keras.layers.Layer's.
 
         Raises:
           SettingError (a ValueError): as `resnet.get_model`; a dtype that is neither.
+          UsageError, WeightsError (both ValueErrors): as `resnet.get_model`.
         """
+        pretrained = None
+        if weights is not None:
+            named = config if isinstance(config, str) else _config(config)
+            pretrained = find_pretrained(named, weights)
+            config = pretrained.config
         arithmetic = _arithmetic(dtype)
         kwargs["autocast"] = False  # images keep their bits, too
         super().__init__(dtype=POLICY[arithmetic], **kwargs)
@@ -84,6 +98,25 @@ class Classifier(keras.layers.Layer):
             name: self._add_tensor(name, parameter, value)
             for name, parameter, _, value in self.network.initial_values(self.config.seed)
         }
+        self.scaling: Scaling | None = None
+        self.label_names: tuple[str, ...] | None = None
+        if pretrained:
+            self._load(pretrained)
+
+    def _load(self, pretrained: Pretrained) -> None:
+        """Sets weights to trained ones."""
+        arrays = pretrained.read()
+        model = Model(self.config, self.network.computation, variables=self.tensors)
+        model.set_weights(arrays.weights)
+        if self.prepares:
+            self.offset.assign(np.broadcast_to(arrays.offset, self.offset.shape))
+            self.divisor.assign(np.broadcast_to(arrays.divisor, self.divisor.shape))
+        self.scaling = Scaling(arrays.offset, arrays.divisor)
+        self.label_names = pretrained.label_names
+
+    def prepare(self, images: tf.Tensor | np.ndarray) -> tf.Tensor:
+        """What the layer takes, of pixels, unless it `prepares` them; as `resnet.Model.prepare`."""
+        return prepare(self.scaling, images)
 
     def _add_tensor(self, name: str, parameter: Parameter, value: tf.Tensor) -> keras.Variable:
         return self.add_weight(

@@ -14,6 +14,7 @@ from resnet.labels import MixedLabels
 from resnet.models.layers import move_average
 from resnet.models.loss import cross_entropy
 from resnet.models.network import Network, is_stacked
+from resnet.pixels import Scaling, prepare
 from resnet.settings import Computation
 
 
@@ -27,6 +28,8 @@ class Model(tf.Module):
       network: the Network.
       config, computation: the network's Config and Computation.
       variables_by_storage_name: {name: tf.Variable}.
+      scaling, label_names: how pixels are prepared, a Scaling, and the classes' names, a tuple;
+        None but for trained weights that `get_model` loaded.
     """
 
     def __init__(
@@ -53,6 +56,8 @@ class Model(tf.Module):
         super().__init__(name=config.name.replace("-", "_"))
         self.network = Network(config, computation, images_at_once)
         self.config, self.computation = config, computation
+        self.scaling: Scaling | None = None
+        self.label_names: tuple[str, ...] | None = None
         storage = list(self.network.storage())
         self._parameters = {name: parameter for name, parameter, _ in storage}  # of one unit
         self._public_names = {name: public for name, _, public in storage}
@@ -172,6 +177,21 @@ class Model(tf.Module):
         }
 
     # ------------------------------------------------------------------ computation
+
+    def prepare(self, images: tf.Tensor | np.ndarray) -> tf.Tensor:
+        """What the model takes, of pixels.
+
+        Args:
+          images: (N, H, W, 3) or one of (H, W, 3), of 0 to 255, uint8 or float.
+
+        Returns:
+          (N, H, W, 3) float32; N = 1 for one image.
+
+        Raises:
+          UsageError (a ValueError): the model has no trained weights that say how, or the
+            images have another shape.
+        """
+        return prepare(self.scaling, images)
 
     def reconstruction_error(self, images: tf.Tensor, seed: tf.Tensor | None = None) -> tf.Tensor:
         """Largest error of a value that a RevNet's stages restore in training.

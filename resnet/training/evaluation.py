@@ -3,6 +3,7 @@
 import dataclasses
 import sys
 
+import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
@@ -99,6 +100,12 @@ class Evaluation:
         if self.strategy.num_replicas_in_sync == 1:
             return batches
         return self.strategy.experimental_distribute_dataset(batches)
+
+
+def class_probabilities(model, batches):
+    """Class probabilities, (N, classes) float32, of batches of (images, labels)."""
+    classify = tf.function(model, autograph=False, reduce_retracing=True)
+    return np.concatenate([tf.nn.softmax(classify(images)).numpy() for images, _ in batches])
 
 
 def first_images(batches, num_images):

@@ -11,6 +11,7 @@ from resnet.configs import Config, config_from_json, read_json
 from resnet.errors import UsageError, UserError
 from resnet.files import remove, write_json, written_beside
 from resnet.models import Model, Network
+from resnet.pretrained import PREFIX, by_reference
 from resnet.settings import RunOptions, SettingError
 from resnet.training.conf import CONF, LATEST, RUN, read_conf, read_latest
 from resnet.weights.checkpoint import list_checkpoints
@@ -36,20 +37,23 @@ class Experiment:
         """Images in a device's memory at the same time."""
         return self.config.batch_size // (num_replicas * self.options.num_pass)
 
-    def init_checkpoint(self):
-        """Prefix of the checkpoint that option init_from names, or None without it.
+    def init_source(self):
+        """What option init_from names: a checkpoint's prefix or Pretrained; None without it.
 
         Raises:
           UsageError: there is none.
         """
         if self.options.init_from is None:
             return None
+        if self.options.init_from.startswith(PREFIX):
+            return by_reference(self.options.init_from)
         source = self.results.parent / self.options.init_from
         checkpoints = list_checkpoints(source)
         if not checkpoints:
             raise SettingError(
                 f"init_from is {self.options.init_from!r}, but there is no checkpoint in "
-                f"{str(source)!r}: give the --id of a trained experiment, or ID/{BEST}",
+                f"{str(source)!r}: give the --id of a trained experiment, ID/{BEST}, or "
+                f"{PREFIX}MODEL:DATASET",
                 "init_from",
             )
         return checkpoints[max(checkpoints)]

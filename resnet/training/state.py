@@ -9,12 +9,14 @@ from resnet.data.feed import Share
 from resnet.errors import DataError, UserError, message_of
 from resnet.files import write_json
 from resnet.models import Model
+from resnet.pretrained import PREFIX, Pretrained
 from resnet.training.gradient_check import GradientCheck
 from resnet.training.hosts import is_lost_host
 from resnet.training.optimizer import make_optimizer
 from resnet.training.steps import Steps
 from resnet.weights.checkpoint import (
     init_from_checkpoint,
+    init_from_tensors,
     list_checkpoints,
     remove_checkpoints,
     restore_checkpoint,
@@ -65,9 +67,13 @@ class Training:
             print(f"restored {prefix}", flush=True)
             return step
         if experiment.options.init_from:
-            prefix = experiment.init_checkpoint()
-            left = init_from_checkpoint(prefix, self.model)
-            print(f"weights of {prefix}", flush=True)
+            source = experiment.init_source()
+            if isinstance(source, Pretrained):
+                weights = source.read().weights
+                left = init_from_tensors(weights, f"{PREFIX}{source}", self.model)
+            else:
+                left = init_from_checkpoint(source, self.model)
+            print(f"weights of {source}", flush=True)
             for tensor in left:
                 print(f"  initial value: {tensor}", flush=True)
             if self.optimizer.average:

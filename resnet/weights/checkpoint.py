@@ -181,9 +181,19 @@ def init_from_checkpoint(prefix: str | os.PathLike[str], model: Model) -> list[s
     Raises:
       CheckpointError: missing, damaged, or nothing in it fits.
     """
-    found, left = read_checkpoint(prefix), []
-    tensors = _averaged(found, found)
-    weights = model.get_weights()
+    found = read_checkpoint(prefix)
+    return init_from_tensors(_averaged(found, found), f"checkpoint {prefix}", model)
+
+
+def init_from_tensors(tensors: dict[str, np.ndarray], source: str, model: Model) -> list[str]:
+    """As `init_from_checkpoint`, of tensors that are read already.
+
+    Args:
+      tensors: {public name: array}.
+      source: what they are, for the message.
+      model: Model.
+    """
+    weights, left = model.get_weights(), []
     for name, value in weights.items():
         if name not in tensors:
             left.append(f"{name} (not there)")
@@ -193,8 +203,8 @@ def init_from_checkpoint(prefix: str | os.PathLike[str], model: Model) -> list[s
             weights[name] = tensors[name]
     if len(left) == len(weights):
         raise CheckpointError(
-            f"checkpoint {prefix} has no tensor that fits {model.config.name}, such as {left[0]}: "
-            "give an experiment of the same family to --init_from"
+            f"{source} has no tensor that fits {model.config.name}, such as {left[0]}: "
+            "give an experiment or weights of the same family to --init_from"
         )
     model.set_weights(weights)
     return left

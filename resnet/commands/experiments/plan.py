@@ -13,6 +13,7 @@ from resnet.commands.experiments.yaml_file import Value, read_mappings
 from resnet.configs import Config, config_from_json, get_config
 from resnet.data.registry import CIFAR, CIFAR_PREPROCESSORS
 from resnet.errors import UsageError
+from resnet.pretrained import PREFIX, by_reference
 from resnet.settings import NetworkSettings, RunOptions, SettingError, fields_of
 from resnet.training.experiment import Experiment
 from resnet.training.placement import require_one_place
@@ -60,7 +61,9 @@ class Run:
     def source(self):
         """Id of the experiment whose weights it starts from, or None."""
         init_from = self.options.init_from
-        return init_from and init_from.removesuffix(f"/{BEST}")
+        if init_from is None or init_from.startswith(PREFIX):
+            return None
+        return init_from.removesuffix(f"/{BEST}")
 
     @property
     def num_steps(self):
@@ -210,7 +213,9 @@ class _Plan:
     def _require_source(self, run):
         """Checks that what a run starts from is there, or made by a run before it."""
         source = run.options.init_from
-        if source is None or run.source in {before.id for before in self.runs}:
+        if source and source.startswith(PREFIX):
+            by_reference(source)
+        if run.source is None or run.source in {before.id for before in self.runs}:
             return
         if not list_checkpoints(pathlib.Path(self._results, source)):
             raise SettingError(

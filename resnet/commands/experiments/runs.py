@@ -117,7 +117,8 @@ class Runner:
     def smoke_test(self, run):
         """Tries a run on a few images; an Outcome without result if it fails, else None."""
         source = run.options.init_from
-        if source and not list_checkpoints(self._results / source):  # a run before makes it
+        # A run before makes it.
+        if run.source and not list_checkpoints(self._results / source):
             flags = {name: value for name, value in run.flags.items() if name != "init_from"}
             run = dataclasses.replace(run, flags=flags)
         code, message = self._process([*self._new_run(run), "--smoke_test"])

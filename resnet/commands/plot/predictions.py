@@ -10,12 +10,6 @@ ROWS, COLUMNS = 4, 8  # of the sheet of mistakes
 MISTAKE_FONT_SIZE = 7  # so that CIFAR-100's longest names fit
 
 
-def predict(model, batches):
-    """Class probabilities, (N, classes) float32, of batches of (images, labels)."""
-    classify = tf.function(model, autograph=False, reduce_retracing=True)
-    return np.concatenate([tf.nn.softmax(classify(images)).numpy() for images, _ in batches])
-
-
 def draw_confusion_matrix(labels, probabilities, label_names, title):
     """A Figure of how many of each row's images were taken for each column's class.
 

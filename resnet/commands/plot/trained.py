@@ -1,9 +1,10 @@
 """What a trained experiment makes of its data set's test images."""
 
-from resnet.commands.plot.predictions import draw_confusion_matrix, draw_mistakes, predict
+from resnet.commands.plot.predictions import draw_confusion_matrix, draw_mistakes
 from resnet.data.cifar.input import load_dataset
 from resnet.data.cifar.pipeline import evaluation_batches
 from resnet.models import get_model
+from resnet.training.evaluation import class_probabilities
 from resnet.weights.trained import restore_trained, stored_preparation
 
 
@@ -25,7 +26,7 @@ def draw_trained(experiment, data_folder, best=False):
     dataset = load_dataset(options.dataset, data_folder)
     test, names = dataset.test, dataset.label_names
     batches = evaluation_batches(test, preparation, config.evaluation_batch_size)
-    probabilities = predict(model, batches)
+    probabilities = class_probabilities(model, batches)
     accuracy = 100 * (probabilities.argmax(axis=1) == test.labels).mean()
     title = f"{experiment.id}: {config.name} at step {step:,}, {accuracy:.2f} % of {len(test):,}"
     return {

@@ -3,28 +3,21 @@
 import dataclasses
 
 import numpy as np
-import tensorflow as tf
 
 from resnet.data.registry import CIFAR
+from resnet.pixels import Scaling
 
 
 @dataclasses.dataclass(frozen=True)
-class Preparation:
-    """(image - offset) / divisor; in training also padded, cropped and flipped.
+class Preparation(Scaling):
+    """A Scaling; in training, images are also padded, cropped and flipped.
 
-    offset, divisor: broadcast against (N, H, W, 3), of 255.
     padding: pixels a side before the random crop.
     pads_raw: whether the pixels that pad are black, 0 before the arithmetic, or 0 after it.
     """
 
-    offset: np.ndarray | float
-    divisor: np.ndarray | float
     padding: int
     pads_raw: bool = True
-
-    def __call__(self, images):
-        """(N, H, W, 3) of 0 to 255, any type -> float32 of the same shape."""
-        return (tf.cast(images, tf.float32) - self.offset) / self.divisor
 
 
 def prepare_for(preprocessor, dataset, mean_image):

@@ -1,0 +1,52 @@
+"""Says what is on images: names of classes, with probabilities.
+
+    resnet predict cat.jpg dog.png --model revnet-38 --weights cifar-10
+
+Takes images of any size, in any format that Pillow reads; the middle square of each is shrunk or
+enlarged to what the network takes. `resnet weights` lists the weights there are.
+"""
+
+import sys
+
+from resnet.errors import DataError
+
+ESSENTIAL = ("model", "weights", "top")
+POSITIONAL = ("IMAGE...",)
+
+
+def define_flags(flags):
+    """Defines the command's flags."""
+    flags.text("Network", "model", "Named config.", "revnet-38")
+    flags.text(
+        "Network",
+        "weights",
+        "Name of the data set, or a folder that resnet publish wrote.",
+        "cifar-10",
+    )
+    flags.integer("Listing", "top", "How many classes to name for each image.", 3, low=1)
+
+
+def main(flags, *paths):
+    """Prints a line for each image and class."""
+    import numpy as np
+    import tensorflow as tf
+
+    from resnet.data.photos import read_photo
+    from resnet.models import get_model
+    from resnet.training.placement import place
+
+    place(num_gpu=0)
+    model = get_model(flags.model, weights=flags.weights)
+    code = 0
+    for path in paths:
+        try:
+            image = read_photo(path, model.config.image_size)
+        except DataError as error:  # the others are looked at all the same
+            print(f"error: {error}", file=sys.stderr)
+            code = error.exit_code
+            continue
+        probabilities = tf.nn.softmax(model(model.prepare(image))[0]).numpy()
+        print(path)
+        for i in np.argsort(-probabilities, kind="stable")[: flags.top]:
+            print(f"  {100 * probabilities[i]:6.2f} %  {model.label_names[i]}")
+    return code

@@ -1,0 +1,55 @@
+"""Image files of any size and format, as a network's pixels."""
+
+import os
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from resnet.errors import DataError
+
+
+def read_photo(path: str | os.PathLike[str], size: int) -> np.ndarray:
+    """The middle square of an image file.
+
+    It is shrunk or enlarged to the network's size, turned as its camera says, and laid on white
+    where it is transparent. An image of that size keeps its pixels.
+
+    Args:
+      path: of a file in a format that Pillow reads.
+      size: pixels a side.
+
+    Returns:
+      (size, size, 3) uint8.
+
+    Raises:
+      DataError: it is not there, no image, cut short, or too large.
+    """
+    try:
+        with Image.open(path) as file:
+            image = ImageOps.exif_transpose(file)
+            image = _on_white(image)
+    except FileNotFoundError:
+        raise DataError(f"no image {str(path)!r}: give the path of a file") from None
+    except UnidentifiedImageError:
+        raise DataError(
+            f"{str(path)!r} is no image in a known format, such as JPEG or PNG"
+        ) from None
+    except Image.DecompressionBombError as error:
+        raise DataError(f"image {str(path)!r} is too large: {error}") from None
+    except (OSError, SyntaxError, ValueError) as error:
+        raise DataError(f"image {str(path)!r} cannot be read: {error}. Save it anew") from None
+    if image.size != (size, size):
+        image = ImageOps.fit(image, (size, size), Image.Resampling.BICUBIC)
+    return np.asarray(image, np.uint8)
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    """An image in red, green and blue."""
+    if image.mode.startswith("I;16") or image.mode == "I":  # 16 bits of grey
+        values = np.asarray(image, np.float64) / 257
+        image = Image.fromarray(np.clip(values.round(), 0, 255).astype(np.uint8))
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    image = image.convert("RGBA")
+    white = Image.new("RGBA", image.size, "white")
+    return Image.alpha_composite(white, image).convert("RGB")

@@ -1,0 +1,52 @@
+"""From pixels of 0 to 255 to what a network takes."""
+
+import dataclasses
+
+import numpy as np
+import tensorflow as tf
+
+from resnet.errors import UsageError
+
+
+@dataclasses.dataclass(frozen=True)
+class Scaling:
+    """(image - offset) / divisor.
+
+    offset, divisor: broadcast against (N, H, W, 3), of 255.
+    """
+
+    offset: np.ndarray | float
+    divisor: np.ndarray | float
+
+    def __call__(self, images: tf.Tensor | np.ndarray) -> tf.Tensor:
+        """(N, H, W, 3) of 0 to 255, any type -> float32 of the same shape."""
+        return (tf.cast(images, tf.float32) - self.offset) / self.divisor
+
+
+def prepare(scaling: Scaling | None, images: tf.Tensor | np.ndarray) -> tf.Tensor:
+    """What a network takes, of pixels.
+
+    Args:
+      scaling: the network's; None: nobody knows.
+      images: (N, H, W, 3) or one of (H, W, 3), of 0 to 255, uint8 or float.
+
+    Returns:
+      (N, H, W, 3) float32; N = 1 for one image.
+
+    Raises:
+      UsageError (a ValueError): `scaling` is None, or the images have another shape.
+    """
+    if scaling is None:
+        raise UsageError(
+            "how this network's images are prepared is not known: only trained weights say, "
+            'such as get_model("revnet-38", weights="cifar-10")'
+        )
+    images = tf.convert_to_tensor(images)
+    if images.shape.rank == 3:
+        images = images[None]
+    if images.shape.rank != 4 or images.shape[-1] != 3:
+        raise UsageError(
+            f"images have shape {tuple(images.shape)}, but must have (N, height, width, 3), or "
+            "(height, width, 3) for one"
+        )
+    return scaling(images)

@@ -1,0 +1,213 @@
+"""Trained weights that come with the package, and those that `resnet publish` writes.
+
+A set of weights is a folder: weights.npz (arrays under public names), facts.json (what they are,
+how they were trained, their accuracy) and README.md, the model card. The package's own lie below
+this one, as MODEL_DATASET. Nothing here loads TensorFlow.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import io
+import os
+import pathlib
+import zipfile
+from typing import Any
+
+import numpy as np
+
+from resnet.configs import Config, config_from_json, list_configs, read_json
+from resnet.errors import UsageError, UserError
+from resnet.settings import NetworkSettings, SettingError, fields_of
+
+WEIGHTS, FACTS, CARD = "weights.npz", "facts.json", "README.md"
+OFFSET, DIVISOR = "offset", "divisor"  # arrays beside the weights
+SHELF = pathlib.Path(__file__).parent
+PREFIX = "pretrained:"  # of init_from: pretrained:MODEL:DATASET
+# What trained weights decide, whatever a config says.
+FOLLOWS = ("num_classes", "preprocessor")
+
+
+class WeightsError(UserError, ValueError):
+    """Trained weights that are damaged."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Arrays:
+    """What a weights file holds.
+
+    weights: {public name: float32 array}, moving averages too.
+    offset, divisor: (pixels - offset) / divisor is what the network takes.
+    """
+
+    weights: dict[str, np.ndarray]
+    offset: np.ndarray
+    divisor: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Pretrained:
+    """A set of trained weights, not read yet.
+
+    folder: where it lies.
+    facts: the content of its facts.json.
+    """
+
+    folder: pathlib.Path
+    facts: dict[str, Any]
+
+    def __str__(self) -> str:
+        return f"{self.model}:{self.dataset}"
+
+    @property
+    def model(self) -> str:
+        """Name of the config."""
+        return self.facts["model"]
+
+    @property
+    def dataset(self) -> str:
+        """Name of the data set."""
+        return self.facts["dataset"]
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """Names of the classes."""
+        return tuple(self.facts["label_names"])
+
+    @property
+    def config(self) -> Config:
+        """The Config that was trained."""
+        return config_from_json(self.facts["config"])
+
+    def read(self) -> Arrays:
+        """The arrays.
+
+        Raises:
+          WeightsError: the file is missing or damaged.
+        """
+        path = self.folder / WEIGHTS
+        remedy = f"{self.folder}: install the package again, or publish the weights again"
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise WeightsError(f"{path} cannot be read ({error.strerror}). Of {remedy}") from None
+        found, wanted = hashlib.sha256(content).hexdigest(), self.facts["sha256"]
+        if found != wanted:
+            raise WeightsError(
+                f"{path} is damaged: its SHA-256 is {found}, but {FACTS} says {wanted}. Of {remedy}"
+            )
+        try:
+            with np.load(io.BytesIO(content), allow_pickle=False) as file:
+                arrays = {name: file[name].astype(np.float32) for name in file.files}
+            offset, divisor = arrays.pop(OFFSET), arrays.pop(DIVISOR)
+        except (KeyError, ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
+            raise WeightsError(f"{path} holds no weights ({error}). Of {remedy}") from None
+        return Arrays(arrays, offset, divisor)
+
+
+def open_pretrained(folder: str | os.PathLike[str]) -> Pretrained:
+    """The weights in a folder that `resnet publish` wrote.
+
+    Raises:
+      UsageError: there are none.
+      WeightsError: facts.json is damaged.
+    """
+    folder = pathlib.Path(folder)
+    if not (folder / FACTS).is_file():
+        raise UsageError(
+            f"no weights in {str(folder)!r}: give a folder with {WEIGHTS} and {FACTS}, as "
+            "resnet publish writes it"
+        )
+    facts = read_json(folder / FACTS)
+    missing = {"model", "dataset", "label_names", "config", "sha256"} - facts.keys()
+    if missing:
+        raise WeightsError(f"{folder / FACTS} lacks {', '.join(sorted(missing))}: is it damaged?")
+    return Pretrained(folder, facts)
+
+
+def list_pretrained() -> list[Pretrained]:
+    """The weights that come with the package, in the order of the configs."""
+    found = [open_pretrained(path.parent) for path in sorted(SHELF.glob(f"*/{FACTS}"))]
+    order = {name: i for i, name in enumerate(list_configs())}
+    return sorted(found, key=lambda one: (order.get(one.model, len(order)), one.dataset))
+
+
+def find_pretrained(config: Config | str, weights: str | os.PathLike[str]) -> Pretrained:
+    """The weights of a network by the name of their data set, or by their folder.
+
+    Args:
+      config: Config, or the name of one.
+      weights: name of a data set, such as "cifar-10"; or the path of a folder that
+        `resnet publish` wrote, with a slash in it.
+
+    Raises:
+      UsageError (a ValueError): there are none; names those that there are. Or they are of another
+        network.
+      WeightsError (a ValueError): facts.json is damaged.
+    """
+    name = config if isinstance(config, str) else config.name
+    if isinstance(weights, os.PathLike) or os.sep in weights:
+        found = open_pretrained(weights)
+        if found.model != name:
+            raise UsageError(
+                f"the weights in {str(weights)!r} are of {found.model!r}, not of {name!r}: "
+                "name that model"
+            )
+    else:
+        found = _on_shelf(name, weights)
+    if not isinstance(config, str):
+        _require_same_network(config, found)
+    return found
+
+
+def _on_shelf(model: str, dataset: str) -> Pretrained:
+    known = list_pretrained()
+    for one in known:
+        if (one.model, one.dataset) == (model, dataset):
+            return one
+    by_model: dict[str, list[str]] = {}
+    for one in known:
+        by_model.setdefault(one.model, []).append(one.dataset)
+    listed = "; ".join(f"{name} for {', '.join(sets)}" for name, sets in by_model.items())
+    raise UsageError(
+        f"there are no weights of {model!r} for {dataset!r}: there are those of "
+        f"{listed or 'no model'}. Or give a folder that resnet publish wrote, such as ./{dataset}"
+    )
+
+
+def _require_same_network(config: Config, found: Pretrained) -> None:
+    """Checks that a config is the network that was trained, but for what weights decide.
+
+    Raises:
+      UsageError: it is not.
+    """
+    trained = found.config
+    for name in fields_of(NetworkSettings):
+        value, wanted = getattr(config, name), getattr(trained, name)
+        if name not in FOLLOWS and value != wanted:
+            raise UsageError(
+                f"weights {found} do not fit: {name} is {value!r}, but was {wanted!r} when they "
+                f"were trained. Give {found.model!r} by its name, or start a training from them "
+                f"with --init_from {PREFIX}{found}"
+            )
+
+
+def by_reference(reference: str) -> Pretrained:
+    """The weights that init_from names as pretrained:MODEL:DATASET.
+
+    Raises:
+      SettingError: there are none, or the text is of another form.
+      WeightsError: facts.json is damaged.
+    """
+    model, separator, dataset = reference.removeprefix(PREFIX).partition(":")
+    try:
+        if model and separator and dataset:
+            return find_pretrained(model, dataset)
+    except UsageError as error:
+        raise SettingError(f"init_from is {reference!r}: {error}", "init_from") from None
+    raise SettingError(
+        f"init_from is {reference!r}, but must be {PREFIX}MODEL:DATASET, such as "
+        f"{PREFIX}revnet-38:cifar-10",
+        "init_from",
+    )

@@ -1,0 +1,120 @@
+"""The model card of trained weights: a Markdown page made of their facts."""
+
+import datetime
+from typing import Any
+
+from resnet.table import markdown
+
+WHOLE_CONFUSION = 20  # classes up to which the whole matrix stands on the card
+MOST_CONFUSED = 10  # pairs that stand there otherwise
+
+USE = """\
+```python
+import resnet
+
+model = resnet.get_model("{model}", weights="{dataset}")
+logits = model(model.prepare(images))  # images: (N, {size}, {size}, 3), 0 to 255
+names = [model.label_names[i] for i in logits.numpy().argmax(axis=1)]
+```
+
+Or `resnet predict IMAGE --model {model} --weights {dataset}`; to start a training from them,
+`--init_from pretrained:{model}:{dataset}`."""
+
+LIMITS = """\
+The weights are under the project's licence, MIT; the images of {dataset} are not part of them and
+have terms of their own. The network knows the {classes} classes of {dataset}, in images of
+{size}x{size} pixels, and names one of them for any image whatever. Its probabilities are not
+calibrated. What is wrong or one-sided in the data set, its labels and its choice of images, is in
+the network too. It is made for research and teaching, not for decisions about people."""
+
+
+def card(facts: dict[str, Any]) -> str:
+    """README.md of a set of weights.
+
+    Args:
+      facts: the content of its facts.json.
+    """
+    size = facts["config"]["image_size"]
+    names = {"model": facts["model"], "dataset": facts["dataset"], "size": size}
+    parts = [
+        f"# {facts['model']} for {facts['dataset']}",
+        f"{facts['config']['family']}, {facts['network']}: {facts['parameters']:,} parameters, "
+        f"{facts['multiply_adds'] / 1e6:.1f} M multiply-adds an image. Trained with the recipe "
+        f"`{facts['config']['recipe']}`. {facts['bytes'] / 1e6:.2f} MB; kernels are stored as "
+        f"{facts['stored_as']}.",
+        "## Use",
+        USE.format(**names),
+        "## Accuracy",
+        f"Per cent of the {facts['accuracy']['num_images']:,} test images, with this file, in "
+        "float32:",
+        _accuracy(facts["accuracy"]),
+        "## Training",
+        _training(facts),
+        "## What it takes for what",
+        _confusion(facts),
+        "## Licence and limits",
+        LIMITS.format(**names, classes=len(facts["label_names"])),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _accuracy(accuracy: dict[str, Any]) -> str:
+    def row(name: str, prefix: str) -> tuple[str, ...]:
+        return (name, *(f"{accuracy[prefix + top]:.2f}" for top in ("top1", "top5")))
+
+    return markdown(
+        [
+            ("evaluation", "top-1", "top-5"),
+            row("plain", ""),
+            row("mean of image and mirror image", "flipped_"),
+        ]
+    )
+
+
+def _training(facts: dict[str, Any]) -> str:
+    config, run = facts["config"], facts["run"]
+    images = facts["step"] * config["batch_size"]
+    versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
+    stream = ", exact residual stream" if run["exact"] else ""
+    rows = [
+        ("what", "value"),
+        ("images", f"{facts['step']:,} steps of {config['batch_size']}: {images:,}"),
+        ("arithmetic", f"{run['dtype']}{stream}, backprop {run['backprop']}"),
+        ("seed", str(config["seed"])),
+        ("time", _time(facts["training_seconds"], images)),
+    ]
+    if facts.get("peak_mb"):
+        rows.append(("peak memory", f"{facts['peak_mb']:,.0f} MB over the size before training"))
+    rows += [
+        ("machine", facts["machine"]),
+        ("versions", versions),
+        ("commit", facts["commit"] or "of a released package"),
+        ("settings", "[facts.json](facts.json)"),
+    ]
+    restarts = len(facts["commands"]) - 1
+    note = "" if restarts < 1 else f" It was stopped and continued {restarts} times."
+    return f"{markdown(rows)}\n\nBy this command:{note}\n\n```bash\n{facts['commands'][0]}\n```"
+
+
+def _time(seconds: float, images: int) -> str:
+    time = datetime.timedelta(seconds=round(seconds))
+    return f"{time}, {images / seconds:.0f} images/s, evaluations apart"
+
+
+def _confusion(facts: dict[str, Any]) -> str:
+    names = facts["label_names"]
+    counts = [[int(count) for count in row.split()] for row in facts["confusion"]]
+    if len(names) <= WHOLE_CONFUSION:
+        rows = [(name, *map(str, row)) for name, row in zip(names, counts, strict=True)]
+        text = "Test images of each row's class that were taken for each column's:"
+        return f"{text}\n\n{markdown([('', *names), *rows])}"
+    wrong = [
+        (count, true, taken)
+        for true, row in enumerate(counts)
+        for taken, count in enumerate(row)
+        if taken != true
+    ]
+    worst = sorted(wrong, key=lambda one: -one[0])[:MOST_CONFUSED]
+    rows = [(names[t], names[o], str(n), str(sum(counts[t]))) for n, t, o in worst]
+    header = ("class", "taken for", "images", "of")
+    return f"The most frequent mistakes on the test images:\n\n{markdown([header, *rows])}"

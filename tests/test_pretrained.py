@@ -1,0 +1,274 @@
+"""Trained weights: folders that one argument loads, and what is said of those that do not fit."""
+
+import dataclasses
+import hashlib
+import json
+import re
+import shutil
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import resnet
+from processes import error_of, run_quickly, write_config
+from resnet import pretrained
+from resnet.commands import weights as weights_command
+from resnet.data.cifar.input import load_dataset
+from resnet.data.feed import Feed
+from resnet.data.registry import CIFAR
+from resnet.errors import UsageError
+from resnet.models.keras_model import Classifier
+from resnet.pretrained.card import card
+from resnet.settings import RunOptions, SettingError
+from resnet.training.experiment import Experiment
+from resnet.training.placement import Placement
+from resnet.training.state import Training
+from resnet.weights.checkpoint_format import read_checkpoint
+
+TRAIN = "run_cifar_train.py"
+STEPS = 30
+LARGEST = 2_000_000  # bytes of a file that comes with the package
+SHIPPED = {str(one): one for one in pretrained.list_pretrained()}
+PIXELS = np.random.default_rng(0).integers(0, 256, [3, 32, 32, 3], np.uint8)
+
+
+@pytest.fixture(scope="module")
+def experiment(tmp_path_factory):
+    """A folder with a tiny network's training, some steps of it, and what was published of it."""
+    folder = tmp_path_factory.mktemp("published")
+    config = write_config(folder, ema_decay=0.5, preprocessor="cifar-standard")
+    places = [f"--results={folder}/results", f"--logs={folder}/logs"]
+    arguments = ["--dataset=synthetic", "--id=a", f"--config={config}", f"--max_num_steps={STEPS}"]
+    assert run_quickly(TRAIN, *places, *arguments).returncode == 0
+    done = run_quickly("publish", *places, "--id=a", f"--output={folder}/shelf/revnet-38_synthetic")
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture
+def published(experiment, tmp_path):
+    """A copy of the published folder."""
+    return shutil.copytree(experiment / "shelf/revnet-38_synthetic", tmp_path / "weights")
+
+
+@pytest.fixture
+def shelf(experiment, monkeypatch):
+    """The package's own shelf is that of the experiment."""
+    monkeypatch.setattr(pretrained, "SHELF", experiment / "shelf")
+
+
+def change_facts(folder, **changes):
+    path = folder / pretrained.FACTS
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def test_what_is_published(experiment, published):
+    checkpoint = read_checkpoint(experiment / "results/a/model.ckpt-30")
+    facts = json.loads((published / pretrained.FACTS).read_text())
+    with np.load(published / pretrained.WEIGHTS, allow_pickle=False) as file:
+        arrays = dict(file)
+    for name in ("offset", "divisor"):
+        assert arrays.pop(name).shape == (3,)
+    for name, value in arrays.items():  # averaged weights, and moving averages
+        wanted = checkpoint.get(f"Model/{name}/ExponentialMovingAverage", checkpoint[name])
+        np.testing.assert_array_equal(value, wanted.astype(value.dtype), err_msg=name)
+        assert value.dtype == (facts["stored_as"] if value.ndim > 1 else np.float32), name
+    content = (published / pretrained.WEIGHTS).read_bytes()
+    assert facts["bytes"] == len(content)
+    assert facts["sha256"] == hashlib.sha256(content).hexdigest()
+    assert facts["step"] == STEPS and facts["config"]["units"] == [2, 2]
+    assert facts["commands"][0].endswith("--max_num_steps=30") and facts["training_seconds"] > 0
+    counts = np.array([row.split() for row in facts["confusion"]], int)
+    assert counts.sum() == facts["accuracy"]["num_images"] == 2_000
+    assert 100 * counts.trace() / 2_000 == pytest.approx(facts["accuracy"]["top1"])
+    again = run_quickly(
+        "publish", f"--results={experiment}/results", "--id=a", f"--output={published}"
+    )
+    assert "exists: give another --output" in error_of(again)
+
+
+def test_accuracies_are_the_models(published):
+    """Of test images that are prepared and counted here, in NumPy."""
+    model = resnet.get_model("revnet-38", weights=published)
+    accuracy = json.loads((published / pretrained.FACTS).read_text())["accuracy"]
+    test = load_dataset("synthetic", None).test
+    mean, deviation = (255 * np.array(x) for x in CIFAR["synthetic"].channels)
+    images = ((test.images - mean) / deviation).astype(np.float32)
+    np.testing.assert_allclose(model.prepare(test.images[:9]), images[:9], rtol=1e-5, atol=1e-6)
+    classify = tf.function(model)
+    plain, mirrored = classify(images).numpy(), classify(images[:, :, ::-1]).numpy()
+    for logits, name in ((plain, "top1"), (plain + mirrored, "flipped_top1")):
+        hits = (logits.argmax(axis=1) == test.labels).sum()
+        assert abs(20 * accuracy[name] - hits) <= 1, name  # a tie may go either way
+    assert len(set(plain.argmax(axis=1))) > 1  # it does not answer one class always
+
+
+def test_pixels_in_every_form(published):
+    model = resnet.get_model("revnet-38", weights=published, dtype="bfloat16")
+    assert model.computation.dtype == "bfloat16" and model.config.units == (2, 2)
+    wanted = model.prepare(PIXELS)
+    assert wanted.dtype == tf.float32 and wanted.shape == (3, 32, 32, 3)
+    for images in (PIXELS.astype(np.float32), tf.constant(PIXELS), PIXELS.astype(np.float64)):
+        np.testing.assert_array_equal(model.prepare(images), wanted)
+    np.testing.assert_array_equal(model.prepare(PIXELS[0]), wanted[:1])
+    with pytest.raises(UsageError, match=r"shape \(32, 32\), but must have"):
+        model.prepare(PIXELS[0, :, :, 0])
+    with pytest.raises(UsageError, match="only trained weights say"):
+        resnet.get_model("resnet-32").prepare(PIXELS)
+
+
+def test_the_number_of_classes_follows(shelf, published, monkeypatch):
+    model = resnet.get_model("revnet-38", weights="synthetic")
+    assert model.config.num_classes == len(model.label_names) == 10
+    config = dataclasses.replace(model.config, num_classes=7, preprocessor="cifar", units=(2, 2))
+    assert resnet.get_model(config, weights="synthetic").config.num_classes == 10
+    with pytest.raises(UsageError, match=r"units is \(1, 2\), but was \(2, 2\)"):
+        resnet.get_model(dataclasses.replace(config, units=(1, 2)), weights="synthetic")
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras' own
+def test_a_keras_layer_takes_them_too(published, tmp_path):
+    model = resnet.get_model("revnet-38", weights=published)
+    wanted = model(model.prepare(PIXELS))
+    plain = Classifier("revnet-38", weights=published)
+    assert plain.label_names == model.label_names
+    np.testing.assert_array_equal(plain(plain.prepare(PIXELS)), wanted)
+    whole = keras.Sequential(
+        [keras.Input([32, 32, 3]), Classifier("revnet-38", weights=published, prepares=True)]
+    )
+    whole.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    for one in (whole, loaded):
+        np.testing.assert_allclose(one(PIXELS.astype(np.float32)), wanted, rtol=1e-5, atol=1e-5)
+
+
+def test_weights_that_are_not_there(shelf, published):
+    for config, weights, message in (
+        ("revnet-38", "imagenet", "there are no weights of 'revnet-38' for 'imagenet': there are "
+         "those of revnet-38 for synthetic"),
+        ("resnet-32", "synthetic", "there are no weights of 'resnet-32' for 'synthetic'"),
+        ("revnet-38", published.parent, "no weights in .*: give a folder with weights.npz"),
+        ("revnet-38", "./nowhere", "no weights in 'nowhere'"),
+        ("resnet-32", published, "are of 'revnet-38', not of 'resnet-32'"),
+    ):  # fmt: skip
+        with pytest.raises(UsageError, match=message):
+            resnet.get_model(config, weights=weights)
+
+
+def test_damaged_files(published):
+    def expect(message):
+        with pytest.raises(pretrained.WeightsError, match=message):
+            resnet.get_model("revnet-38", weights=published)
+
+    path = published / pretrained.WEIGHTS
+    content = path.read_bytes()
+    for damaged in (content[:-1], b"", bytes([content[0] ^ 1]) + content[1:]):
+        path.write_bytes(damaged)
+        expect("is damaged: its SHA-256 is .*, but facts.json says .* publish the weights again")
+    path.unlink()
+    expect("cannot be read")
+    for bad in (b"no archive", content[:100]):
+        path.write_bytes(bad)
+        change_facts(published, sha256=hashlib.sha256(bad).hexdigest())
+        expect("holds no weights")
+    np.savez(path, offset=np.array([print]), divisor=np.ones(3))
+    change_facts(published, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
+    expect("holds no weights .*allow_pickle=False")
+    (published / pretrained.FACTS).write_text("{}")
+    expect("lacks config, dataset, label_names, model, sha256: is it damaged")
+
+
+def test_weights_of_another_shape_are_refused(published):
+    config = json.loads((published / pretrained.FACTS).read_text())["config"]
+    change_facts(published, config=config | {"filters": [4, 16]})
+    with pytest.raises(UsageError, match="the weights do not fit revnet-38"):
+        resnet.get_model("revnet-38", weights=published)
+
+
+def test_training_starts_from_them(shelf, published, tmp_path):
+    weights = resnet.get_model("revnet-38", weights="synthetic").get_weights()
+    config = dataclasses.replace(pretrained.find_pretrained("revnet-38", "synthetic").config)
+    options = RunOptions(
+        dataset="synthetic", init_from="pretrained:revnet-38:synthetic", backprop="reversible"
+    )
+    experiment = Experiment(
+        "b", dataclasses.replace(config, num_classes=7), options, tmp_path / "b", tmp_path / "logs"
+    )
+    placement = Placement(tf.distribute.get_strategy(), ("/cpu:0",))
+    training = Training(experiment, Feed(None, {}), placement)
+    assert training.step == 0
+    for name, value in training.model.get_weights().items():
+        if "logit" not in name:
+            np.testing.assert_array_equal(value, weights[name], err_msg=name)
+    for reference, message in {
+        "pretrained:revnet-38": "must be pretrained:MODEL:DATASET",
+        "pretrained:revnet-38:cifar-11": "there are no weights of 'revnet-38' for 'cifar-11'",
+    }.items():
+        run = dataclasses.replace(options, init_from=reference)
+        with pytest.raises(SettingError, match=message):
+            dataclasses.replace(experiment, options=run).init_source()
+
+
+def test_a_card_for_many_classes_names_the_most_frequent_mistakes(published):
+    facts = json.loads((published / pretrained.FACTS).read_text())
+    assert card(facts) == (published / pretrained.CARD).read_text()
+    assert "|  | disc | ring |" in card(facts)
+    names = [f"class {i}" for i in range(30)]
+    counts = np.eye(30, dtype=int) * 90
+    counts[3, 4], counts[8, 1] = 7, 10
+    rows = [" ".join(map(str, row)) for row in counts]
+    text = card(facts | {"label_names": names, "confusion": rows})
+    first, second = re.findall(r"\| class \d+ \| class \d+ \|.*", text)[:2]
+    assert first == "| class 8 | class 1 | 10 | 100 |"
+    assert second == "| class 3 | class 4 | 7 | 97 |"
+
+
+def test_images_are_named(experiment, tmp_path, published):
+    from PIL import Image
+
+    model = resnet.get_model("revnet-38", weights=published)
+    Image.fromarray(PIXELS[0]).save(tmp_path / "small.png")
+    (tmp_path / "no.jpg").write_text("no image")
+    done = run_quickly(
+        "predict",
+        *(tmp_path / name for name in ("no.jpg", "small.png", "gone.jpg")),
+        "--model=revnet-38",
+        f"--weights={published}",
+        "--top=2",
+    )
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        f"error: '{tmp_path}/no.jpg' is no image in a known format, such as JPEG or PNG",
+        f"error: no image '{tmp_path}/gone.jpg': give the path of a file",
+    ]
+    probabilities = tf.nn.softmax(model(model.prepare(PIXELS[0]))[0]).numpy()
+    best = probabilities.argsort()[::-1][:2]
+    lines = [f"  {100 * probabilities[i]:6.2f} %  {model.label_names[i]}" for i in best]
+    assert done.stdout.splitlines() == [f"{tmp_path}/small.png", *lines]
+    unknown = run_quickly("predict", tmp_path / "small.png", "--weights=cifar-11")
+    assert "there are no weights of 'revnet-38' for 'cifar-11'" in error_of(unknown)
+
+
+def test_only_what_is_finished_is_published(experiment, tmp_path):
+    results = shutil.copytree(experiment / "results", tmp_path / "results")
+    (results / "a/result.json").unlink()
+    done = run_quickly("publish", f"--results={results}", "--id=a", f"--output={tmp_path}/x")
+    assert "a has not come to its end: continue it with --restore" in error_of(done)
+    assert "--id is needed" in error_of(run_quickly("publish"))
+
+
+def test_they_are_listed(shelf):
+    (row,) = weights_command.rows(with_folders=True)
+    assert row[:2] == ("revnet-38", "synthetic") and row[4] == "paper"
+    assert row[-1].endswith("shelf/revnet-38_synthetic")
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_what_comes_with_the_package(name):
+    one = SHIPPED[name]
+    assert (one.folder / pretrained.WEIGHTS).stat().st_size < LARGEST
+    assert (one.folder / pretrained.CARD).read_text() == card(one.facts)
+    model = resnet.get_model(one.model, weights=one.dataset)
+    assert len(model.label_names) == model.config.num_classes == CIFAR[one.dataset].num_classes
