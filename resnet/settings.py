@@ -338,6 +338,9 @@ class Recipe:
         "zeros",
         choices=("zeros", "reflect"),
     )
+    trivial_augment: bool = setting(
+        "TrivialAugment: one random change of each image's colours or geometry.", False
+    )
     cutout: int = setting("Pixels a side of a random square that is blanked; 0: none.", 0, low=0)
     mixup: float = setting("Alpha of mixup; 0: none.", 0.0, low=0)
     cutmix: float = setting(

@@ -43,6 +43,8 @@ LOSS = "tests/models/test_loss.py"
 OPTIMIZER = "tests/training/test_optimizer.py"
 EVALUATION = "tests/training/test_evaluation.py"
 AUGMENTATION = "tests/data/test_augmentation.py"
+PRETRAINED = "tests/test_pretrained.py"
+TRIVIAL = "tests/data/test_trivial_augment.py"
 RUNS = "tests/commands/test_runs.py"
 CIFAR_RUNS = "tests/test_run_cifar_train.py"
 
@@ -801,8 +803,8 @@ MUTATIONS = [
     Mutation(
         "resnet/weights/checkpoint.py",
         "fine-tuning starts from what is not averaged",
-        "tensors = _averaged(found, found)",
-        "tensors = found",
+        "init_from_tensors(_averaged(found, found),",
+        "init_from_tensors(found,",
         (
             f"{CHECKPOINT}::test_averaged_weights_are_kept_beside_the_others_and_evaluated_in_their_place",
         ),
@@ -834,6 +836,62 @@ MUTATIONS = [
         "one / (one + other)",
         "tf.random.stateless_uniform([], gamma)",
         (f"{AUGMENTATION}::test_mixups_share_is_beta_and_the_same_everywhere",),
+    ),
+    Mutation(
+        "resnet/data/trivial_augment.py",
+        "colours equalised past their pixels",
+        "step = (height * width - tf.gather(counts, brightest, axis=1, batch_dims=1)) // 255",
+        "step = tf.fill(tf.shape(brightest), height * width // 255)",
+        (f"{TRIVIAL}::test_colours_are_pillows",),
+    ),
+    Mutation(
+        "resnet/data/trivial_augment.py",
+        "turned about the corner",
+        "c, f = c + x - a * x - b * y, f + y - d * x - e * y",
+        "c, f = c + 0 * x, f + 0 * y",
+        (f"{TRIVIAL}::test_geometry_takes_the_nearest_pixel",),
+    ),
+    Mutation(
+        "resnet/data/cifar/pipeline.py",
+        "changes of prepared images",
+        "x = preparation(changed(cropped(x)))",
+        "x = changed(preparation(cropped(x)))",
+        (f"{AUGMENTATION}::test_images_are_changed_before_they_are_prepared",),
+    ),
+    Mutation(
+        "resnet/pretrained/__init__.py",
+        "a damaged file taken for weights",
+        "if found != wanted:",
+        "if not content:",
+        (f"{PRETRAINED}::test_damaged_files",),
+    ),
+    Mutation(
+        "resnet/pretrained/__init__.py",
+        "pickles in a weights file",
+        "allow_pickle=False",
+        "allow_pickle=True",
+        (f"{PRETRAINED}::test_damaged_files",),
+    ),
+    Mutation(
+        "resnet/pretrained/__init__.py",
+        "weights of another network",
+        "if name not in FOLLOWS and value != wanted:",
+        "if name in FOLLOWS and value != wanted:",
+        (f"{PRETRAINED}::test_the_number_of_classes_follows",),
+    ),
+    Mutation(
+        "resnet/models/__init__.py",
+        "pixels divided by the offset",
+        "Scaling(arrays.offset, arrays.divisor)",
+        "Scaling(arrays.divisor, arrays.offset)",
+        (f"{PRETRAINED}::test_accuracies_are_the_models",),
+    ),
+    Mutation(
+        "resnet/training/train.py",
+        "a look at the test images while tuning",
+        "{watched: evaluate()} if watched else {}",
+        "{name: evaluations(name) for name in feed.evaluations}",
+        ("tests/training/test_loop.py::test_what_is_evaluated_and_saved_when",),
     ),
     Mutation(
         "resnet/data/cifar/pipeline.py",

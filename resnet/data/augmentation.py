@@ -9,7 +9,7 @@ import tensorflow as tf
 from resnet.labels import MixedLabels
 
 # Added to a step's seed, for draws of their own.
-CUTOUT, MIX_KIND, MIX_SHARE, MIX_BOX, FLIP = range(101, 106)
+CUTOUT, MIX_KIND, MIX_SHARE, MIX_BOX, FLIP, TRIVIAL = range(101, 107)
 
 
 def seed_for(seed, draw):

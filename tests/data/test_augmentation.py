@@ -11,6 +11,7 @@ from resnet.data.cifar import pipeline
 from resnet.data.cifar.preparation import Preparation
 from resnet.data.dataset import Split
 from resnet.data.feed import Share
+from resnet.data.trivial_augment import draw_trivial, trivial_augment
 from resnet.settings import Recipe
 
 RNG = np.random.default_rng(0)
@@ -94,7 +95,15 @@ def test_a_steps_images_are_mixed_with_themselves_in_reverse(kind):
     np.testing.assert_allclose(found.share, np.full(4, share), rtol=1e-6)
 
 
-ALL = Recipe(seed=3, flip="alternating", padding="reflect", cutout=3, mixup=0.5, cutmix=0.5)
+ALL = Recipe(
+    seed=3,
+    flip="alternating",
+    padding="reflect",
+    trivial_augment=True,
+    cutout=3,
+    mixup=0.5,
+    cutmix=0.5,
+)
 
 
 def test_a_steps_images_depend_on_seed_and_step_alone():
@@ -114,6 +123,16 @@ def test_a_steps_images_depend_on_seed_and_step_alone():
         np.testing.assert_array_equal(joined, getattr(whole[4][1], field))
     other = batches(dataclasses.replace(ALL, seed=4), preparation=preparation)
     assert not np.array_equal(other[0][0], whole[0][0])
+
+
+@pytest.mark.parametrize("pads_raw", [True, False])
+def test_images_are_changed_before_they_are_prepared(pads_raw):
+    preparation = Preparation(7.0, 2.0, padding=0, pads_raw=pads_raw)
+    recipe = dataclasses.replace(RECIPE, trivial_augment=True)
+    found, labels = batches(recipe, first=5, preparation=preparation)[0]
+    changed = trivial_augment(IMAGES[labels], *draw_trivial(4, seed(5))).numpy()
+    assert not np.array_equal(changed, IMAGES[labels])
+    np.testing.assert_array_equal(found, (changed.astype(np.float32) - 7) / 2)
 
 
 def test_alternating_flips_are_every_second_epoch():

@@ -21,6 +21,7 @@ from resnet.data.imagenet.raw_images import RawImage
 from resnet.data.imagenet.shards import find_shards
 from resnet.data.imagenet.writer import write_shard
 from resnet.data.registry import IMAGENET
+from resnet.data.trivial_augment import draw_trivial, trivial_augment
 from resnet.errors import DataError
 from resnet.settings import SettingError
 
@@ -238,6 +239,7 @@ def test_records_of_another_format(tmp_path):
 
 def test_images_are_mixed_and_blanked_as_the_recipe_says(imagenet):
     parts = dataclasses.replace(CONFIG, mixup=0.5, cutout=9, flip="none")
+    changed = dataclasses.replace(CONFIG, trivial_augment=True)
     plain, mixed = (
         next(iter(training_batches(imagenet, config, True, 2, Share(6))))
         for config in (CONFIG, parts)
@@ -251,6 +253,12 @@ def test_images_are_mixed_and_blanked_as_the_recipe_says(imagenet):
     np.testing.assert_allclose(found, share * one + (1 - share) * other, atol=0.51)
     again = next(iter(training_batches(imagenet, parts, True, 2, Share(6))))
     np.testing.assert_array_equal(found, again[0]["images"])
+
+    (inputs, _) = next(iter(training_batches(imagenet, changed, True, 2, Share(6))))
+    # The batch's seed: of what draws alone.
+    seed = tf.random.stateless_uniform([2], [CONFIG.seed, 0], None, None, tf.int64)
+    wanted = trivial_augment(one.astype(np.uint8), *draw_trivial(6, tf.stack([seed[1], 2])))
+    np.testing.assert_array_equal(inputs["images"], wanted)
 
     feed = imagenet_feed(imagenet, parts, deterministic=True)
     whole = preprocessing.PREPROCESSORS[CONFIG.preprocessor](32)

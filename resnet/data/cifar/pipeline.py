@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from resnet.data.augmentation import FLIP, cutout, draw_cutout, draw_mix, mix
+from resnet.data.trivial_augment import draw_trivial, trivial_augment
 
 
 def mean_image(split):
@@ -138,16 +139,24 @@ def training_batches(split, preparation, recipe, first_step, share):
             flip = alternating_flips(indices, epochs, len(split), seed)
         elif recipe.flip == "none":
             flip = tf.zeros_like(flip)
-        return [indices, top, left, flip]
+        changes = draw_trivial(size, seed_of(seed, step)) if recipe.trivial_augment else ()
+        return [indices, top, left, flip, *changes]
 
     def take(drawn):
         """(images, labels) of a part of what was drawn."""
-        indices, *drawn = drawn
-        x, padding = tf.gather(images, indices), preparation.padding
+        indices, top, left, flip, *changes = drawn
+
+        def cropped(x):
+            return augment(x, preparation.padding, top, left, flip, recipe.padding)
+
+        def changed(x):
+            return trivial_augment(x, *changes) if changes else x
+
+        x = tf.gather(images, indices)
         if preparation.pads_raw:
-            x = preparation(augment(x, padding, *drawn, recipe.padding))
+            x = preparation(changed(cropped(x)))
         else:
-            x = augment(preparation(x), padding, *drawn, recipe.padding)
+            x = cropped(preparation(changed(x)))
         return x, tf.gather(labels, indices)
 
     @tf.autograph.experimental.do_not_convert

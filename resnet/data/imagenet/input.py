@@ -11,6 +11,7 @@ from resnet.data.imagenet import preprocessing as imagenet_preprocessing
 from resnet.data.imagenet.example import label_of, parse_example
 from resnet.data.imagenet.index import read_index
 from resnet.data.imagenet.shards import find_shards, first_record
+from resnet.data.trivial_augment import draw_trivial, trivial_augment
 from resnet.errors import DataError
 from resnet.settings import wrong
 
@@ -169,6 +170,8 @@ def training_batches(imagenet, config, deterministic, first_step, share):
     def add_draws(number, batch):
         images, labels = batch
         batch_seed, size = tf.stack([seed[1], number]), preprocessing.size
+        if config.trivial_augment:
+            images = trivial_augment(images, *draw_trivial(share.batch_size, batch_seed))
         if config.mixup or config.cutmix:
             # The partners are the replica's images in the reverse order.
             mixing = draw_mix(config.mixup, config.cutmix, size, size, batch_seed)
