@@ -1,0 +1,127 @@
+"""Writes tables of finished experiments into a Markdown page, and keeps their logs beside it.
+
+    resnet report RESULTS.md
+
+In the page, a table stands between two comments, and is written anew:
+
+    <!-- resnet report fast_* long_* -->
+    <!-- end of report -->
+
+It has a row for every finished experiment whose id fits one of the patterns, in their order, and
+one for the mean of those that differ in their seed alone. What a row is made of (conf.json,
+result.json, commands, CSV logs) is copied to the folder --keep; a row stays as long as it is there.
+"""
+
+import datetime
+import fnmatch
+import os
+import pathlib
+import re
+import statistics
+
+from resnet.commands import cifar_train, options
+from resnet.errors import UsageError
+from resnet.table import markdown
+
+POSITIONAL = ("PAGE.md",)
+ESSENTIAL = ("results", "logs", "keep")
+BLOCK = re.compile(
+    r"(<!-- resnet report (?P<patterns>[^\n]+) -->\n).*?(<!-- end of report -->)", re.DOTALL
+)
+HEADER = ("run", "accuracy, %", "images", "time", "images/s", "memory, MB", "commit")
+
+
+def define_flags(flags):
+    """Defines the command's flags."""
+    flags.text(options.FOLDERS, "results", "Folder of experiments.", cifar_train.RESULTS)
+    flags.text(options.FOLDERS, "logs", "Folder of their logs.", "./logs/public")
+    flags.text(options.FOLDERS, "keep", "Folder that keeps what rows are made of.", "./results_log")
+
+
+def main(flags, page):
+    """Writes the page."""
+    from resnet.files import write_text
+    from resnet.training.record import keep_records, read_records
+
+    path = pathlib.Path(page)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UsageError(f"no page {page!r}: give a Markdown file") from None
+    patterns = [p for block in BLOCK.finditer(text) for p in block["patterns"].split()]
+    if not patterns:
+        raise UsageError(
+            f"{page} has no place for a table: write two lines, <!-- resnet report ID... --> and "
+            "<!-- end of report -->"
+        )
+
+    def is_wanted(name):
+        return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+
+    copied = keep_records(flags.results, flags.logs, flags.keep, is_wanted)
+    records = read_records(flags.keep, is_wanted)
+
+    def table(block):
+        wanted = [
+            record
+            for pattern in block["patterns"].split()
+            for record in records
+            if fnmatch.fnmatchcase(record.id, pattern)
+        ]
+        return f"{block[1]}\n{records_table(wanted, path.parent)}\n\n{block[3]}"
+
+    write_text(path, BLOCK.sub(table, text))
+    print(f"{page}: {len(records)} experiments, {len(copied)} of them new in {flags.keep}")
+
+
+def records_table(records, folder):
+    """A Markdown table of records, and the machines and versions they were made with.
+
+    Args:
+      records: [training.record.Record].
+      folder: of the page, for links.
+    """
+    rows, groups = [HEADER], {}
+    for record in records:
+        rows.append(_row(record, folder))
+        groups.setdefault(re.sub(r"\.seed-\d+$", "", record.id), []).append(record)
+    for name, group in groups.items():
+        if len(group) > 1:
+            rows.append(_mean_row(name, group))
+    made = {}
+    for record in records:
+        versions = ", ".join(f"{n} {v}" for n, v in record.result["versions"].items())
+        made.setdefault(f"{record.result['machine']}; {versions}", []).append(record.id)
+    notes = []
+    for text, ids in made.items():
+        whose = "" if len(made) == 1 else f" of {', '.join(ids)}"
+        notes.append(f"Machine and versions{whose}: {text}.")
+    return "\n\n".join([markdown(rows), *notes])
+
+
+def _accuracy(record):
+    """Top-1 accuracy on what the run looked at, in per cent."""
+    return next(iter(record.result["accuracy"].values()))["top1"]
+
+
+def _row(record, folder):
+    result = record.result
+    images = result["step"] * record.conf["batch_size"]
+    seconds = result["training_seconds"]
+    time = datetime.timedelta(seconds=round(seconds + result["evaluation_seconds"]))
+    link = os.path.relpath(record.folder / "cmd.txt", folder)
+    return (
+        f"[{record.id}]({link})",
+        f"{_accuracy(record):.2f}",
+        f"{images:,}",
+        str(time),
+        f"{images / seconds:.0f}",
+        "" if result["peak_mb"] is None else f"{result['peak_mb']:,.0f}",
+        result["commit"] or "",
+    )
+
+
+def _mean_row(name, group):
+    values = [_accuracy(record) for record in group]
+    spread = f"{statistics.fmean(values):.2f} ± {statistics.stdev(values):.2f}"
+    return (f"**{name}**, mean of {len(group)}", f"**{spread}**", *[""] * (len(HEADER) - 2))

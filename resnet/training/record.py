@@ -1,0 +1,85 @@
+"""Records of finished experiments: what is known of them, without their checkpoints."""
+
+import dataclasses
+import json
+import pathlib
+import shutil
+
+from resnet.errors import DataError
+from resnet.files import remove, written_beside
+from resnet.training.conf import CONF
+from resnet.training.logs import COMMANDS
+from resnet.weights.folder import RESULT
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """What is known of a finished experiment.
+
+    folder: of conf.json, result.json, cmd.txt and CSV logs; its name is the experiment's id.
+    conf, result: content of conf.json and result.json.
+    """
+
+    folder: pathlib.Path
+    conf: dict
+    result: dict
+
+    @property
+    def id(self):
+        """The experiment's."""
+        return self.folder.name
+
+
+def keep_records(results, logs, keep, is_wanted):
+    """Copies the records of finished experiments that are new or have changed.
+
+    Args:
+      results, logs: folders of experiments.
+      keep: folder of the records, one folder each.
+      is_wanted: (id) -> bool.
+
+    Returns:
+      [str], ids of what was copied.
+    """
+    copied = []
+    for result in sorted(pathlib.Path(results).glob(f"*/{RESULT}")):
+        source, name = result.parent, result.parent.name
+        target = pathlib.Path(keep) / name
+        if not is_wanted(name) or _is_same(result, target / RESULT):
+            continue
+        files = [source / CONF, result, *(pathlib.Path(logs) / name).glob("*.csv")]
+        with written_beside(target) as temporary:
+            temporary.mkdir()
+            for file in [*files, pathlib.Path(logs) / name / COMMANDS]:
+                shutil.copyfile(file, temporary / file.name)
+            remove(target)
+        copied.append(name)
+    return copied
+
+
+def _is_same(one, other):
+    return other.exists() and one.read_bytes() == other.read_bytes()
+
+
+def read_records(keep, is_wanted):
+    """[Record] of a folder of records, by id.
+
+    Raises:
+      DataError: one is damaged.
+    """
+    found = []
+    for path in sorted(pathlib.Path(keep).glob(f"*/{RESULT}")):
+        if not is_wanted(path.parent.name):
+            continue
+        try:
+            conf, result = (
+                json.loads((path.parent / name).read_text(encoding="utf-8"))
+                for name in (CONF, RESULT)
+            )
+        except (OSError, ValueError) as error:
+            raise DataError(
+                f"the record {path.parent} is damaged ({error}): remove it, and report again where "
+                "the experiment is"
+            ) from None
+        found.append(Record(path.parent, conf, result))
+    return found

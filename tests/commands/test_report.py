@@ -1,0 +1,106 @@
+"""Tables of finished experiments in a page, and what is kept of them."""
+
+import csv
+import json
+import shutil
+
+import pytest
+
+from processes import error_of, run_quickly
+
+PAGE = """# Page
+
+<!-- resnet report fast_* b -->
+old
+<!-- end of report -->
+
+Text.
+"""
+RESULT = {
+    "step": 10,
+    "accuracy": {"test": {"top1": 91.0, "top5": 99.0, "num_images": 10}},
+    "training_seconds": 50.0,
+    "evaluation_seconds": 11.2,
+    "peak_mb": 1234.4,
+    "commands": ["train a"],
+    "commit": "abc",
+    "versions": {"python": "3.11"},
+    "machine": "M",
+}
+
+
+def experiment(folder, name, **changes):
+    """A finished experiment of 10 steps of 20 images."""
+    results, logs = folder / "results" / name, folder / "logs" / name
+    results.mkdir(parents=True)
+    logs.mkdir(parents=True)
+    (results / "conf.json").write_text(json.dumps({"batch_size": 20}))
+    (results / "result.json").write_text(json.dumps(RESULT | changes))
+    (results / "model.ckpt-10.index").touch()
+    (logs / "cmd.txt").write_text("train\n")
+    with open(logs / "train_ce.csv", "w", newline="") as file:
+        csv.writer(file).writerows([["step", "time", "ce"], [10, "now", 1.5]])
+
+
+def accuracy(value):
+    return {"accuracy": {"test": {"top1": value}}}
+
+
+@pytest.fixture
+def report(tmp_path):
+    def run(page="page.md"):
+        places = [f"--{name}={tmp_path}/{name}" for name in ("results", "logs", "keep")]
+        return run_quickly("report", tmp_path / page, *places)
+
+    (tmp_path / "page.md").write_text(PAGE)
+    return run
+
+
+def test_rows_means_and_what_is_kept(tmp_path, report):
+    for i, name in enumerate(("fast_n.seed-0", "fast_n.seed-1", "b", "other")):
+        experiment(tmp_path, name, **accuracy(91.0 + i))
+    experiment(tmp_path, "fast_unfinished")
+    (tmp_path / "results/fast_unfinished/result.json").unlink()
+    done = report()
+    assert done.returncode == 0, done.stderr
+    assert "3 experiments, 3 of them new" in done.stdout
+    page = (tmp_path / "page.md").read_text()
+    start, _, rest = page.partition("<!-- resnet report fast_* b -->\n")
+    table, _, end = rest.partition("<!-- end of report -->")
+    assert (start, end) == ("# Page\n\n", "\n\nText.\n")
+    lines = table.strip().splitlines()
+    assert lines[2] == (
+        "| [fast_n.seed-0](keep/fast_n.seed-0/cmd.txt) | 91.00 | 200 | 0:01:01 | 4 | 1,234 | abc |"
+    )
+    assert [line.partition("]")[0] for line in lines[2:5]] == [
+        "| [fast_n.seed-0",
+        "| [fast_n.seed-1",
+        "| [b",
+    ]
+    assert lines[5].startswith("| **fast_n**, mean of 2 | **91.50 ± 0.71** |")
+    assert lines[7] == "Machine and versions: M; python 3.11." and "other" not in table
+    kept = sorted(path.name for path in (tmp_path / "keep/b").iterdir())
+    assert kept == ["cmd.txt", "conf.json", "result.json", "train_ce.csv"]
+
+    # Another machine, where the experiments are not.
+    shutil.rmtree(tmp_path / "results")
+    assert "3 experiments, 0 of them new" in report().stdout
+    assert (tmp_path / "page.md").read_text() == page
+    # One that was trained anew.
+    experiment(tmp_path, "b2")
+    shutil.rmtree(tmp_path / "logs")
+    experiment(tmp_path, "b", **accuracy(12.0), machine="N")
+    assert "3 experiments, 1 of them new" in report().stdout
+    page = (tmp_path / "page.md").read_text()
+    assert "cmd.txt) | 12.00 |" in page
+    assert "Machine and versions of b: N; python 3.11." in page
+
+
+def test_pages_and_records_that_do_not_do(tmp_path, report):
+    assert "no page" in error_of(report("gone.md"))
+    (tmp_path / "empty.md").write_text("# Nothing\n")
+    assert "has no place for a table: write two lines" in error_of(report("empty.md"))
+    (tmp_path / "keep/b").mkdir(parents=True)
+    (tmp_path / "keep/b/result.json").write_text("{")
+    assert "keep/b is damaged" in error_of(report())
+    assert (tmp_path / "page.md").read_text() == PAGE
