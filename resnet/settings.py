@@ -286,6 +286,11 @@ class Recipe:
     )
     batch_size: int = setting("Images a step, over all replicas.", 100, low=1)
     num_steps: int = setting("Steps of the whole training.", 80_000, low=0)
+    num_epochs: float = setting(
+        "The same in passes over the training images; a new run makes steps of them. 0: num_steps.",
+        0.0,
+        low=0,
+    )
     schedule: str = setting(
         "How the learning rate goes: by boundaries; down to 0 along a cosine or a line; or up from "
         "1/25 of its peak while it warms up, then down, along cosines.",
@@ -301,6 +306,9 @@ class Recipe:
         "Steps from which the next of them holds.", (40_000, 60_000), low=0, may_be_empty=True
     )
     warmup_steps: int = setting("Steps in which the learning rate rises at first.", 0, low=0)
+    warmup_epochs: float = setting(
+        "The same in passes over the training images. 0: warmup_steps.", 0.0, low=0
+    )
     optimizer: str = setting(
         "What makes updates of gradients; all but sgd are Keras' own.", "sgd", choices=OPTIMIZERS
     )
@@ -368,10 +376,11 @@ class Recipe:
         if len(boundaries) != count or list(boundaries) != sorted(boundaries):
             wanted = f"a rising list of {count} steps, one fewer than learning_rates"
             raise wrong(subject, "boundaries", boundaries, wanted, "learning_rates")
-        if self.warmup_steps > self.num_steps:
+        in_epochs = bool(self.num_epochs or self.warmup_epochs)  # what steps they are, is to come
+        if self.warmup_steps > self.num_steps and not in_epochs:
             wanted = f"at most num_steps, {self.num_steps}"
             raise wrong(subject, "warmup_steps", self.warmup_steps, wanted, "num_steps")
-        if self.schedule == "one_cycle" and not self.warmup_steps:
+        if self.schedule == "one_cycle" and not self.warmup_steps and not in_epochs:
             wanted = "1 or more with schedule one_cycle: the steps on the way up"
             raise wrong(subject, "warmup_steps", 0, wanted, "schedule")
         if self.nesterov and self.optimizer != "sgd":

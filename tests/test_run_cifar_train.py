@@ -260,6 +260,19 @@ def test_a_runs_time_is_known_before_it_starts(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(("more", "steps"), [([], (2_000, 312)), (["--validation"], (1_800, 281))])
+def test_epochs_are_made_steps(tmp_path, more, steps):
+    config = write_config(tmp_path, num_steps=7, warmup_steps=3)
+    arguments = ["--schedule=cosine", "--batch_size=16", "--num_epochs=3.2", "--warmup_epochs=0.5"]
+    places_and_data = [*places(tmp_path), "--dataset=synthetic", f"--config={config}"]
+    stop = "--max_num_steps=1"
+    done = run_quickly(SCRIPT, *arguments, *places_and_data, *more, stop, "--id=a")
+    assert done.returncode == 0, done.stderr
+    conf = json.loads((tmp_path / "results/a/conf.json").read_text())
+    assert (conf["num_steps"], conf["warmup_steps"]) == steps  # 10,000 images, or 9,000
+    assert (conf["num_epochs"], conf["warmup_epochs"]) == (0, 0)
+
+
 BAD_FLAGS = {
     "--model=revnet-39": "unknown model 'revnet-39': did you mean 'revnet-38'?",
     "--dataset=mnist": "--dataset is 'mnist', but must be one of cifar-10, cifar-100, synthetic",
@@ -274,6 +287,9 @@ BAD_FLAGS = {
     "--restore": "--restore needs --id",
     "--time": "--time times what --dry_run tells of",
     "--num_steps=100": "boundaries is (40000, 60000), but must be below num_steps, 100",
+    "--num_epochs=1": "boundaries is (40000, 60000), but must be below num_steps, 100",
+    "--num_steps=9 --num_epochs=2": "num_epochs is 2.0 and num_steps is 9: leave one of them out",
+    "--recipe=fast --num_epochs=1 --warmup_epochs=2": "warmup_steps is 156, but must be at most",
     "--recipe=quick": "--recipe is 'quick', but must be one of paper, fast, long",
     "--best": "--best says what --eval_only evaluates",
     "--eval_only": "--eval_only needs --restore and --id",

@@ -90,11 +90,25 @@ def _task(flags):
         DEFAULT_MODEL,
         {name: entry.num_classes for name, entry in CIFAR.items()},
         CIFAR_PREPROCESSORS,
+        num_images,
         load,
         make_feed,
         print_accuracies,
         _sample,
     )
+
+
+def num_images(config, run):
+    """How many images train.
+
+    Args:
+      config: Config.
+      run: RunOptions.
+    """
+    from resnet.data.cifar.input import num_held_out
+
+    count = CIFAR[run.dataset].num_training_images
+    return count - num_held_out(count) if run.validation else count
 
 
 def require_size(config, dataset, side=None):

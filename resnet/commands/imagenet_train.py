@@ -56,6 +56,10 @@ def main(flags):
         )
         return data
 
+    def num_images(config, run):
+        folder = data_dir(flags, run.dataset)
+        return STREAMED[run.dataset].load(folder, config.num_classes).num_images("train")
+
     def make_feed(data, experiment, _):
         run = experiment.options
         return STREAMED[run.dataset].feed(data, experiment.config, run.deterministic)
@@ -74,6 +78,7 @@ def main(flags):
             DEFAULT_MODEL,
             {name: entry.num_classes for name, entry in STREAMED.items()},
             tuple(sorted(preprocessors)),
+            num_images,
             load,
             make_feed,
             name_evaluation,

@@ -5,6 +5,7 @@ import math
 import shlex
 
 from resnet.configs import config_from_json, get_config, list_configs
+from resnet.configs.config import IN_EPOCHS
 from resnet.configs.recipes import RECIPES
 from resnet.settings import FREE, Computation, Recipe, RunOptions, SettingError, fields_of, wrong
 from resnet.training.conf import read_conf
@@ -89,8 +90,8 @@ def resolve_config(flags, default_model, num_classes):
         is the default.
 
     Raises:
-      UsageError: --model and the file name two models, the file sets what --recipe does, an
-        unknown data set, or boundaries past the end.
+      UsageError: --model and the file name two models, the file sets what --recipe does, or an
+        unknown data set.
     """
     fields, run = read_conf(flags.config) if flags.config else ({}, {})
     named = fields.get("name")
@@ -101,6 +102,9 @@ def resolve_config(flags, default_model, num_classes):
         )
     overrides = flags.given(RECIPE)
     _require_one_recipe(flags.config, fields, overrides)
+    for pair in IN_EPOCHS.items():  # a flag counts before either form of it in the file
+        if any(overrides.get(name) for name in pair):
+            fields = {name: value for name, value in fields.items() if name not in pair}
     dataset = getattr(flags, "dataset", None) if "dataset" in flags else None
     dataset = dataset or run.get("dataset") or next(iter(num_classes))
     if dataset not in num_classes:
@@ -114,10 +118,25 @@ def resolve_config(flags, default_model, num_classes):
         config = config_from_json(fields | overrides)
     else:
         config = config_from_json(fields | overrides, get_config(flags.model or default_model))
+    return config, run | {"dataset": dataset}
+
+
+def in_steps(config, num_images):
+    """A new run's config with its epochs as steps.
+
+    Args:
+      config: Config.
+      num_images: () -> how many images train.
+
+    Raises:
+      SettingError: boundaries past the end, or a warm-up longer than the run.
+    """
+    if config.num_epochs or config.warmup_epochs:
+        config = config.in_steps(num_images())
     if config.boundaries and config.boundaries[-1] >= config.num_steps > 0:
         wanted = f"below num_steps, {config.num_steps}, where training ends"
         raise wrong("", "boundaries", config.boundaries, wanted, "num_steps")
-    return config, run | {"dataset": dataset}
+    return config
 
 
 def _require_one_recipe(path, fields, given):

@@ -33,6 +33,7 @@ class Task:
     default_model: name of a config.
     num_classes: {data set: number of classes, or None: the config's own}.
     preprocessors: the config's choices that go with its data.
+    num_images: (config, RunOptions) -> how many images train.
     load: (experiment) -> the data; raises before training starts if it does not fit.
     make_feed: (data, experiment, is_chief) -> data.feed.Feed, once the experiment is saved.
     finish: ({name: Accuracy}, experiment), the command's last words.
@@ -43,6 +44,7 @@ class Task:
     default_model: str
     num_classes: dict
     preprocessors: tuple
+    num_images: Callable
     load: Callable
     make_feed: Callable
     finish: Callable
@@ -207,6 +209,7 @@ def _new(task, flags, hosts):
     config, run = options.resolve_config(flags, task.default_model, task.num_classes)
     options.require_preprocessor(config, task.preprocessors, task.default_model)
     run = options.resolve_options(config, run, flags.given(options.OPTIONS))
+    config = options.in_steps(config, lambda: task.num_images(config, run))
     if len(hosts) > 1 and not flags.id:
         raise UsageError(f"--id is needed with {len(hosts)} hosts: the same one on each of them")
     experiment_id = flags.id or new_id(run.dataset, config.name)

@@ -10,6 +10,7 @@ from typing import Any
 from resnet.configs.recipes import RECIPES
 from resnet.settings import NetworkSettings, Recipe, SettingError, check_fields, fields_of, wrong
 
+IN_EPOCHS = {"num_steps": "num_epochs", "warmup_steps": "warmup_epochs"}
 BOTTLENECK_FACTOR = 4  # channels of a bottleneck's output over its filters
 
 
@@ -43,6 +44,22 @@ class Config(Recipe, NetworkSettings):
         if self.shortcut != "auto":
             return self.shortcut
         return "pool" if self.block == "basic" else "B"
+
+    def in_steps(self, num_images: int) -> "Config":
+        """The config with its epochs as steps.
+
+        Args:
+          num_images: of an epoch: those that train.
+
+        Raises:
+          SettingError: the steps do not go together.
+        """
+        found = {
+            steps: max(1, round(getattr(self, epochs) * num_images / self.batch_size))
+            for steps, epochs in IN_EPOCHS.items()
+            if getattr(self, epochs)
+        }
+        return dataclasses.replace(self, **found, num_epochs=0.0, warmup_epochs=0.0)
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object (dict) with every field."""
@@ -133,6 +150,14 @@ def config_from_json(content: dict[str, Any], base: Config | None = None) -> Con
         if "name" not in content:
             raise SettingError('no model: give "name" in the config file, or --model', "name")
         base = get_config(content["name"])
+    for steps, epochs in IN_EPOCHS.items():
+        if content.get(epochs) and steps in content:
+            raise SettingError(
+                f"{epochs} is {content[epochs]} and {steps} is {content[steps]}: leave one of them "
+                "out",
+                epochs,
+                steps,
+            )
     content = _recipe_of(content) | content
     return dataclasses.replace(base, **(_one_rate(content, base) | content))
 

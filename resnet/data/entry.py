@@ -46,6 +46,7 @@ class InMemory(Entry):
     """A data set of small images that is read whole.
 
     load: (data folder) -> data.dataset.Dataset.
+    num_training_images: how many, with those that --validation holds out.
     channels: means and deviations of red, green and blue over the training images, of 1.
     site: base URL of its archives.
     archives: the one to try first first; none: it is not fetched.
@@ -53,6 +54,7 @@ class InMemory(Entry):
 
     preprocessors: tuple[str, ...] = CIFAR_PREPROCESSORS
     image_size: int = 32  # pixels a side
+    num_training_images: int
     channels: tuple[tuple[float, float, float], tuple[float, float, float]]
     site: str | None = None
     archives: tuple[Archive, ...] = ()

@@ -19,7 +19,7 @@ MAX_SHEAR = MAX_BLEND = 0.99
 MAX_TRANSLATION = 32  # pixels
 MAX_LOST_BITS = 6  # of a channel's 8
 LUMA = (19595 / 65536, 38470 / 65536, 7471 / 65536)  # of red, green and blue
-SMOOTH = np.float32([[1, 1, 1], [1, 5, 1], [1, 1, 1]]) / 13
+SMOOTH = np.array([[1, 1, 1], [1, 5, 1], [1, 1, 1]], np.float32) / 13
 
 
 def draw_trivial(num_images, seed):

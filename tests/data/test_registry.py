@@ -60,7 +60,7 @@ def test_a_new_data_set_is_one_module(tmp_path, monkeypatch):
     (tmp_path / "grey.py").write_text(
         "from resnet.data.entry import InMemory\n"
         "ENTRY = InMemory(name='grey', num_classes=2, load=lambda folder: f'read of {folder}',\n"
-        "                 channels=((0.5,) * 3, (0.1,) * 3))\n"
+        "                 channels=((0.5,) * 3, (0.1,) * 3), num_training_images=9)\n"
     )
     monkeypatch.setattr(registry.sets, "__path__", [*registry.sets.__path__, str(tmp_path)])
     found = registry._entries(registry.InMemory)

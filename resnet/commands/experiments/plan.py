@@ -7,7 +7,7 @@ import pathlib
 import re
 
 from resnet.commands import options
-from resnet.commands.cifar_train import DEFAULT_MODEL, require_size
+from resnet.commands.cifar_train import DEFAULT_MODEL, num_images, require_size
 from resnet.commands.experiments.cifar_vs_tensorflow2 import is_foreign, translate
 from resnet.commands.experiments.yaml_file import Value, read_mappings
 from resnet.configs import Config, config_from_json, get_config
@@ -293,6 +293,7 @@ def _resolve(given, changes):
     config = config_from_json(fields, get_config(given["model"]))
     run = {key: given[key] for key in options.OPTIONS if key in given}
     run_options = options.resolve_options(config, {}, run)
+    config = options.in_steps(config, lambda: num_images(config, run_options))
     options.require_preprocessor(config, CIFAR_PREPROCESSORS, DEFAULT_MODEL)
     require_size(config, dataset)
     require_one_place(run_options.num_gpu, run_options.logical_cpus)

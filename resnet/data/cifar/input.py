@@ -54,6 +54,11 @@ def load_built(name: str, data_folder: str | pathlib.Path) -> Dataset:
     )
 
 
+def num_held_out(num_images: int) -> int:
+    """How many of the training images a validation split is."""
+    return num_images // ONE_HELD_OUT_IN
+
+
 def training_and_evaluation(dataset: Dataset, validation: bool) -> tuple[Split, Split]:
     """(training split, split to evaluate during training).
 
@@ -62,8 +67,7 @@ def training_and_evaluation(dataset: Dataset, validation: bool) -> tuple[Split, 
     """
     if not validation:
         return dataset.train, dataset.test
-    num_held_out = len(dataset.train) // ONE_HELD_OUT_IN
-    cut = len(dataset.train) - num_held_out
+    cut = len(dataset.train) - num_held_out(len(dataset.train))
     return dataset.train.take(slice(cut)), dataset.train.take(slice(cut, None))
 
 

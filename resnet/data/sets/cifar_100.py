@@ -14,6 +14,7 @@ def load(data_folder):
 ENTRY = InMemory(
     name="cifar-100",
     num_classes=100,
+    num_training_images=50_000,
     channels=((0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)),
     load=load,
     site=SITE,
