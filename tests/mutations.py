@@ -888,6 +888,27 @@ MUTATIONS = [
     ),
     Mutation(
         "resnet/training/train.py",
+        "an evaluation lost by a stop",
+        "        evaluate_if_missed()\n",
+        "",
+        ("tests/training/test_loop.py::test_ten_restarts_leave_what_none_would",),
+    ),
+    Mutation(
+        "resnet/training/train.py",
+        "rows of the steps since a restart",
+        "reporter.keep_window(training.step)",
+        "pass",
+        ("tests/training/test_loop.py::test_ten_restarts_leave_what_none_would",),
+    ),
+    Mutation(
+        "resnet/configs/config.py",
+        "epochs of one image",
+        "round(getattr(self, epochs) * num_images / self.batch_size)",
+        "round(getattr(self, epochs) * num_images)",
+        (f"{CIFAR_RUNS}::test_epochs_are_made_steps",),
+    ),
+    Mutation(
+        "resnet/training/train.py",
         "a look at the test images while tuning",
         "{watched: evaluate()} if watched else {}",
         "{name: evaluations(name) for name in feed.evaluations}",

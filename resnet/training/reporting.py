@@ -1,6 +1,7 @@
 """What a running training tells: log rows, lines and a progress bar."""
 
 import contextlib
+import json
 import math
 import sys
 import time
@@ -9,9 +10,11 @@ import numpy as np
 from tqdm import tqdm
 
 from resnet.errors import UserError
+from resnet.files import write_json
 from resnet.training.logs import Logs
 from resnet.training.metrics import LOSS, METRICS, PAST_EXACT_RANGE
 
+OPEN_WINDOW = "open_window.json"  # what was measured since the last row
 COLUMNS = {"learn_rate": "lr", "step_seconds": "seconds", "peak_mb": "mb"}
 COLUMNS |= {metric.name: metric.column for metric in METRICS}
 EVALUATION_COLUMNS = {"valid_acc": "acc", "eval_seconds": "seconds"}  # if this process evaluates
@@ -31,12 +34,19 @@ class NotFiniteError(UserError):
 class Window:
     """Metrics of the steps since the last log row, left on the device until they are read."""
 
-    def __init__(self, step):
-        """`step`: the number of updates done."""
-        self.first_step = step
-        self.started = time.perf_counter()
+    def __init__(self, step, kept=None):
+        """`step`: the number of updates done; `kept`: of a run before, what `to_json` gave."""
+        kept = kept or {"first_step": step, "seconds": 0.0, "values": {}}
+        self.first_step = kept["first_step"]
+        self.started = time.perf_counter() - kept["seconds"]
         self._unread = []  # {name: tensor of a step, or of several}
-        self._values = {metric.name: [] for metric in METRICS}
+        self._values = {metric.name: kept["values"].get(metric.name, []) for metric in METRICS}
+
+    def to_json(self):
+        """What it holds, as a JSON object; waits for the device."""
+        values = self.read()
+        seconds = time.perf_counter() - self.started
+        return {"first_step": self.first_step, "seconds": seconds, "values": values}
 
     def add(self, metrics):
         """Takes the metrics of one step, or of several: {name: scalar or (n,) tensor}."""
@@ -58,6 +68,15 @@ class Window:
         return self._values
 
 
+def _kept_window(path, step):
+    """What `Reporter.keep_window` wrote at this step; None if there is nothing of it."""
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        return kept if kept["step"] == step else None
+    except (OSError, ValueError, KeyError, TypeError):  # a row is then of fewer steps
+        return None
+
+
 class Reporter:
     """Logs, prints and shows the progress of a training; silent unless it is the chief's."""
 
@@ -70,7 +89,8 @@ class Reporter:
         self._logs = Logs(experiment.logs, command, columns, step) if is_chief else None
         angles = self._logs.values("gradient_angle") if is_chief else []
         self._first_angle = angles[0][1] if angles else None
-        self._window = Window(step)
+        self._kept = experiment.logs / OPEN_WINDOW
+        self._window = Window(step, _kept_window(self._kept, step))
         self._progress = tqdm(
             initial=step,
             total=experiment.num_steps,
@@ -105,6 +125,11 @@ class Reporter:
           NotFiniteError: see `Window.read`.
         """
         self._window.read()
+
+    def keep_window(self, step):
+        """Writes what was measured since the last row, for a run that continues at this step."""
+        if self._logs:
+            write_json(self._kept, {"step": step} | self._window.to_json())
 
     def log_interval(self, step, rate, peak_mb):
         """Writes the metrics since the last call, and the peak of memory so far.
@@ -175,6 +200,10 @@ class Reporter:
         """The highest of the logged peaks of memory, in this process and before; MB or None."""
         peaks = [peak for _, peak in self._logs.values("peak_mb")] if self._logs else []
         return max(peaks, default=None)
+
+    def has(self, name, step):
+        """Whether a value of this step is logged; True where nothing is."""
+        return not self._logs or self._logs.has(name, step)
 
     def write(self, name, step, value):
         """Logs one value."""

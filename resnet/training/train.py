@@ -100,18 +100,28 @@ def train_and_evaluate(experiment, feed, placement, jit, command, resume):
         if accuracy:
             reporter.say(training.step, f"{watched} accuracy {accuracy.top1:.3f}")
 
+    def evaluate_if_missed():
+        """Evaluates what a stop in the last step before has kept from being evaluated."""
+        step = training.step
+        is_due = step and watched and evaluation.is_due(step, last_step)
+        if is_due and not reporter.has("valid_acc", step):
+            evaluate_watched()
+
     def save():
         reporter.require_finite()
         training.save()
+        reporter.keep_window(training.step)
 
+    evaluation = Hook(config.evaluate_every, evaluate_watched, at_end=False)
     hooks = [Hook(config.log_every, log, at_end=True)]
     if watched:
-        hooks.append(Hook(config.evaluate_every, evaluate_watched, at_end=False))
+        hooks.append(evaluation)
     hooks.append(Hook(config.save_every, save, at_end=True))
     is_alone = len(placement.hosts) == 1
     agree = Hook(1 if is_alone else AGREE_EVERY, lambda: None, at_end=False)
     pauses = hooks if is_alone else [*hooks, agree]
     with stop_requests() as stop, reporter, _naming_losses(experiment):
+        evaluate_if_missed()
         while training.step < last_step:
             _advance(training, reporter, last_step, pauses)
             for hook in hooks:

@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 
 import resnet
+from processes import assert_same_checkpoint
 from resnet.data.feed import Feed
 from resnet.errors import UserError
 from resnet.settings import RunOptions
@@ -182,6 +183,34 @@ def test_a_restored_run_goes_on_where_it_was(every_step, tmp_path):
     )
     for name in one.get_variable_to_shape_map():  # momentum too
         np.testing.assert_array_equal(one.get_tensor(name), other.get_tensor(name), err_msg=name)
+
+
+def test_ten_restarts_leave_what_none_would(tmp_path, monkeypatch):
+    """Logs, but for times and memory, and every tensor; stopped also between rows."""
+    changes = {"num_steps": 12, "log_every": 3, "evaluate_every": 4, "save_every": 5}
+    whole = experiment_in(tmp_path / "whole", **changes)
+    run(whole)
+    parts = experiment_in(tmp_path / "parts", **changes)
+    advance = Training.advance
+
+    def interrupted(self, count, batch=None):
+        signal.raise_signal(signal.SIGTERM)
+        return advance(self, count, batch)
+
+    monkeypatch.setattr(Training, "advance", interrupted)
+    for step in range(1, 11):
+        with pytest.raises(InterruptedRunError, match=f"stopped at step {step}, which is saved"):
+            run(parts)
+    monkeypatch.undo()
+    run(parts)
+    for name in ("train_ce", "train_acc", "learn_rate", "past_exact_range", "valid_acc"):
+        assert column(parts, name) == column(whole, name), name
+    for name in ("step_seconds", "peak_mb", "eval_seconds"):
+        assert list(column(parts, name)) == list(column(whole, name)), name
+    assert_same_checkpoint(*(list_checkpoints(e.results)[12] for e in (whole, parts)))
+    results = [json.loads((e.results / RESULT).read_text()) for e in (whole, parts)]
+    assert results[0]["accuracy"] == results[1]["accuracy"]
+    assert len(results[1]["commands"]) == 11
 
 
 @pytest.mark.parametrize("count", [2, 10])
