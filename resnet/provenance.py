@@ -51,4 +51,4 @@ def _machine() -> str:
         name = f"{facts['model name']} (family {facts['cpu family']}, model {facts['model']})"
     affinity = getattr(os, "sched_getaffinity", None)
     cores = len(affinity(0)) if affinity else os.cpu_count()
-    return f"{name}, {cores} cores"
+    return f"{name}, {cores} core{'' if cores == 1 else 's'}"

@@ -19,6 +19,7 @@ FAST = {
     "ema_decay": 0.999,
     "flip": "alternating",
     "preprocessor": "cifar-standard",
+    "save_every": 1_000,
 }
 RECIPES: dict[str, dict[str, Any]] = {
     "paper": {},
