@@ -78,7 +78,7 @@ def read_records(keep, is_wanted):
             )
         except (OSError, ValueError) as error:
             raise DataError(
-                f"the record {path.parent} is damaged ({error}): remove it, and report again where "
+                f"the record {path.parent} is damaged ({error}): remove it, and write the page again where "
                 "the experiment is"
             ) from None
         found.append(Record(path.parent, conf, result))

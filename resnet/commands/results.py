@@ -1,11 +1,11 @@
 """Writes tables of finished experiments into a Markdown page, and keeps their logs beside it.
 
-    resnet report RESULTS.md
+    resnet results RESULTS.md
 
 In the page, a table stands between two comments, and is written anew:
 
-    <!-- resnet report fast_* long_* -->
-    <!-- end of report -->
+    <!-- resnet results fast_* long_* -->
+    <!-- end of results -->
 
 It has a row for every finished experiment whose id fits one of the patterns, in their order, and
 one for the mean of those that differ in their seed alone. What a row is made of (conf.json,
@@ -26,7 +26,7 @@ from resnet.table import markdown
 POSITIONAL = ("PAGE.md",)
 ESSENTIAL = ("results", "logs", "keep")
 BLOCK = re.compile(
-    r"(<!-- resnet report (?P<patterns>[^\n]+) -->\n).*?(<!-- end of report -->)", re.DOTALL
+    r"(<!-- resnet results (?P<patterns>[^\n]+) -->\n).*?(<!-- end of results -->)", re.DOTALL
 )
 HEADER = ("run", "accuracy, %", "images", "time", "images/s", "memory, MB", "commit")
 
@@ -51,8 +51,8 @@ def main(flags, page):
     patterns = [p for block in BLOCK.finditer(text) for p in block["patterns"].split()]
     if not patterns:
         raise UsageError(
-            f"{page} has no place for a table: write two lines, <!-- resnet report ID... --> and "
-            "<!-- end of report -->"
+            f"{page} has no place for a table: write two lines, <!-- resnet results ID... --> and "
+            "<!-- end of results -->"
         )
 
     def is_wanted(name):

@@ -10,9 +10,9 @@ from processes import error_of, run_quickly
 
 PAGE = """# Page
 
-<!-- resnet report fast_* b -->
+<!-- resnet results fast_* b -->
 old
-<!-- end of report -->
+<!-- end of results -->
 
 Text.
 """
@@ -47,26 +47,26 @@ def accuracy(value):
 
 
 @pytest.fixture
-def report(tmp_path):
+def results_command(tmp_path):
     def run(page="page.md"):
         places = [f"--{name}={tmp_path}/{name}" for name in ("results", "logs", "keep")]
-        return run_quickly("report", tmp_path / page, *places)
+        return run_quickly("results", tmp_path / page, *places)
 
     (tmp_path / "page.md").write_text(PAGE)
     return run
 
 
-def test_rows_means_and_what_is_kept(tmp_path, report):
+def test_rows_means_and_what_is_kept(tmp_path, results_command):
     for i, name in enumerate(("fast_n.seed-0", "fast_n.seed-1", "b", "other")):
         experiment(tmp_path, name, **accuracy(91.0 + i))
     experiment(tmp_path, "fast_unfinished")
     (tmp_path / "results/fast_unfinished/result.json").unlink()
-    done = report()
+    done = results_command()
     assert done.returncode == 0, done.stderr
     assert "3 experiments, 3 of them new" in done.stdout
     page = (tmp_path / "page.md").read_text()
-    start, _, rest = page.partition("<!-- resnet report fast_* b -->\n")
-    table, _, end = rest.partition("<!-- end of report -->")
+    start, _, rest = page.partition("<!-- resnet results fast_* b -->\n")
+    table, _, end = rest.partition("<!-- end of results -->")
     assert (start, end) == ("# Page\n\n", "\n\nText.\n")
     lines = table.strip().splitlines()
     assert lines[2] == (
@@ -84,23 +84,23 @@ def test_rows_means_and_what_is_kept(tmp_path, report):
 
     # Another machine, where the experiments are not.
     shutil.rmtree(tmp_path / "results")
-    assert "3 experiments, 0 of them new" in report().stdout
+    assert "3 experiments, 0 of them new" in results_command().stdout
     assert (tmp_path / "page.md").read_text() == page
     # One that was trained anew.
     experiment(tmp_path, "b2")
     shutil.rmtree(tmp_path / "logs")
     experiment(tmp_path, "b", **accuracy(12.0), machine="N")
-    assert "3 experiments, 1 of them new" in report().stdout
+    assert "3 experiments, 1 of them new" in results_command().stdout
     page = (tmp_path / "page.md").read_text()
     assert "cmd.txt) | 12.00 |" in page
     assert "Machine and versions of b: N; python 3.11." in page
 
 
-def test_pages_and_records_that_do_not_do(tmp_path, report):
-    assert "no page" in error_of(report("gone.md"))
+def test_pages_and_records_that_do_not_do(tmp_path, results_command):
+    assert "no page" in error_of(results_command("gone.md"))
     (tmp_path / "empty.md").write_text("# Nothing\n")
-    assert "has no place for a table: write two lines" in error_of(report("empty.md"))
+    assert "has no place for a table: write two lines" in error_of(results_command("empty.md"))
     (tmp_path / "keep/b").mkdir(parents=True)
     (tmp_path / "keep/b/result.json").write_text("{")
-    assert "keep/b is damaged" in error_of(report())
+    assert "keep/b is damaged" in error_of(results_command())
     assert (tmp_path / "page.md").read_text() == PAGE
