@@ -78,8 +78,8 @@ def read_records(keep, is_wanted):
             )
         except (OSError, ValueError) as error:
             raise DataError(
-                f"the record {path.parent} is damaged ({error}): remove it, and write the page again where "
-                "the experiment is"
+                f"the record {path.parent} is damaged ({error}): remove it, and write the page "
+                "again where the experiment is"
             ) from None
         found.append(Record(path.parent, conf, result))
     return found
