@@ -133,7 +133,11 @@ def test_a_keras_layer_takes_them_too(published, tmp_path):
     model = resnet.get_model("revnet-38", weights=published)
     wanted = model(model.prepare(PIXELS))
     plain = Classifier("revnet-38", weights=published)
-    assert plain.label_names == model.label_names
+    assert (
+        plain.label_names
+        == model.label_names
+        == Classifier.from_config(plain.get_config()).label_names
+    )
     np.testing.assert_array_equal(plain(plain.prepare(PIXELS)), wanted)
     whole = keras.Sequential(
         [keras.Input([32, 32, 3]), Classifier("revnet-38", weights=published, prepares=True)]
@@ -142,6 +146,21 @@ def test_a_keras_layer_takes_them_too(published, tmp_path):
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     for one in (whole, loaded):
         np.testing.assert_allclose(one(PIXELS.astype(np.float32)), wanted, rtol=1e-5, atol=1e-5)
+
+
+def test_a_new_last_layer_for_other_classes_and_features(published):
+    wanted = resnet.get_model("revnet-38", weights=published)
+    model = resnet.get_model("revnet-38", weights=published, num_classes=3)
+    assert model.config.num_classes == 3 and model.label_names is None
+    initial = resnet.get_model(model.config).get_weights()
+    for name, value in model.get_weights().items():
+        source = initial if "logit" in name else wanted.get_weights()
+        np.testing.assert_array_equal(value, source[name], err_msg=name)
+    features = Classifier("revnet-38", weights=published, include_top=False)
+    images = features.prepare(PIXELS)
+    maps = features(images).numpy()
+    w, b = (wanted.get_weights()[f"Model/logit/{name}"] for name in "wb")
+    np.testing.assert_allclose(maps.mean(axis=(1, 2)) @ w + b, wanted(images), atol=1e-4)
 
 
 def test_weights_that_are_not_there(shelf, published):

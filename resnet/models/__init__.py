@@ -2,18 +2,18 @@
 
 import os
 
-from resnet.configs import Config, get_config
+from resnet.configs import Config
 from resnet.models.families import computation_for
 from resnet.models.model import Model
 from resnet.models.network import Network
-from resnet.pixels import Scaling
-from resnet.pretrained import find_pretrained
+from resnet.models.start import find_start, load_pretrained
 
 
 def get_model(
     config: Config | str,
     *,
     weights: str | os.PathLike[str] | None = None,
+    num_classes: int | None = None,
     seed: int | None = None,
     images_at_once: int = 1,
     **computation: str | bool | int | None,
@@ -26,8 +26,10 @@ def get_model(
     Args:
       config: Config, or the name of one.
       weights: trained ones, by the name of their data set (`resnet weights` lists them) or by
-        the folder that `resnet publish` wrote; the number of classes follows, and the model's
-        `prepare` makes of pixels what it takes. None: initial ones.
+        the folder that `resnet publish` wrote; the model's `prepare` makes of pixels what it
+        takes. None: initial ones.
+      num_classes: default: the trained weights', or the config's. With another number than
+        theirs, the last layer begins anew, to be trained.
       seed: of the initial weights; default: the config's.
       images_at_once: images that share a device's memory, and its memory budget.
       **computation: fields of Computation: backprop, dtype, exact, loop, memory_budget; those
@@ -39,17 +41,10 @@ def get_model(
       UsageError, WeightsError (both ValueErrors): no such weights, or another network's;
         damaged ones.
     """
-    pretrained = find_pretrained(config, weights) if weights is not None else None
-    if pretrained:
-        config = pretrained.config
-    elif isinstance(config, str):
-        config = get_config(config)
+    config, pretrained = find_start(config, weights, num_classes)
     model = Model(config, computation_for(config, **computation), seed, images_at_once)
     if pretrained:
-        arrays = pretrained.read()
-        model.set_weights(arrays.weights)
-        model.scaling = Scaling(arrays.offset, arrays.divisor)
-        model.label_names = pretrained.label_names
+        load_pretrained(model, pretrained)
     return model
 
 

@@ -26,6 +26,12 @@ def _side_pairs(network):
     return found
 
 
+def feature_side(network):
+    """Pixels a side of what the last stage gives."""
+    _, side = _side_pairs(network)[-1]
+    return side // 2 if network.stages[-1].max_pool else side
+
+
 def _stages_and_sides(network):
     """[(stage, pixels a side at the output of its units)]."""
     sides = [side for _, side in _side_pairs(network)]
@@ -43,7 +49,7 @@ def multiply_adds(network):
             for convolution in convolutions:
                 total += convolution.multiply_adds(side)
                 side = -(-side // convolution.stride)
-    return total + network.head.channels * config.num_classes
+    return total + (network.head.channels * config.num_classes if network.head.include_top else 0)
 
 
 def _half_bytes(stage, side):

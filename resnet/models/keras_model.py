@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from resnet.configs import Config, config_from_json, get_config
+from resnet.configs import Config, config_from_json
 from resnet.models.families import computation_for
 from resnet.models.layers import IMAGE_CHANNELS, move_average
 from resnet.models.model import Model
 from resnet.models.network import Network
 from resnet.models.parameters import Parameter
+from resnet.models.start import find_start, load_pretrained
 from resnet.pixels import Scaling, prepare
-from resnet.pretrained import Pretrained, find_pretrained
+from resnet.pretrained import Pretrained
 from resnet.settings import wrong
 
 # Name of a Keras dtype policy -> type of the arithmetic; weights are float32 with all of them.
@@ -45,74 +48,95 @@ class Classifier(keras.layers.Layer):
         self,
         config: Config | str | dict[str, Any],
         *,
-        backprop: str | None = None,
-        dtype: str | keras.dtype_policies.DTypePolicy | None = None,
-        exact: bool | None = None,
-        prepares: bool = False,
         weights: str | os.PathLike[str] | None = None,
+        num_classes: int | None = None,
+        include_top: bool = True,
+        seed: int | None = None,
+        images_at_once: int = 1,
+        dtype: str | keras.dtype_policies.DTypePolicy | None = None,
+        backprop: str | None = None,
+        exact: bool | None = None,
+        loop: str | None = None,
+        memory_budget: int | str | None = None,
+        prepares: bool = False,
+        label_names: Sequence[str] | None = None,
         **kwargs: Any,
     ) -> None:
         """Makes the layer.
 
         Args:
           config: Config, the name of one, or a dict of its fields.
-          backprop, exact: as in `resnet.get_model`.
+          weights, num_classes, seed, images_at_once: as in `resnet.get_model`.
+          include_top: whether it returns logits, or features: what the mean over pixels would
+            be taken of.
           dtype: type of the arithmetic, "float32" or "bfloat16"; or a Keras dtype policy
             that means one of them, "mixed_bfloat16"; default: the global policy.
+          backprop, exact, loop, memory_budget: as in `resnet.get_model`.
           prepares: whether images come as 0 to 255, and are prepared by the layer's weights
             offset and divisor: (image - offset) / divisor.
-          weights: trained ones, as in `resnet.get_model`, with their offset and divisor.
+          label_names: of the classes; default: the trained weights', or none.
           **kwargs: keras.layers.Layer's.
 
         Raises:
           SettingError (a ValueError): as `resnet.get_model`; a dtype that is neither.
           UsageError, WeightsError (both ValueErrors): as `resnet.get_model`.
         """
-        pretrained = None
-        if weights is not None:
-            named = config if isinstance(config, str) else _config(config)
-            pretrained = find_pretrained(named, weights)
-            config = pretrained.config
+        named = config_from_json(config) if isinstance(config, dict) else config
+        self.config, pretrained = find_start(named, weights, num_classes)
         arithmetic = _arithmetic(dtype)
         kwargs["autocast"] = False  # images keep their bits, too
         super().__init__(dtype=POLICY[arithmetic], **kwargs)
-        self.config = _config(config)
-        self.prepares = prepares
-        computation = computation_for(self.config, backprop=backprop, dtype=arithmetic, exact=exact)
-        self.network = Network(self.config, computation)
-        size = self.config.image_size
+        self.prepares, self.images_at_once = prepares, images_at_once
+        computation = computation_for(
+            self.config,
+            dtype=arithmetic,
+            backprop=backprop,
+            exact=exact,
+            loop=loop,
+            memory_budget=memory_budget,
+        )
+        self.network = Network(self.config, computation, images_at_once, include_top)
         if prepares:
-            shape = [size, size, IMAGE_CHANNELS]
             self.offset, self.divisor = (
-                self.add_weight(
-                    shape=shape,
-                    initializer=initial,
-                    trainable=False,
-                    name=name,
-                    dtype="float32",
-                    autocast=False,
-                )
+                self._add_pixels(name, initial)
                 for name, initial in (("offset", "zeros"), ("divisor", "ones"))
             )
+        seed = self.config.seed if seed is None else seed
         self.tensors = {
             name: self._add_tensor(name, parameter, value)
-            for name, parameter, _, value in self.network.initial_values(self.config.seed)
+            for name, parameter, _, value in self.network.initial_values(seed)
         }
         self.scaling: Scaling | None = None
         self.label_names: tuple[str, ...] | None = None
         if pretrained:
             self._load(pretrained)
+        if label_names is not None:
+            self.label_names = tuple(label_names)
 
     def _load(self, pretrained: Pretrained) -> None:
         """Sets weights to trained ones."""
-        arrays = pretrained.read()
-        model = Model(self.config, self.network.computation, variables=self.tensors)
-        model.set_weights(arrays.weights)
-        if self.prepares:
-            self.offset.assign(np.broadcast_to(arrays.offset, self.offset.shape))
-            self.divisor.assign(np.broadcast_to(arrays.divisor, self.divisor.shape))
-        self.scaling = Scaling(arrays.offset, arrays.divisor)
-        self.label_names = pretrained.label_names
+        model = Model(
+            self.config,
+            self.network.computation,
+            variables=self.tensors,
+            include_top=self.network.head.include_top,
+        )
+        load_pretrained(model, pretrained)
+        self.scaling, self.label_names = model.scaling, model.label_names
+        if self.prepares and self.scaling:
+            self.offset.assign(np.broadcast_to(self.scaling.offset, self.offset.shape))
+            self.divisor.assign(np.broadcast_to(self.scaling.divisor, self.divisor.shape))
+
+    def _add_pixels(self, name: str, initial: str) -> keras.Variable:
+        size = self.config.image_size
+        return self.add_weight(
+            shape=[size, size, IMAGE_CHANNELS],
+            initializer=initial,
+            trainable=False,
+            name=name,
+            dtype="float32",
+            autocast=False,
+        )
 
     def prepare(self, images: tf.Tensor | np.ndarray) -> tf.Tensor:
         """What the layer takes, of pixels, unless it `prepares` them; as `resnet.Model.prepare`."""
@@ -129,20 +153,20 @@ class Classifier(keras.layers.Layer):
         )
 
     def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """(N, H, W, 3) -> logits (N, classes) float32."""
+        """(N, H, W, 3) -> logits (N, classes) or features (N, h, w, C), float32."""
         images = self.network.checked(images)
         training = bool(training and self.trainable)
         if self.prepares:
             images = (images - self.offset) / self.divisor
         values = {name: tf.convert_to_tensor(weight) for name, weight in self.tensors.items()}
-        logits, statistics, _ = self.network.apply(values, images, training)
+        output, statistics, _ = self.network.apply(values, images, training)
         for name, statistic in statistics.items():
             move_average(self.tensors[name], statistic)
-        return logits
+        return output
 
-    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, int]:
-        """(N, classes)."""
-        return (input_shape[0], self.config.num_classes)
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """(N, classes), or of features (N, h, w, C)."""
+        return (input_shape[0], *self.network.output_shape)
 
     def compute_output_spec(
         self, images: keras.KerasTensor, training: bool = False
@@ -152,12 +176,19 @@ class Classifier(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         """What `from_config` needs."""
-        return super().get_config() | {
-            "config": self.config.to_json(),
-            "backprop": self.network.computation.backprop,
-            "exact": self.network.computation.exact,
-            "prepares": self.prepares,
-        }
+        computation = dataclasses.asdict(self.network.computation)
+        del computation["dtype"]  # Keras keeps the policy
+        return (
+            super().get_config()
+            | computation
+            | {
+                "config": self.config.to_json(),
+                "include_top": self.network.head.include_top,
+                "images_at_once": self.images_at_once,
+                "prepares": self.prepares,
+                "label_names": self.label_names,
+            }
+        )
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Classifier:
@@ -166,13 +197,6 @@ class Classifier(keras.layers.Layer):
         if "arithmetic" in config:  # of files from when Keras' policy did not count
             config["dtype"] = config.pop("arithmetic")
         return super().from_config(config)
-
-
-def _config(config: Config | str | dict[str, Any]) -> Config:
-    """The Config of a Classifier's argument."""
-    if isinstance(config, str):
-        return get_config(config)
-    return config_from_json(config) if isinstance(config, dict) else config
 
 
 def _arithmetic(dtype: str | keras.dtype_policies.DTypePolicy | None) -> str:

@@ -39,6 +39,7 @@ class Model(tf.Module):
         seed: int | None = None,
         images_at_once: int = 1,
         variables: dict[str, tf.Variable] | None = None,
+        include_top: bool = True,
     ) -> None:
         """Builds the model with initial weights.
 
@@ -49,12 +50,13 @@ class Model(tf.Module):
           images_at_once: as in `Network`.
           variables: {storage name: tf.Variable} to compute with, another model's; default:
             its own.
+          include_top: as in `Network`.
 
         Raises:
           SettingError (a ValueError): as `Network`.
         """
         super().__init__(name=config.name.replace("-", "_"))
-        self.network = Network(config, computation, images_at_once)
+        self.network = Network(config, computation, images_at_once, include_top)
         self.config, self.computation = config, computation
         self.scaling: Scaling | None = None
         self.label_names: tuple[str, ...] | None = None
@@ -113,7 +115,7 @@ class Model(tf.Module):
         return {
             name: value.numpy()
             for name, value in self.to_public(
-                {name: v.value() for name, v in self.variables_by_storage_name.items()}
+                {n: tf.convert_to_tensor(v) for n, v in self.variables_by_storage_name.items()}
             ).items()
         }
 

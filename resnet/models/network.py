@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from resnet.configs import Config
 from resnet.errors import UsageError
-from resnet.models.cost import units_to_keep
+from resnet.models.cost import feature_side, units_to_keep
 from resnet.models.families import family_of
 from resnet.models.layers import IMAGE_CHANNELS
 from resnet.models.parameters import Parameter, prefixed, under
@@ -40,13 +40,20 @@ class Network:
       stem, stages, head: the network's blocks, input to output.
     """
 
-    def __init__(self, config: Config, computation: Computation, images_at_once: int = 1) -> None:
+    def __init__(
+        self,
+        config: Config,
+        computation: Computation,
+        images_at_once: int = 1,
+        include_top: bool = True,
+    ) -> None:
         """Lists the blocks.
 
         Args:
           config: Config.
           computation: Computation.
           images_at_once: images that share a device's memory, and its memory budget.
+          include_top: whether the output is logits, or features: what their mean is taken of.
 
         Raises:
           SettingError (a ValueError): an unknown family; fields of the config or of the
@@ -58,7 +65,7 @@ class Network:
         self.extra_bytes = (computation.memory_budget or 0) / images_at_once
         self.stem = self.family.stem(config, computation)
         self.stages = self.family.stages(config, computation)
-        self.head = self.family.head(config)
+        self.head = dataclasses.replace(self.family.head(config), include_top=include_top)
         if computation.backprop == "reversible":
             self._choose_kept()
 
@@ -127,6 +134,14 @@ class Network:
         return found
 
     @property
+    def output_shape(self) -> tuple[int, ...]:
+        """(classes,), or of features (H, W, channels)."""
+        if self.head.include_top:
+            return (self.config.num_classes,)
+        side = feature_side(self)
+        return (side, side, self.head.channels)
+
+    @property
     def num_parameters(self) -> int:
         """Number of trainable parameters."""
         return sum(p.size for p in self.parameters_by_name().values() if not p.is_statistic)
@@ -149,7 +164,7 @@ class Network:
           seed: (2,) int64 that says which values dropout drops; default: drawn.
 
         Returns:
-          (logits, statistics, past_exact_range): (N, classes) float32; {storage
+          (logits, statistics, past_exact_range): (N, classes) or features, float32; {storage
           name: batch statistic} (empty in evaluation); int32 number of residual
           stream values past the exact range (0 if not exact).
         """

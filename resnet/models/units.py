@@ -154,18 +154,26 @@ class Head:
     channels: int
     num_classes: int
     activate_first: bool = True  # whether BN and ReLU are there
+    include_top: bool = True  # whether the mean and what is behind it are there
 
     def parameters(self):
         """{name: Parameter}."""
-        found = dense_parameters("logit", self.channels, self.num_classes)
+        found = {}
         if self.activate_first:
-            found = batch_norm_parameters("unit_last/final_bn", self.channels) | found
+            found |= batch_norm_parameters("unit_last/final_bn", self.channels)
+        if self.include_top:
+            found |= dense_parameters("logit", self.channels, self.num_classes)
         return found
 
     def __call__(self, params, x, training):
-        """(N, H, W, channels) -> (N, classes) float32, and statistics."""
+        """(N, H, W, channels) -> (N, classes) float32, and statistics.
+
+        Without top: -> (N, H, W, channels) float32.
+        """
         statistics = {}
         if self.activate_first:
             x, statistics = activation(params, "unit_last/final_bn", x, training)
-        h = tf.reduce_mean(tf.cast(x, tf.float32), axis=[1, 2])
-        return dense(params, "logit", h), statistics
+        x = tf.cast(x, tf.float32)
+        if not self.include_top:
+            return x, statistics
+        return dense(params, "logit", tf.reduce_mean(x, axis=[1, 2])), statistics

@@ -1,5 +1,7 @@
 """Classifier: a network as a Keras layer."""
 
+import dataclasses
+import inspect
 import json
 import pathlib
 import zipfile
@@ -64,6 +66,46 @@ def test_dtype_is_the_arithmetics_and_weights_are_float32(dtype, arithmetic):
     np.testing.assert_array_equal(logits, wanted)
     again = Classifier.from_config(layer.get_config())
     assert again.network.computation == layer.network.computation
+
+
+def test_it_takes_what_get_model_takes():
+    layer = Classifier(
+        "revnet-test",
+        num_classes=5,
+        seed=7,
+        images_at_once=4,
+        backprop="reversible",
+        exact=False,
+        loop="on",
+        memory_budget="1MB",
+        dtype="bfloat16",
+    )
+    given = {"backprop": "reversible", "exact": False, "loop": "on", "dtype": "bfloat16"}
+    model = resnet.get_model(
+        "revnet-test", num_classes=5, seed=7, images_at_once=4, memory_budget="1MB", **given
+    )
+    assert layer.network.computation == model.computation
+    assert [s.num_kept for s in layer.network.stages] == [s.num_kept for s in model.network.stages]
+    np.testing.assert_array_equal(layer(IMAGES), model(IMAGES))
+    assert layer(IMAGES).shape == (4, 5)
+    again = Classifier.from_config(layer.get_config())
+    assert again.network.computation == model.computation and again.images_at_once == 4
+    names = set(inspect.signature(resnet.get_model).parameters) - {"computation"}
+    names |= {field.name for field in dataclasses.fields(model.computation)}
+    assert names <= set(inspect.signature(Classifier).parameters)
+
+
+def test_features_are_what_the_mean_over_pixels_is_taken_of():
+    whole = Classifier("revnet-test")
+    layer = Classifier("revnet-test", include_top=False)
+    assert "logit/w" not in layer.tensors
+    features = layer(IMAGES)
+    w, b = (whole.tensors[f"logit/{name}"].numpy() for name in "wb")
+    logits = features.numpy().mean(axis=(1, 2)) @ w + b
+    np.testing.assert_allclose(logits, whole(IMAGES), rtol=1e-4, atol=1e-5)
+    assert model_of(layer).output_shape == (None, *features.shape[1:])
+    again = Classifier.from_config(layer.get_config())
+    np.testing.assert_array_equal(again(IMAGES), features)
 
 
 def test_the_global_policy_counts_where_nothing_is_said():
