@@ -7,6 +7,8 @@ show their help and find their environment without it.
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from resnet.keras_import import register_layers as _register_layers
+
 __version__ = "0.1.0"
 
 _HOME = {
@@ -16,22 +18,36 @@ _HOME = {
     "get_model": "resnet.models",
     "import_weights": "resnet.weights.pretrained",
     "list_configs": "resnet.configs",
+    "load": "resnet.training.loading",
 }
+_MODULES = ("configs", "reversible")
 
-__all__ = sorted(_HOME)
+__all__ = sorted([*_HOME, *_MODULES])
 
 
 # Type checkers run nothing, and with __getattr__ would take any name for one.
 if TYPE_CHECKING:
+    from resnet import configs as configs
+    from resnet import reversible as reversible
     from resnet.configs import get_config as get_config
     from resnet.configs import list_configs as list_configs
     from resnet.models import Model as Model
     from resnet.models import get_model as get_model
     from resnet.models.keras_model import Classifier as Classifier
+    from resnet.training.loading import load as load
     from resnet.weights.pretrained import import_weights as import_weights
 else:
 
     def __getattr__(name: str) -> Any:
+        if name in _MODULES:
+            return importlib.import_module(f"{__name__}.{name}")
         if name not in _HOME:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         return getattr(importlib.import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__all__", "__doc__", "__version__"]
+
+
+_register_layers()

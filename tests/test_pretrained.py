@@ -278,6 +278,18 @@ def test_only_what_is_finished_is_published(experiment, tmp_path):
     assert "--id is needed" in error_of(run_quickly("publish"))
 
 
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras' own
+def test_an_experiment_is_loaded_as_a_keras_model(experiment, tmp_path):
+    model = resnet.load("a", results=experiment / "results")
+    assert isinstance(model, keras.Model)
+    network = resnet.get_model("revnet-38", weights=experiment / "shelf/revnet-38_synthetic")
+    wanted = network(network.prepare(PIXELS))
+    for pixels in (PIXELS, PIXELS.astype(np.float32)):  # float16 kernels there
+        np.testing.assert_allclose(model(pixels), wanted, rtol=0.1, atol=0.02)
+    with pytest.raises(UsageError, match="no experiment 'b' in .*results: give its id"):
+        resnet.load("b", results=experiment / "results")
+
+
 def test_they_are_listed(shelf):
     (row,) = weights_command.rows(with_folders=True)
     assert row[:2] == ("revnet-38", "synthetic") and row[4] == "paper"

@@ -26,10 +26,9 @@ def _side_pairs(network):
     return found
 
 
-def feature_side(network):
-    """Pixels a side of what the last stage gives."""
-    _, side = _side_pairs(network)[-1]
-    return side // 2 if network.stages[-1].max_pool else side
+def stage_sides(network):
+    """[pixels a side of a stage's output]."""
+    return [side // 2 if stage.max_pool else side for stage, side in _stages_and_sides(network)]
 
 
 def _stages_and_sides(network):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from resnet.labels import MixedLabels
 from resnet.models.layers import move_average
 from resnet.models.loss import cross_entropy
 from resnet.models.network import Network, is_stacked
+from resnet.models.summary import summary_text
 from resnet.pixels import Scaling, prepare
 from resnet.settings import Computation
 
@@ -85,6 +86,14 @@ class Model(tf.Module):
     def num_parameters(self) -> int:
         """Number of trainable parameters."""
         return self.network.num_parameters
+
+    def summary(self, print_fn: Callable[[str], Any] = print) -> None:
+        """Prints a line for each block: output for one image, number of parameters.
+
+        Args:
+          print_fn: what takes the text, in place of print.
+        """
+        print_fn(summary_text(self.network))
 
     def public_names(self, storage_names: Iterable[str]) -> list[str]:
         """The public names of what some storage names hold."""

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from resnet.configs import Config
 from resnet.errors import UsageError
-from resnet.models.cost import feature_side, units_to_keep
+from resnet.models.cost import stage_sides, units_to_keep
 from resnet.models.families import family_of
 from resnet.models.layers import IMAGE_CHANNELS
 from resnet.models.parameters import Parameter, prefixed, under
@@ -138,7 +138,7 @@ class Network:
         """(classes,), or of features (H, W, channels)."""
         if self.head.include_top:
             return (self.config.num_classes,)
-        side = feature_side(self)
+        side = stage_sides(self)[-1]
         return (side, side, self.head.channels)
 
     @property

@@ -152,9 +152,9 @@ def test_it_trains_in_keras():
 
 LOADS = """
 import sys
-import keras, numpy as np
-import resnet
-resnet.Classifier
+import {first}
+import {second}
+import numpy as np
 model = keras.saving.load_model(sys.argv[1])
 computation = model.layers[-1].network.computation
 np.save(sys.argv[2], model(np.load(sys.argv[2])))
@@ -173,10 +173,41 @@ def test_files_load_in_a_new_process(tmp_path, age):
     if age == "old":
         rewrite_as_of_old(path)
     script, images = tmp_path / "loads.py", tmp_path / "images.npy"
-    script.write_text(LOADS)
+    first, second = ("resnet", "keras") if age == "new" else ("keras", "resnet")
+    script.write_text(LOADS.format(first=first, second=second))
     np.save(images, IMAGES)
     assert run_file(pathlib.Path(script), path, images) == "bfloat16 reversible False\n"
     np.testing.assert_array_equal(np.load(images), model(IMAGES))
+
+
+def test_the_package_shows_what_it_has_and_loads_nothing(tmp_path):
+    script = tmp_path / "looks.py"
+    script.write_text(
+        "import sys, resnet\n"
+        "assert not {'keras', 'tensorflow', 'numpy'} & sys.modules.keys()\n"
+        "assert set(resnet.__all__) <= set(dir(resnet))\n"
+        "assert len(sys.meta_path) == len(set(map(id, sys.meta_path)))\n"
+        "import keras\n"
+        "assert not any('keras_import' in type(f).__module__ for f in sys.meta_path)\n"
+        "assert 'resnet.models' not in sys.modules and 'keras_import' not in repr(keras)\n"
+        "import keras.layers, importlib\n"
+        "importlib.reload(keras)\n"
+        "for name in resnet.__all__: getattr(resnet, name)\n"
+        "print(resnet.reversible.Sequence.__name__)\n"
+    )
+    assert run_file(script) == "Sequence\n"
+
+
+def test_a_summary_counts_every_parameter():
+    printed = []
+    for name in ("revnet-38", "vgg-11", "resnet-50"):
+        model = resnet.get_model(name)
+        model.summary(print_fn=printed.append)
+        _, *rows, _ = printed[-1].splitlines()[1:]
+        counts = [int(row.split()[-1].replace(",", "")) for row in rows]
+        assert sum(counts) == model.num_parameters
+    assert "stage 3      3  8 x 8 x 112      327,888" in printed[0]
+    assert "stage 1      1  16 x 16 x 64" in printed[1]
 
 
 def rewrite_as_of_old(path):
