@@ -20,6 +20,16 @@ def peak_over(size: float) -> float:
     return _resident_mb("VmHWM") - size
 
 
+def available_bytes() -> int | None:
+    """Memory that this machine can still give; None where it does not say."""
+    try:
+        text = pathlib.Path("/proc/meminfo").read_text()
+    except OSError:
+        return None
+    found = re.search(r"MemAvailable:\s+(\d+) kB", text)
+    return int(found[1]) * 1024 if found else None
+
+
 def _resident_mb(field: str) -> float:
     """A field of the process's status.
 

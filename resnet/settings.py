@@ -500,6 +500,11 @@ class RunOptions(Computation):
     test_time_flip: bool = setting(
         "Evaluate the mean over an image and its mirror image, too.", False, is_free=True
     )
+    strict: bool = setting(
+        "With own images: end at files that cannot be read, rather than leave them out.",
+        False,
+        is_free=True,
+    )
     eval_images: int | None = setting(
         "Evaluate on the first so many images only.", None, low=1, is_free=True
     )

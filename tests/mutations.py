@@ -528,8 +528,8 @@ MUTATIONS = [
     Mutation(
         "resnet/data/cifar/input.py",
         "mean image over held-out images too",
-        "keep(lambda: mean_image(train))",
-        "keep(lambda: mean_image(dataset.train))",
+        "lambda: compute[name](train)",
+        "lambda: compute[name](dataset.train)",
         (f"{PIPELINE}::test_the_mean_image_is_of_the_images_that_train",),
     ),
     Mutation(

@@ -281,12 +281,12 @@ def test_only_what_is_finished_is_published(experiment, tmp_path):
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras' own
 def test_an_experiment_is_loaded_as_a_keras_model(experiment, tmp_path):
     model = resnet.load("a", results=experiment / "results")
-    assert isinstance(model, keras.Model)
+    assert isinstance(model, keras.Model) and len(model.layers[-1].label_names) == 10
     network = resnet.get_model("revnet-38", weights=experiment / "shelf/revnet-38_synthetic")
     wanted = network(network.prepare(PIXELS))
     for pixels in (PIXELS, PIXELS.astype(np.float32)):  # float16 kernels there
         np.testing.assert_allclose(model(pixels), wanted, rtol=0.1, atol=0.02)
-    with pytest.raises(UsageError, match="no experiment 'b' in .*results: give its id"):
+    with pytest.raises(UsageError, match=r"no experiment 'b' in .*results: give its id"):
         resnet.load("b", results=experiment / "results")
 
 

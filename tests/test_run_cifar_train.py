@@ -55,6 +55,7 @@ def test_a_run_and_what_it_leaves(tmp_path):
     results, logs = tmp_path / "results" / "a", tmp_path / "logs" / "a"
     assert sorted(path.name for path in results.iterdir()) == [
         "conf.json",
+        "label_names.json",
         "mean_image.npy",
         "model.ckpt-4.data-00000-of-00001",
         "model.ckpt-4.index",

@@ -18,6 +18,7 @@ from resnet.settings import SettingError
 ESSENTIAL = options.ESSENTIAL
 DEFAULT_MODEL = "revnet-38"
 RESULTS = "./results/cifar"
+DATA_FOLDER = "./data"
 SAMPLE_SIZE = 20  # images of a smoke test's splits
 
 
@@ -33,7 +34,7 @@ def define_flags(flags):
 
 def define_data_folder(flags):
     """Defines --data_folder."""
-    flags.text(options.FOLDERS, "data_folder", "Folder of the data sets.", "./data")
+    flags.text(options.FOLDERS, "data_folder", "Folder of the data sets.", DATA_FOLDER)
 
 
 def main(flags):
@@ -66,16 +67,19 @@ def _task(flags):
     def load(experiment):
         config, name = experiment.config, experiment.options.dataset
         require_size(config, name)
-        dataset = load_dataset(name, flags.data_folder)
+        strict = experiment.options.strict
+        dataset = load_dataset(name, flags.data_folder, config.image_size, strict)
         require_size(config, name, dataset.train.images.shape[1])
         return dataset
 
     def make_feed(dataset, experiment, is_chief):
+        if is_chief:
+            experiment.keep_label_names(dataset.label_names)
         return cifar_feed(
             dataset,
             experiment.options.validation,
             experiment.config,
-            lambda compute: experiment.mean_image(compute, is_chief),
+            lambda name, compute: experiment.kept(name, compute, is_chief),
         )
 
     def print_accuracies(results, experiment):
@@ -88,9 +92,9 @@ def _task(flags):
 
     return Task(
         DEFAULT_MODEL,
-        {name: entry.num_classes for name, entry in CIFAR.items()},
+        {name: _classes_of(entry, flags) for name, entry in CIFAR.items()},
         CIFAR_PREPROCESSORS,
-        num_images,
+        lambda config, run: num_images(config, run, flags.data_folder),
         load,
         make_feed,
         print_accuracies,
@@ -98,16 +102,22 @@ def _task(flags):
     )
 
 
-def num_images(config, run):
+def _classes_of(entry, flags):
+    """Function that returns how many classes a data set has."""
+    return lambda: entry.counts(flags.data_folder).num_classes
+
+
+def num_images(config, run, data_folder):
     """How many images train.
 
     Args:
       config: Config.
       run: RunOptions.
+      data_folder: folder of the data sets.
     """
     from resnet.data.cifar.input import num_held_out
 
-    count = CIFAR[run.dataset].num_training_images
+    count = CIFAR[run.dataset].counts(data_folder).num_training_images
     return count - num_held_out(count) if run.validation else count
 
 
@@ -122,7 +132,7 @@ def require_size(config, dataset, side=None):
     Raises:
       SettingError: it does not.
     """
-    side = side or CIFAR[dataset].image_size
+    side = side or CIFAR[dataset].image_size or config.image_size
     if config.image_size != side:
         raise SettingError(
             f"{config.name} takes {config.image_size}x{config.image_size} images, but {dataset} "

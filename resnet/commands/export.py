@@ -7,7 +7,8 @@ Formats: saved_model, a folder that TensorFlow and TF Serving load without this 
 signature returns logits and probabilities); keras, a .keras file, to load after `import
 resnet.models.keras_model`; npz, arrays under public names. With --preprocessing, models take
 pixels of 0 to 255, else images prepared as in training; an .npz file gets the offset and the
-divisor, (image - offset) / divisor.
+divisor, (image - offset) / divisor. The classes' names are in the file: the SavedModel's signature
+label_names, the Keras layer's label_names, the array label_names.
 """
 
 import pathlib
@@ -57,6 +58,7 @@ def main(flags):
     run = experiment.options
     model = get_model(experiment.config, backprop="stored", dtype=run.dtype, exact=run.exact)
     step = restore_trained(experiment, model, flags.best)
+    model.label_names = experiment.label_names
     preparation = stored_preparation(experiment) if flags.preprocessing else None
     with written_beside(output) as temporary:
         WRITERS[flags.format](model, preparation, temporary)

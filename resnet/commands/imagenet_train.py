@@ -22,7 +22,7 @@ RESULTS = "./results/imagenet"
 def define_flags(flags):
     """Defines the command's flags."""
     flags.text("Data", "dataset", "Data set.", default_text=IMAGENET.name, choices=STREAMED)
-    options.define_training_flags(flags, DEFAULT_MODEL, RESULTS, without=("validation",))
+    options.define_training_flags(flags, DEFAULT_MODEL, RESULTS, without=("validation", "strict"))
     define_data_dir(flags)
 
 

@@ -56,7 +56,10 @@ def main(flags):
         )
     model = get_model(config)
     step = restore_trained(experiment, model, flags.best)
-    dataset, preparation = load_dataset(name, flags.data_folder), stored_preparation(experiment)
+    dataset, preparation = (
+        load_dataset(name, flags.data_folder, config.image_size),
+        stored_preparation(experiment),
+    )
     weights, found = _smallest(model, dataset.test, preparation)
     facts = facts_of(model, experiment, dataset.label_names, json.loads(result.read_text()))
     write_pretrained(output, weights, preparation, facts | found | {"step": step})

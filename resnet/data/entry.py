@@ -41,23 +41,63 @@ class Entry:
     load: Callable
 
 
+@dataclasses.dataclass(frozen=True)
+class Counts:
+    """How many classes a data set has, and training images, with those that may be held out."""
+
+    num_classes: int | None
+    num_training_images: int
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class InMemory(Entry):
     """A data set of small images that is read whole.
 
     load: (data folder) -> data.dataset.Dataset.
     num_training_images: how many, with those that --validation holds out.
-    channels: means and deviations of red, green and blue over the training images, of 1.
+    channels: means and deviations of red, green and blue over the training images, of 1;
+      None: computed of them, and kept with the experiment.
     site: base URL of its archives.
     archives: the one to try first first; none: it is not fetched.
     """
 
     preprocessors: tuple[str, ...] = CIFAR_PREPROCESSORS
-    image_size: int = 32  # pixels a side
+    image_size: int | None = 32  # pixels a side; None: any
     num_training_images: int
-    channels: tuple[tuple[float, float, float], tuple[float, float, float]]
+    channels: tuple[tuple[float, float, float], tuple[float, float, float]] | None
     site: str | None = None
     archives: tuple[Archive, ...] = ()
+
+    def read(self, data_folder, image_size, strict):
+        """The Dataset in a folder; the last two count where images are of any size."""
+        return self.load(data_folder)
+
+    def counts(self, data_folder):
+        """Its Counts."""
+        return Counts(self.num_classes, self.num_training_images)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Folder(InMemory):
+    """Images of any size, which are resized to the config's; what they are, the folder says.
+
+    load: (data folder, pixels a side, whether an unreadable file is an error) -> Dataset.
+    inspect: (data folder) -> Counts, without reading images.
+    """
+
+    num_classes: int | None = None
+    num_training_images: int = 0
+    image_size: int | None = None
+    channels: None = None
+    inspect: Callable
+
+    def read(self, data_folder, image_size, strict):
+        """As `InMemory.read`."""
+        return self.load(data_folder, image_size, strict)
+
+    def counts(self, data_folder):
+        """As `InMemory.counts`."""
+        return self.inspect(data_folder)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

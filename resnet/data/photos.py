@@ -9,7 +9,12 @@ from resnet.errors import DataError
 
 
 def read_photo(path: str | os.PathLike[str], size: int) -> np.ndarray:
-    """The middle square of an image file.
+    """The pixels alone of what `load_photo` returns."""
+    return load_photo(path, size)[0]
+
+
+def load_photo(path: str | os.PathLike[str], size: int) -> tuple[np.ndarray, tuple[int, int]]:
+    """The middle square of an image file, and the whole's own size.
 
     It is shrunk or enlarged to the network's size, turned as its camera says, and laid on white
     where it is transparent. An image of that size keeps its pixels.
@@ -19,7 +24,7 @@ def read_photo(path: str | os.PathLike[str], size: int) -> np.ndarray:
       size: pixels a side.
 
     Returns:
-      (size, size, 3) uint8.
+      (pixels, (width, height)): (size, size, 3) uint8; of the file.
 
     Raises:
       DataError: it is not there, no image, cut short, or too large.
@@ -38,9 +43,10 @@ def read_photo(path: str | os.PathLike[str], size: int) -> np.ndarray:
         raise DataError(f"image {str(path)!r} is too large: {error}") from None
     except (OSError, SyntaxError, ValueError) as error:
         raise DataError(f"image {str(path)!r} cannot be read: {error}. Save it anew") from None
-    if image.size != (size, size):
+    own_size = image.size
+    if own_size != (size, size):
         image = ImageOps.fit(image, (size, size), Image.Resampling.BICUBIC)
-    return np.asarray(image, np.uint8)
+    return np.asarray(image, np.uint8), own_size
 
 
 def _on_white(image: Image.Image) -> Image.Image:

@@ -8,6 +8,7 @@ import secrets
 import numpy as np
 
 from resnet.configs import Config, config_from_json, read_json
+from resnet.data.cifar.preparation import CHANNELS, MEAN_IMAGE
 from resnet.errors import UsageError, UserError
 from resnet.files import remove, write_json, written_beside
 from resnet.models import Model, Network
@@ -15,7 +16,7 @@ from resnet.pretrained import PREFIX, by_reference
 from resnet.settings import RunOptions, SettingError
 from resnet.training.conf import CONF, LATEST, RUN, read_conf, read_latest
 from resnet.weights.checkpoint import list_checkpoints
-from resnet.weights.folder import BEST, MEAN_IMAGE
+from resnet.weights.folder import BEST, LABEL_NAMES
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,25 +90,53 @@ class Experiment:
         if content.get(LATEST, {}) != changes:
             write_json(self.results / CONF, content | {LATEST: changes})
 
-    def mean_image(self, compute, is_chief=True):
-        """The stored mean image, (H, W, 3) float32; computed and stored the first time.
+    def kept(self, name, compute, is_chief=True):
+        """An array of the training images that is computed and stored the first time.
 
         Of several hosts, only the chief stores it; all compute the same.
+
+        Args:
+          name: one of SHAPES.
+          compute: function that returns it.
+
+        Raises:
+          UserError: what is stored is damaged.
         """
-        path = self.results / MEAN_IMAGE
+        path = self.results / f"{name}.npy"
         if not path.exists() and not is_chief:
             return compute()
         if not path.exists():
             with written_beside(path) as temporary, open(temporary, "wb") as file:
                 np.save(file, compute())
         try:
-            image = np.load(path, allow_pickle=False)
+            array = np.load(path, allow_pickle=False)
         except (ValueError, EOFError) as error:
             raise UserError(f"{path} is damaged ({error}). Remove it to compute it anew") from None
         size = self.config.image_size
-        if image.shape != (size, size, 3):
-            raise UserError(f"{path} has shape {image.shape}. Remove it to compute it anew")
-        return image
+        if array.shape != {MEAN_IMAGE: (size, size, 3), CHANNELS: (2, 3)}[name]:
+            raise UserError(f"{path} has shape {array.shape}. Remove it to compute it anew")
+        return array
+
+    @property
+    def label_names(self):
+        """Names of the classes, a tuple, as training has kept them; None if it has not."""
+        path = self.results / LABEL_NAMES
+        return tuple(read_json(path)["label_names"]) if path.exists() else None
+
+    def keep_label_names(self, names):
+        """Keeps the classes' names, or checks that they are those that were kept.
+
+        Raises:
+          UserError: they are others.
+        """
+        before = self.label_names
+        if before is None:
+            write_json(self.results / LABEL_NAMES, {"label_names": list(names)})
+        elif before != tuple(names):
+            raise UserError(
+                f"the classes are {', '.join(names)}, but {self.id} was trained on "
+                f"{', '.join(before)}: give the folder of those images"
+            )
 
 
 def new_folders(experiment_id, roots):

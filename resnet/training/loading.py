@@ -42,4 +42,5 @@ def load(
     run = experiment.options
     model = get_model(experiment.config, backprop=run.backprop, dtype=run.dtype, exact=run.exact)
     restore_trained(experiment, model, best)
+    model.label_names = experiment.label_names
     return keras_model(model, stored_preparation(experiment))

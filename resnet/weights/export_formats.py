@@ -10,24 +10,37 @@ from resnet.models.layers import IMAGE_CHANNELS
 
 
 def write_saved_model(model, preparation, path):
-    """Writes a SavedModel folder; its signature maps images to logits and probabilities.
+    """Writes a SavedModel folder; its signatures map images to logits and probabilities.
+
+    serving_default takes float32; with `preparation`, uint8 takes uint8. label_names takes
+    nothing and returns the classes' names, if they are known.
 
     Args:
-      model: Model.
+      model: Model; its label_names go into the file.
       preparation: Preparation of pixels of 0 to 255; None if images come prepared.
       path: pathlib.Path.
     """
     size = model.config.image_size
-    spec = tf.TensorSpec([None, size, size, IMAGE_CHANNELS], tf.float32, name="images")
 
     def classify(images):
         logits = model(preparation(images) if preparation else images)
         return {"logits": logits, "probabilities": tf.nn.softmax(logits)}
 
+    def signature(dtype):
+        spec = tf.TensorSpec([None, size, size, IMAGE_CHANNELS], dtype, name="images")
+        return tf.function(classify, input_signature=[spec], autograph=False)
+
     module = tf.Module()
     module.model = model  # its variables
-    module.classify = tf.function(classify, input_signature=[spec], autograph=False)
-    tf.saved_model.save(module, str(path), signatures=module.classify)
+    module.classify = signature(tf.float32)
+    signatures = {"serving_default": module.classify}
+    if preparation:
+        signatures["uint8"] = signature(tf.uint8)
+    if names := model.label_names:
+        signatures["label_names"] = tf.function(
+            lambda: {"label_names": tf.constant(names)}, input_signature=[], autograph=False
+        )
+    tf.saved_model.save(module, str(path), signatures=signatures)
 
 
 def keras_model(model, preparation):
@@ -39,6 +52,7 @@ def keras_model(model, preparation):
         dtype=model.computation.dtype,
         exact=model.computation.exact,
         prepares=preparation is not None,
+        label_names=model.label_names,
         name="classifier",
     )
     for name, variable in model.variables_by_storage_name.items():
@@ -68,6 +82,8 @@ def write_npz(model, preparation, path):
     arrays = model.get_weights()
     if preparation:
         arrays |= {"offset": preparation.offset, "divisor": preparation.divisor}
+    if model.label_names:
+        arrays["label_names"] = np.array(model.label_names)
     with open(path, "wb") as file:
         np.savez(file, **arrays)
 

@@ -2,6 +2,7 @@
 
 from typing import Any, NoReturn
 
+import numpy as np
 import tensorflow as tf
 
 from resnet.data.cifar.preparation import Preparation, prepare_for
@@ -10,7 +11,7 @@ from resnet.data.registry import CIFAR_PREPROCESSORS
 from resnet.errors import UserError
 from resnet.models import Model
 from resnet.weights.checkpoint import list_checkpoints, restore_checkpoint
-from resnet.weights.folder import BEST, MEAN_IMAGE
+from resnet.weights.folder import BEST
 
 Experiment = Any  # resnet.training.experiment.Experiment, of a floor above
 
@@ -53,12 +54,13 @@ def stored_preparation(experiment: Experiment) -> Preparation:
         divisor = 255 / (white - black)
         return Preparation(-black * divisor, divisor, padding=0)
 
-    def missing() -> NoReturn:
-        raise UserError(
-            f"{experiment.results / MEAN_IMAGE} is not there yet: evaluate the experiment once, "
-            f"with --restore --id {experiment.id} --eval_only"
-        )
+    def stored(name: str) -> np.ndarray:
+        def missing() -> NoReturn:
+            raise UserError(
+                f"{experiment.results / name}.npy is not there yet: evaluate the experiment once, "
+                f"with --restore --id {experiment.id} --eval_only"
+            )
 
-    return prepare_for(
-        config.preprocessor, experiment.options.dataset, lambda: experiment.mean_image(missing)
-    )
+        return experiment.kept(name, missing)
+
+    return prepare_for(config.preprocessor, experiment.options.dataset, stored)

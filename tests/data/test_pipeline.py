@@ -24,7 +24,7 @@ def split():
 
 
 def prepared_by_mean(split):
-    return prepare_for("cifar", "cifar-10", lambda: pipeline.mean_image(split))
+    return prepare_for("cifar", "cifar-10", lambda name: pipeline.mean_image(split))
 
 
 def test_any_step_can_be_had_without_those_before_it(split):
@@ -113,7 +113,7 @@ def test_mean_and_evaluation_batches(split):
 
 
 def test_standard_images_are_crops_of_black_padded_ones_per_channel(split):
-    preparation = prepare_for("cifar-standard", "cifar-10", mean_image=None)
+    preparation = prepare_for("cifar-standard", "cifar-10", statistic=None)
     mean, deviation = (np.array(x) for x in CIFAR["cifar-10"].channels)
     (evaluated, labels), *_ = pipeline.evaluation_batches(split, preparation, 70)
     wanted = (split.images / 255 - mean) / deviation
@@ -134,7 +134,7 @@ def test_standard_images_are_crops_of_black_padded_ones_per_channel(split):
 
 
 def test_unit_images_are_in_0_to_1(split):
-    preparation = prepare_for("cifar-unit", "cifar-10", mean_image=None)
+    preparation = prepare_for("cifar-unit", "cifar-10", statistic=None)
     (images, _), *_ = pipeline.evaluation_batches(split, preparation, 70)
     np.testing.assert_allclose(images, split.images / 255, atol=1e-6)
 
@@ -196,7 +196,8 @@ def test_the_mean_image_is_of_the_images_that_train(validation):
     images[36:] = 255
     kept = []
 
-    def keep(compute):
+    def keep(name, compute):
+        assert name == "mean_image"
         kept.append(compute())
         return kept[0]
 
@@ -212,7 +213,7 @@ def test_the_mean_image_is_of_the_images_that_train(validation):
 def test_a_kept_mean_image_is_taken_rather_than_computed():
     images = np.zeros([40, 32, 32, 3], np.uint8)
     kept = np.full([32, 32, 3], 3, np.float32)
-    feed = cifar_feed(dataset_of(images), False, feed_config(preprocessor="cifar"), lambda _: kept)
+    feed = cifar_feed(dataset_of(images), False, feed_config(preprocessor="cifar"), lambda *_: kept)
     (batch, _), *_ = feed.evaluations["test"]()
     np.testing.assert_array_equal(batch, np.full(batch.shape, -3))
 

@@ -42,7 +42,7 @@ def test_every_preprocessor_of_a_config_is_of_one_kind_and_made():
     choices = fields_of(NetworkSettings)["preprocessor"].facts.choices
     assert (*CIFAR_PREPROCESSORS, *IMAGENET_PREPROCESSORS) == choices
     assert tuple(PREPROCESSORS) == IMAGENET_PREPROCESSORS
-    paddings = [prepare_for(p, "cifar-10", lambda: 1.0).padding for p in CIFAR_PREPROCESSORS]
+    paddings = [prepare_for(p, "cifar-10", lambda _: 1.0).padding for p in CIFAR_PREPROCESSORS]
     assert paddings == [2, 4, 2]
 
 

@@ -39,6 +39,26 @@ def test_predictions_are_the_models(form, tmp_path):
         np.testing.assert_allclose(load(form, path)(images), wanted, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras' own
+def test_files_carry_the_classes_names_and_take_whole_pixels(tmp_path):
+    model = resnet.get_model(CONFIG, seed=3)
+    model.label_names = tuple(f"class {i}" for i in range(model.config.num_classes))
+    preparation, whole = Preparation(OFFSET, DIVISOR, padding=0), PIXELS.astype(np.uint8)
+    for form, write in WRITERS.items():
+        write(model, preparation, tmp_path / ("m.keras" if form == "keras" else form))
+    signatures = tf.saved_model.load(str(tmp_path / "saved_model")).signatures
+    found = {
+        "saved_model": [n.decode() for n in signatures["label_names"]()["label_names"].numpy()]
+    }
+    keras_model = keras.saving.load_model(tmp_path / "m.keras")
+    found["keras"] = list(keras_model.layers[-1].label_names)
+    with np.load(tmp_path / "npz", allow_pickle=False) as arrays:
+        found["npz"] = arrays["label_names"].tolist()
+    assert found == dict.fromkeys(WRITERS, list(model.label_names))
+    for logits in (signatures["uint8"](images=tf.constant(whole))["logits"], keras_model(whole)):
+        np.testing.assert_allclose(logits, model(PREPARED), rtol=1e-4, atol=1e-4)
+
+
 def test_arrays_are_the_weights_and_the_preparation(tmp_path):
     model = resnet.get_model(CONFIG, seed=3)
     WRITERS["npz"](model, Preparation(OFFSET, DIVISOR, padding=0), tmp_path / "m.npz")

@@ -13,7 +13,6 @@ from resnet.data.registry import CIFAR, CIFAR_PREPROCESSORS, IMAGENET
 from resnet.errors import UserError
 from resnet.settings import RunOptions
 from resnet.training.experiment import Experiment
-from resnet.weights.folder import MEAN_IMAGE
 from resnet.weights.trained import stored_preparation
 
 PIXELS = np.random.default_rng(0).integers(0, 256, [2, 5, 7, 3]).astype(np.float32)
@@ -40,7 +39,7 @@ def test_imagenets_preparation_is_the_trainings_own(preprocessor):
 @pytest.mark.parametrize("preprocessor", CIFAR_PREPROCESSORS)
 def test_cifars_preparation_by_hand(preprocessor, tmp_path):
     mean = np.random.default_rng(1).uniform(0, 255, [32, 32, 3]).astype(np.float32)
-    np.save(tmp_path / MEAN_IMAGE, mean)
+    np.save(tmp_path / "mean_image.npy", mean)
     channels, deviations = map(np.array, CIFAR["cifar-100"].channels)
     images = np.random.default_rng(2).integers(0, 256, [3, 32, 32, 3], np.uint8)
     wanted = {

@@ -7,7 +7,7 @@ import pathlib
 import re
 
 from resnet.commands import options
-from resnet.commands.cifar_train import DEFAULT_MODEL, num_images, require_size
+from resnet.commands.cifar_train import DATA_FOLDER, DEFAULT_MODEL, num_images, require_size
 from resnet.commands.experiments.cifar_vs_tensorflow2 import is_foreign, translate
 from resnet.commands.experiments.yaml_file import Value, read_mappings
 from resnet.configs import Config, config_from_json, get_config
@@ -289,11 +289,12 @@ def _resolve(given, changes):
     """
     dataset = given["dataset"]
     fields = changes | {key: given[key] for key in options.RECIPE if key in given}
-    fields["num_classes"] = CIFAR[dataset].num_classes
+    data_folder = given.get("data_folder") or DATA_FOLDER
+    fields["num_classes"] = CIFAR[dataset].counts(data_folder).num_classes
     config = config_from_json(fields, get_config(given["model"]))
     run = {key: given[key] for key in options.OPTIONS if key in given}
     run_options = options.resolve_options(config, {}, run)
-    config = options.in_steps(config, lambda: num_images(config, run_options))
+    config = options.in_steps(config, lambda: num_images(config, run_options, data_folder))
     options.require_preprocessor(config, CIFAR_PREPROCESSORS, DEFAULT_MODEL)
     require_size(config, dataset)
     require_one_place(run_options.num_gpu, run_options.logical_cpus)

@@ -23,7 +23,7 @@ def draw_trained(experiment, data_folder, best=False):
     model = get_model(config, backprop="stored", dtype=options.dtype, exact=options.exact)
     step = restore_trained(experiment, model, best)
     preparation = stored_preparation(experiment)
-    dataset = load_dataset(options.dataset, data_folder)
+    dataset = load_dataset(options.dataset, data_folder, config.image_size)
     test, names = dataset.test, dataset.label_names
     batches = evaluation_batches(test, preparation, config.evaluation_batch_size)
     probabilities = class_probabilities(model, batches)

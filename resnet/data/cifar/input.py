@@ -6,8 +6,13 @@ from collections.abc import Callable
 
 from resnet.configs import Config
 from resnet.data.cifar.archives import find_archive, read_archive
-from resnet.data.cifar.pipeline import evaluation_batches, mean_image, training_batches
-from resnet.data.cifar.preparation import prepare_for
+from resnet.data.cifar.pipeline import (
+    channels_of,
+    evaluation_batches,
+    mean_image,
+    training_batches,
+)
+from resnet.data.cifar.preparation import CHANNELS, MEAN_IMAGE, prepare_for
 from resnet.data.cifar.records import has_records, read_records
 from resnet.data.dataset import Dataset, Split
 from resnet.data.feed import Feed
@@ -19,14 +24,18 @@ DOWNLOADS = "downloads"  # folder of fetched archives, below the data folder
 ONE_HELD_OUT_IN = 10  # training images, with a validation split
 
 
-def load_dataset(name: str, data_folder: str | pathlib.Path) -> Dataset:
+def load_dataset(
+    name: str, data_folder: str | pathlib.Path, image_size: int = 32, strict: bool = False
+) -> Dataset:
     """Loads a data set into memory.
 
     Args:
       name: "cifar-10", "cifar-100", "synthetic", which needs no files, or another of
         registry.CIFAR.
       data_folder: holds TFRecords as NAME/, or the published archives, packed or
-        extracted, in itself or in downloads/.
+        extracted, in itself or in downloads/; of "folder", class folders.
+      image_size, strict: of "folder": pixels a side that images are resized to; whether a file
+        that cannot be read is an error.
 
     Returns:
       Dataset.
@@ -37,7 +46,7 @@ def load_dataset(name: str, data_folder: str | pathlib.Path) -> Dataset:
     """
     if name not in CIFAR:
         raise UsageError(f"unknown dataset {name!r}: choose one of {', '.join(CIFAR)}")
-    return CIFAR[name].load(data_folder)
+    return CIFAR[name].read(data_folder, image_size, strict)
 
 
 def load_built(name: str, data_folder: str | pathlib.Path) -> Dataset:
@@ -72,7 +81,10 @@ def training_and_evaluation(dataset: Dataset, validation: bool) -> tuple[Split, 
 
 
 def cifar_feed(
-    dataset: Dataset, validation: bool, config: Config, keep: Callable = lambda compute: compute()
+    dataset: Dataset,
+    validation: bool,
+    config: Config,
+    keep: Callable = lambda name, compute: compute(),
 ) -> Feed:
     """Feed of a data set in memory.
 
@@ -80,12 +92,13 @@ def cifar_feed(
       dataset: Dataset.
       validation: whether a tenth of the training images is held out.
       config: Config, for the preprocessor, batch sizes and seed.
-      keep: (function that computes the mean of the images that train, (H, W, 3)
-        float32) -> that mean, or the one that was kept when it was first computed.
+      keep: (name, function that computes an array of the images that train) -> that array, or
+        the one of this name that was kept when it was first computed.
     """
     train, held_out = training_and_evaluation(dataset, validation)
+    compute = {MEAN_IMAGE: mean_image, CHANNELS: channels_of}
     preparation = prepare_for(
-        config.preprocessor, dataset.name, lambda: keep(lambda: mean_image(train))
+        config.preprocessor, dataset.name, lambda name: keep(name, lambda: compute[name](train))
     )
     splits = {"validation": held_out} if validation else {}
     splits["test"] = dataset.test

@@ -19,6 +19,20 @@ def mean_image(split):
     return (total / len(split)).astype(np.float32)
 
 
+def channels_of(split):
+    """Means and deviations of red, green and blue over a split's pixels, (2, 3) float32, of 1."""
+    total, squares = np.zeros(3), np.zeros(3)
+    for start in range(0, len(split), 10_000):
+        pixels = split.images[start : start + 10_000].astype(np.float64) / 255
+        total += pixels.sum(axis=(0, 1, 2))
+        squares += (pixels**2).sum(axis=(0, 1, 2))
+    count = split.images[..., 0].size
+    mean = total / count
+    # Images of one colour have no deviation, and divide by nothing.
+    deviation = np.sqrt(np.maximum(squares / count - mean**2, 1e-6))
+    return np.stack([mean, deviation]).astype(np.float32)
+
+
 def training_indices(step, batch_size, num_images, seed):
     """Which images make up a step's batch.
 

@@ -20,18 +20,23 @@ class Preparation(Scaling):
     pads_raw: bool = True
 
 
-def prepare_for(preprocessor, dataset, mean_image):
+MEAN_IMAGE, CHANNELS = "mean_image", "channels"  # what may have to be computed of images
+
+
+def prepare_for(preprocessor, dataset, statistic):
     """The Preparation of a config.
 
     Args:
       preprocessor: "cifar", "cifar-standard" or "cifar-unit", as settings explains them.
       dataset: name of a data set.
-      mean_image: function that returns the (H, W, 3) mean of the training images, of 255.
+      statistic: (name) -> array of the training images: MEAN_IMAGE, (H, W, 3), of 255; or
+        CHANNELS, (2, 3): means and deviations, of 1.
     """
     if preprocessor == "cifar-standard":
         channels = CIFAR[dataset].channels
+        channels = statistic(CHANNELS) if channels is None else channels
         mean, deviation = (np.float32(255) * np.array(x, np.float32) for x in channels)
         return Preparation(mean, deviation, padding=4)
     if preprocessor == "cifar-unit":
         return Preparation(0.0, 255.0, padding=2)
-    return Preparation(mean_image(), 1.0, padding=2, pads_raw=False)
+    return Preparation(statistic(MEAN_IMAGE), 1.0, padding=2, pads_raw=False)

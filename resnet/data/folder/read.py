@@ -1,0 +1,111 @@
+"""Reads the images of class folders into memory."""
+
+import concurrent.futures
+import os
+
+import numpy as np
+from tqdm import tqdm
+
+from resnet.data.dataset import Dataset, Split
+from resnet.data.folder.tree import find_tree
+from resnet.data.photos import load_photo
+from resnet.errors import DataError
+from resnet.process_memory import available_bytes
+
+NAMED = 5  # unreadable files that a notice names
+LARGEST_SHARE = 0.8  # of the memory that is there, for images
+
+
+def read_folder(folder, image_size, strict):
+    """The Dataset of a folder; see `tree.find_tree` for what it may hold.
+
+    The middle square of every image is resized to `image_size` pixels a side. What is unusual is
+    said.
+
+    Args:
+      folder: path.
+      image_size: pixels a side.
+      strict: whether a file that cannot be read is an error; else it is left out, and said.
+
+    Raises:
+      DataError: as `find_tree`; a file that cannot be read; a class of which none can; more
+        images than memory holds.
+    """
+    tree = find_tree(folder)
+    _require_memory(folder, len(tree.train) + len(tree.test), image_size)
+    sizes, bad = [], []
+    train, test = (
+        _read(files, image_size, title, sizes, bad)
+        for files, title in ((tree.train, "training images"), (tree.test, "test images"))
+    )
+    if bad and strict:
+        raise DataError(f"{len(bad)} files cannot be read, such as: {bad[0]}")
+    missing = set(range(len(tree.label_names))) - set(train.labels.tolist())
+    if missing:
+        names = ", ".join(tree.label_names[label] for label in sorted(missing))
+        raise DataError(f"of {names} in {folder}, no training image can be read: {bad[0]}")
+    if not len(test):
+        raise DataError(f"no test image in {folder} can be read: {bad[0]}")
+    _say(folder, tree, train, test, sizes, bad, image_size)
+    return Dataset("folder", tree.label_names, train, test)
+
+
+def _require_memory(folder, num_images, image_size):
+    needed, there = num_images * image_size**2 * 3, available_bytes()
+    if there is not None and needed > LARGEST_SHARE * there:
+        raise DataError(
+            f"the {num_images:,} images of {folder} take {needed / 1e9:.1f} GB of memory, and "
+            f"{there / 1e9:.1f} GB are free: build shards of them with resnet build-imagenet, and "
+            "train with resnet train-imagenet"
+        )
+
+
+def _read(files, image_size, title, sizes, bad):
+    """The Split of [(path, label)]; adds to the original sizes, and to what cannot be read."""
+
+    def read(path):
+        try:
+            return load_photo(path, image_size)
+        except DataError as error:
+            return error
+
+    images = np.empty([len(files), image_size, image_size, 3], np.uint8)
+    labels, count = np.empty(len(files), np.int32), 0
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        found = pool.map(read, [path for path, _ in files])
+        progress = tqdm(found, desc=title, total=len(files), unit=" images", delay=2)
+        for one, (_, label) in zip(progress, files, strict=True):
+            if isinstance(one, DataError):
+                bad.append(str(one))
+                continue
+            (images[count], size), labels[count] = one, label
+            sizes.append(size)
+            count += 1
+    return Split(images[:count], labels[:count])
+
+
+def _say(folder, tree, train, test, sizes, bad, image_size):
+    """Prints what was read, and what a user may not expect."""
+    origin = ", a part of each class held out" if tree.is_held_out else ""
+    print(
+        f"{folder}: {len(tree.label_names)} classes, {len(train):,} training images, "
+        f"{len(test):,} test images{origin}",
+        flush=True,
+    )
+    others = {size for size in sizes if size != (image_size, image_size)}
+    if others:
+        small, large = min(others), max(others)
+        span = "{}x{}".format(*small)
+        span += "" if small == large else " to {}x{}".format(*large)
+        print(
+            f"notice: images of {span} pixels: the middle square of each is resized to "
+            f"{image_size}x{image_size}",
+            flush=True,
+        )
+    if bad:
+        named = "; ".join(bad[:NAMED]) + ("; ..." if len(bad) > NAMED else "")
+        print(f"notice: {len(bad)} files are left out (--strict ends): {named}", flush=True)
+    untested = set(train.labels.tolist()) - set(test.labels.tolist())
+    if untested:
+        names = ", ".join(tree.label_names[label] for label in sorted(untested))
+        print(f"notice: classes without test images: {names}", flush=True)

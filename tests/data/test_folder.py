@@ -1,0 +1,183 @@
+"""Own images in class folders: found, divided, read, trained on."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from images import picture
+from processes import assert_same_checkpoint, error_of, run_quickly, write_config
+from resnet.data.cifar import synthetic
+from resnet.data.cifar.pipeline import channels_of
+from resnet.data.dataset import Split
+from resnet.data.folder import read
+from resnet.data.folder.read import read_folder
+from resnet.data.folder.tree import find_tree
+from resnet.errors import DataError
+
+TRAIN = "run_cifar_train.py"
+
+
+def make_tree(folder, counts, size=(20, 30), ending="png"):
+    """Class folders of pictures; `counts` is {class: how many}."""
+    for i, (name, count) in enumerate(counts.items()):
+        (folder / name).mkdir(parents=True)
+        for j in range(count):
+            picture(100 * i + j, size).save(folder / name / f"{j:02}.{ending}")
+    return folder
+
+
+def names_of(files):
+    return [f"{path.parent.name}/{path.name}" for path, _ in files]
+
+
+def test_splits_of_their_own(tmp_path):
+    make_tree(tmp_path / "train", {"b": 2, "a": 3})
+    make_tree(tmp_path / "val", {"a": 1})
+    (tmp_path / "train/a/notes.txt").touch()
+    (tmp_path / "train/.hidden").mkdir()
+    (tmp_path / "train/a/more").mkdir()
+    shutil.move(tmp_path / "train/a/02.png", tmp_path / "train/a/more/02.PNG")
+    tree = find_tree(tmp_path)
+    assert tree.label_names == ("a", "b") and not tree.is_held_out
+    assert names_of(tree.train) == ["a/00.png", "a/01.png", "more/02.PNG", "b/00.png", "b/01.png"]
+    assert [label for _, label in tree.train] == [0, 0, 0, 1, 1]
+    assert names_of(tree.test) == ["a/00.png"]
+
+
+def test_a_part_of_each_class_is_held_out_whatever_is_added(tmp_path):
+    make_tree(tmp_path, {"a": 10, "b": 2, "c": 7})
+    tree = find_tree(tmp_path)
+    assert tree.is_held_out and [label for _, label in tree.test] == [0, 0, 1, 2]
+    assert set(tree.train) | set(tree.test) == set(find_tree(tmp_path).train + tree.test)
+    assert len(tree.train) == 15
+    before = names_of(tree.test)
+    shutil.copytree(tmp_path, tmp_path.with_name("copy"))
+    make_tree(tmp_path, {"d": 5})
+    assert names_of(find_tree(tmp_path).test)[:4] == before
+    assert names_of(find_tree(tmp_path.with_name("copy")).test) == before
+    assert before[:2] != ["a/00.png", "a/01.png"]
+
+
+def test_folders_that_do_not_do(tmp_path):
+    def expect(message, folder=tmp_path):
+        with pytest.raises(DataError, match=message):
+            find_tree(folder)
+
+    expect("no folder .*gone'", tmp_path / "gone")
+    expect("needs two class folders or more, of images each, and has none")
+    make_tree(tmp_path / "train", {"a": 1})
+    expect("train needs two class folders or more, of images each, and has only one, a")
+    (tmp_path / "train/empty").mkdir()
+    expect(r"train has class folders without images \(.jpg, .*\): empty. Fill or remove")
+    picture(0).save(tmp_path / "train/empty/0.png")
+    expect("train/a has one image, and two are needed where there is no folder test/")
+    (tmp_path / "test/a").mkdir(parents=True)
+    expect("test has no images")
+    (tmp_path / "test/x").mkdir()
+    expect("test has classes that train/ has not: x")
+
+
+@pytest.mark.parametrize("ending", ["png", "bmp", "webp", "jpg"])
+def test_images_of_every_format_are_resized(tmp_path, ending, capsys):
+    make_tree(tmp_path / "train", {"a": 2, "b": 1}, (40, 20), ending)
+    make_tree(tmp_path / "test", {"a": 1, "b": 1}, (8, 8), ending)
+    dataset = read_folder(tmp_path, 8, strict=True)
+    assert dataset.name == "folder" and dataset.label_names == ("a", "b")
+    assert dataset.train.images.shape == (3, 8, 8, 3) and list(dataset.train.labels) == [0, 0, 1]
+    if ending in ("png", "bmp"):
+        np.testing.assert_array_equal(dataset.test.images[0], picture(0, (8, 8)))
+    middle = picture(0, (40, 20)).crop((10, 0, 30, 20)).resize((8, 8), Image.Resampling.BICUBIC)
+    found = dataset.train.images[0].astype(int)
+    assert abs(found - np.asarray(middle)).mean() < (1 if ending in ("png", "bmp") else 6)
+    said = capsys.readouterr().out
+    assert "2 classes, 3 training images, 2 test images\n" in said
+    assert "images of 40x20 pixels: the middle square of each is resized to 8x8" in said
+
+
+def test_files_that_cannot_be_read(tmp_path, capsys):
+    make_tree(tmp_path / "train", {"a": 3, "b": 1})
+    make_tree(tmp_path / "test", {"a": 1})
+    (tmp_path / "train/a/00.png").write_text("no image")
+    content = (tmp_path / "train/a/01.png").read_bytes()
+    (tmp_path / "train/a/01.png").write_bytes(content[: len(content) // 2])
+    dataset = read_folder(tmp_path, 8, strict=False)
+    assert list(dataset.train.labels) == [0, 1]
+    np.testing.assert_array_equal(
+        dataset.train.images[0], read.load_photo(tmp_path / "train/a/02.png", 8)[0]
+    )
+    said = capsys.readouterr().out
+    assert "notice: 2 files are left out (--strict ends): " in said
+    assert "00.png' is no image" in said and "01.png' cannot be read" in said
+    assert "notice: classes without test images: b" in said
+    with pytest.raises(DataError, match=r"2 files cannot be read, such as: .*00.png"):
+        read_folder(tmp_path, 8, strict=True)
+    (tmp_path / "train/b/00.png").write_text("")
+    with pytest.raises(DataError, match=r"of b in .*, no training image can be read"):
+        read_folder(tmp_path, 8, strict=False)
+
+
+def test_more_than_memory_holds_is_said_before_it_is_read(tmp_path, monkeypatch):
+    make_tree(tmp_path, {"a": 2, "b": 2})
+    monkeypatch.setattr(read, "available_bytes", lambda: 700)
+    with pytest.raises(DataError, match=r"the 4 images .* resnet build-imagenet"):
+        read_folder(tmp_path, 8, strict=False)
+
+
+def test_channel_statistics():
+    images = np.random.default_rng(0).integers(0, 256, [30, 4, 5, 3], np.uint8)
+    found = channels_of(Split(images, np.zeros(30, np.int32)))
+    pixels = images.reshape(-1, 3) / 255
+    np.testing.assert_allclose(found, [pixels.mean(axis=0), pixels.std(axis=0)], rtol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def shapes(tmp_path_factory):
+    """A part of the embedded data set as PNG files, in class folders."""
+    folder = tmp_path_factory.mktemp("shapes")
+    dataset = synthetic.load()
+    for split, part, count in (("train", dataset.train, 60), ("test", dataset.test, 20)):
+        for i in range(count):
+            place = folder / split / dataset.label_names[part.labels[i]]
+            place.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(part.images[i]).save(place / f"{i}.png")
+    return folder
+
+
+def test_a_run_on_own_images(tmp_path, shapes):
+    """Trained, restored to the bit, evaluated, exported; classes known by their names."""
+    config = write_config(tmp_path, preprocessor="cifar-standard")
+    places = [f"--results={tmp_path}/results", f"--logs={tmp_path}/logs", f"--data_folder={shapes}"]
+    start = [TRAIN, "--dataset=folder", f"--config={config}", *places]
+
+    def succeed(*arguments):
+        done = run_quickly(*arguments)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    said = succeed(*start, "--id=whole", "--max_num_steps=4")
+    assert "10 classes, 60 training images, 20 test images" in said
+    succeed(*start, "--id=parts", "--max_num_steps=2")
+    last = succeed(TRAIN, *places, "--restore", "--id=parts", "--max_num_steps=4").splitlines()[-1]
+    one, other = (tmp_path / "results" / name / "model.ckpt-4" for name in ("whole", "parts"))
+    assert_same_checkpoint(one, other)
+    names = sorted(path.name for path in (shapes / "train").iterdir())
+    kept = json.loads((one.parent / "label_names.json").read_text())
+    assert kept == {"label_names": names}
+    channels = np.load(one.parent / "channels.npy")
+    assert channels.shape == (2, 3)
+
+    assert succeed("evaluate", *places, "--id=whole").splitlines()[-1] == last
+    succeed("publish", *places, "--id=whole", f"--output={tmp_path}/published")
+    image = next((shapes / "test" / "disc").iterdir())
+    lines = succeed(
+        "predict", image, "--model=revnet-38", f"--weights={tmp_path}/published", "--top=10"
+    ).splitlines()
+    assert sorted(line.split("%  ")[1] for line in lines[1:]) == names
+
+    for name in ("disc", "other"):
+        shutil.copytree(shapes / "train/disc", tmp_path / "other" / name)
+    done = run_quickly("evaluate", *places[:2], f"--data_folder={tmp_path}/other", "--id=whole")
+    assert "the classes are disc, other, but whole was trained on" in error_of(done)
