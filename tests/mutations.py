@@ -44,6 +44,8 @@ OPTIMIZER = "tests/training/test_optimizer.py"
 EVALUATION = "tests/training/test_evaluation.py"
 AUGMENTATION = "tests/data/test_augmentation.py"
 PRETRAINED = "tests/test_pretrained.py"
+FOLDER = "tests/data/test_folder.py"
+KERAS_MODEL = "tests/models/test_keras_model.py"
 TRIVIAL = "tests/data/test_trivial_augment.py"
 RUNS = "tests/commands/test_runs.py"
 CIFAR_RUNS = "tests/test_run_cifar_train.py"
@@ -880,11 +882,53 @@ MUTATIONS = [
         (f"{PRETRAINED}::test_the_number_of_classes_follows",),
     ),
     Mutation(
-        "resnet/models/__init__.py",
+        "resnet/models/start.py",
         "pixels divided by the offset",
         "Scaling(arrays.offset, arrays.divisor)",
         "Scaling(arrays.divisor, arrays.offset)",
         (f"{PRETRAINED}::test_accuracies_are_the_models",),
+    ),
+    Mutation(
+        "resnet/data/folder/tree.py",
+        "the first images held out, whatever is added",
+        "sorted(own, key=lambda path: _draw(path, root))",
+        "sorted(own)",
+        (f"{FOLDER}::test_a_part_of_each_class_is_held_out_whatever_is_added",),
+    ),
+    Mutation(
+        "resnet/data/folder/read.py",
+        "labels of unreadable files kept",
+        "            count += 1\n    return",
+        "            count += 1\n        labels[:] = [label for _, label in files]\n    return",
+        (f"{FOLDER}::test_files_that_cannot_be_read",),
+    ),
+    Mutation(
+        "resnet/training/experiment.py",
+        "classes that have changed their names",
+        "elif before != tuple(names):",
+        "elif False:",
+        (f"{FOLDER}::test_a_run_on_own_images",),
+    ),
+    Mutation(
+        "resnet/models/start.py",
+        "a last layer of other classes",
+        "elif not same_classes:",
+        "elif same_classes:",
+        (f"{PRETRAINED}::test_a_new_last_layer_for_other_classes_and_features",),
+    ),
+    Mutation(
+        "resnet/keras_import.py",
+        "layers unknown where Keras was there first",
+        '        _register(sys.modules["keras"])',
+        "        pass",
+        (f"{KERAS_MODEL}::test_files_load_in_a_new_process",),
+    ),
+    Mutation(
+        "resnet/keras_import.py",
+        "layers unknown where Keras comes later",
+        "        self._own.exec_module(module)\n        _register(module)",
+        "        self._own.exec_module(module)",
+        (f"{KERAS_MODEL}::test_files_load_in_a_new_process",),
     ),
     Mutation(
         "resnet/training/train.py",

@@ -54,7 +54,7 @@ def test_files_carry_the_classes_names_and_take_whole_pixels(tmp_path):
     found["keras"] = list(keras_model.layers[-1].label_names)
     with np.load(tmp_path / "npz", allow_pickle=False) as arrays:
         found["npz"] = arrays["label_names"].tolist()
-    assert found == dict.fromkeys(WRITERS, list(model.label_names))
+    assert found == {form: list(model.label_names) for form in WRITERS}
     for logits in (signatures["uint8"](images=tf.constant(whole))["logits"], keras_model(whole)):
         np.testing.assert_allclose(logits, model(PREPARED), rtol=1e-4, atol=1e-4)
 
