@@ -4,11 +4,11 @@
     resnet export --id EXP --format keras --preprocessing
 
 Formats: saved_model, a folder that TensorFlow and TF Serving load without this project (its
-signature returns logits and probabilities); keras, a .keras file, to load after `import
-resnet.models.keras_model`; npz, arrays under public names. With --preprocessing, models take
-pixels of 0 to 255, else images prepared as in training; an .npz file gets the offset and the
-divisor, (image - offset) / divisor. The classes' names are in the file: the SavedModel's signature
-label_names, the Keras layer's label_names, the array label_names.
+signature returns logits and probabilities); keras, a .keras file, to load after `import resnet`;
+npz, arrays under public names. With --preprocessing, models take pixels of 0 to 255, else images
+prepared as in training; an .npz file gets the offset and the divisor, (image - offset) / divisor.
+The classes' names are in the file: the SavedModel's signature label_names, the Keras layer's
+label_names, the array label_names.
 """
 
 import pathlib
