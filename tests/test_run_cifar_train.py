@@ -276,7 +276,7 @@ def test_epochs_are_made_steps(tmp_path, more, steps):
 
 BAD_FLAGS = {
     "--model=revnet-39": "unknown model 'revnet-39': did you mean 'revnet-38'?",
-    "--dataset=mnist": "--dataset is 'mnist', but must be one of cifar-10, cifar-100, synthetic",
+    "--dataset=mnist": "--dataset is 'mnist', but must be one of cifar-10, cifar-100, folder, ",
     "--dtype=float16": "--dtype is 'float16', but must be one of float32, bfloat16",
     "--backprop=magic": "--backprop is 'magic', but must be one of reversible, stored, checkpoint",
     "--batch_size=0": "--batch_size is 0, but must be an integer of 1 or more",

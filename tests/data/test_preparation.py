@@ -25,7 +25,7 @@ def test_pixels_that_pad(preprocessor, around):
     """White images before a grey mean: what is not 1 - mean comes from outside of them."""
     split = Split(np.full([40, 32, 32, 3], 255, np.uint8), np.zeros(40, np.int32))
     mean = np.full([32, 32, 3], 100, np.float32)
-    preparation = prepare_for(preprocessor, "cifar-10", lambda: mean)
+    preparation = prepare_for(preprocessor, "cifar-10", lambda _: mean)
     images, _ = next(
         iter(pipeline.training_batches(split, preparation, Recipe(seed=0), 0, Share(40)))
     )
