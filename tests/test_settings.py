@@ -92,7 +92,7 @@ def test_errors_name_the_keys_that_they_are_about():
 
 def test_what_a_restored_run_may_change():
     assert {
-        *("backprop", "loop", "memory_budget", "jit", "steps_per_call"),
+        *("backprop", "loop", "memory_budget", "jit", "steps_per_call", "strict"),
         *("num_gpu", "logical_cpus", "num_pass", "deterministic"),
         *("log_every", "evaluate_every", "save_every", "check_gradients_every"),
         *("max_num_steps", "eval_images", "keep_checkpoints", "keep_best", "test_time_flip"),
