@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from images import TINY, build, encoded, make_shards
+from images import SYNSETS, TINY, build, encoded, make_shards
 from processes import (
     assert_same_checkpoint,
     error_of,
@@ -274,3 +274,19 @@ def test_epochs_are_those_of_the_shards(tmp_path, shards):
     arguments = ["--dry_run", "--schedule=cosine", "--num_epochs=1.2", "--warmup_epochs=0.4"]
     done = train(tmp_path, shards, "a", *arguments)
     assert "3 of 8 images" in done.stdout and "the first 1 steps of it upwards" in done.stdout
+
+
+def test_the_number_of_classes_is_that_of_the_shards(tmp_path, shards):
+    config = {name: value for name, value in TINY.items() if name != "num_classes"}
+    path = tmp_path / "tiny.json"
+    path.write_text(json.dumps(config))
+    arguments = [f"--config={path}", *places(tmp_path, shards), "--max_num_steps=1"]
+    done = run_quickly(TRAIN, *arguments, "--id=a")
+    assert done.returncode == 0, done.stderr
+    conf = json.loads((tmp_path / "results/a/conf.json").read_text())
+    assert conf["num_classes"] == len(SYNSETS)
+    kept = json.loads((tmp_path / "results/a/label_names.json").read_text())
+    assert kept["label_names"] == list(SYNSETS)
+    path.write_text(json.dumps(config | {"num_classes": 6}))
+    done = run_quickly(TRAIN, *arguments, "--dry_run")
+    assert "imagenet, 6 classes" in done.stdout

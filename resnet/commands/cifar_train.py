@@ -103,8 +103,8 @@ def _task(flags):
 
 
 def _classes_of(entry, flags):
-    """Function that returns how many classes a data set has."""
-    return lambda: entry.counts(flags.data_folder).num_classes
+    """Function of a config file's fields that returns how many classes a data set has."""
+    return lambda fields: entry.counts(flags.data_folder).num_classes
 
 
 def num_images(config, run, data_folder):

@@ -60,8 +60,22 @@ def main(flags):
         folder = data_dir(flags, run.dataset)
         return STREAMED[run.dataset].load(folder, config.num_classes).num_images("train")
 
-    def make_feed(data, experiment, _):
+    def classes_of(entry):
+        """Function of a config file's fields that returns how many classes the data has.
+
+        None: the config's own, if the file says it or the data does not.
+        """
+
+        def count(fields):
+            folder = data_dir(flags, entry.name)
+            return None if "num_classes" in fields else len(entry.classes(folder)) or None
+
+        return count
+
+    def make_feed(data, experiment, is_chief):
         run = experiment.options
+        if is_chief and data.label_names:
+            experiment.keep_label_names(data.label_names)
         return STREAMED[run.dataset].feed(data, experiment.config, run.deterministic)
 
     def name_evaluation(_, experiment):
@@ -76,7 +90,7 @@ def main(flags):
     run_training(
         Task(
             DEFAULT_MODEL,
-            {name: entry.num_classes for name, entry in STREAMED.items()},
+            {name: classes_of(entry) for name, entry in STREAMED.items()},
             tuple(sorted(preprocessors)),
             num_images,
             load,

@@ -86,8 +86,8 @@ def resolve_config(flags, default_model, num_classes):
     Args:
       flags: Flags.
       default_model: name.
-      num_classes: {data set: number of classes, or a function that returns it; None: the
-        config's own}; the first is the default.
+      num_classes: {data set: number of classes, or a function of the file's fields that returns
+        it; None: the config's own}; the first is the default.
 
     Raises:
       UsageError: --model and the file name two models, the file sets what --recipe does, or an
@@ -113,7 +113,7 @@ def resolve_config(flags, default_model, num_classes):
             "dataset",
         )
     count = num_classes[dataset]
-    count = count() if callable(count) else count
+    count = count(fields) if callable(count) else count
     if count:
         overrides["num_classes"] = count
     if flags.model is None and fields:

@@ -104,12 +104,15 @@ class Folder(InMemory):
 class Streamed(Entry):
     """A data set that is read while it is used; its images are cut to the config's size.
 
-    load: (folder, num_classes, splits) -> an open data set, which has `num_images(split)`.
+    classes: (folder) -> names of the classes; empty where they are not known.
+    load: (folder, num_classes, splits) -> an open data set, which has `num_images(split)` and
+      label_names.
     feed: (open data set, Config, deterministic) -> data.feed.Feed.
     evaluation_batches: (open data set, Config, split, batch size, number of images) ->
       tf.data.Dataset of (images, labels), filled up with images labelled -1.
     """
 
     num_classes: int | None = None
+    classes: Callable = lambda folder: ()
     feed: Callable
     evaluation_batches: Callable

@@ -39,6 +39,14 @@ def read_index(folder: str | pathlib.Path) -> Index:
         ) from None
 
 
+def class_names(folder: str | pathlib.Path) -> tuple[str, ...]:
+    """Names of the classes of a folder's shards; empty where another converter made them."""
+    try:
+        return read_index(folder).synsets
+    except (FileNotFoundError, DataError):
+        return ()
+
+
 def write_index(folder: str | pathlib.Path, index: Index) -> None:
     """Writes an Index, all or nothing."""
     content = {"synsets": list(index.synsets), "splits": index.splits}

@@ -9,7 +9,7 @@ from resnet.data.augmentation import cutout, draw_cutout, draw_mix, mix
 from resnet.data.feed import PADDING_LABEL, Feed
 from resnet.data.imagenet import preprocessing as imagenet_preprocessing
 from resnet.data.imagenet.example import label_of, parse_example
-from resnet.data.imagenet.index import read_index
+from resnet.data.imagenet.index import class_names
 from resnet.data.imagenet.shards import find_shards, first_record
 from resnet.data.trivial_augment import draw_trivial, trivial_augment
 from resnet.errors import DataError
@@ -24,9 +24,11 @@ class ImageNet:
     """Shards of a data set in ImageNet's format.
 
     shards: {split: [Shard]}.
+    label_names: of the classes; empty where they are not known.
     """
 
     shards: dict
+    label_names: tuple = ()
 
     def num_images(self, split):
         """Number of images of a split."""
@@ -49,20 +51,17 @@ def open_imagenet(folder, num_classes, splits=("train",)):
         outside the classes (looked at: the first record of each).
     """
     shards = {split: find_shards(folder, split) for split in splits}
-    try:
-        num_found = len(read_index(folder).synsets)
-    except (FileNotFoundError, DataError):
-        num_found = 0  # shards of another converter
-    if num_found > num_classes:
+    names = class_names(folder)
+    if len(names) > num_classes:
         raise DataError(
-            f"{folder} has {num_found} classes, but the model {num_classes}: "
-            f'give "num_classes": {num_found} in a --config file'
+            f"{folder} has {len(names)} classes, but the model {num_classes}: "
+            f'give "num_classes": {len(names)} in the --config file, or leave it out there'
         )
     for shard in (shard for split in splits for shard in shards[split]):
         label = label_of(first_record(shard.path), shard.path)
         if not 1 <= label <= num_classes:
             raise DataError(_outside(label, num_classes) + f" (first image of {shard.path})")
-    return ImageNet(shards)
+    return ImageNet(shards, names)
 
 
 def _outside(label, num_classes):

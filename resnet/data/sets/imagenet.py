@@ -3,6 +3,13 @@
 from resnet.data.entry import IMAGENET_PREPROCESSORS, Streamed
 
 
+def classes(folder):
+    """Names of the classes."""
+    from resnet.data.imagenet.index import class_names
+
+    return class_names(folder)
+
+
 def load(folder, num_classes, splits=("train",)):
     """The opened ImageNet."""
     from resnet.data.imagenet.input import open_imagenet
@@ -27,6 +34,7 @@ def evaluation_batches(imagenet, config, split, batch_size, num_images):
 ENTRY = Streamed(
     name="imagenet",
     preprocessors=IMAGENET_PREPROCESSORS,
+    classes=classes,
     load=load,
     feed=feed,
     evaluation_batches=evaluation_batches,
