@@ -1,9 +1,11 @@
 """resnet plot: what is in the pictures, and the files."""
 
+import dataclasses
 import re
 
 import numpy as np
 
+from log_files import write_logs
 from processes import run_quickly, write_config
 from resnet.commands.plot.curves import draw_curves
 from resnet.commands.plot.predictions import (
@@ -33,16 +35,6 @@ def test_the_worst_mistakes_are_the_most_confident_ones():
     figure = draw_mistakes(images, LABELS, PROBABILITIES, ["cat", "dog", "owl"], "title")
     titles = [axis.get_title() for axis in figure.axes if axis.get_title()]
     assert titles == ["true: owl\npredicted: dog (0.70)", "true: dog\npredicted: cat (0.60)"]
-
-
-def write_logs(folder, steps, **logs):
-    """CSV files as a training writes them: a value for each of the steps."""
-    folder.mkdir()
-    for name, values in logs.items():
-        pairs = zip(steps, values, strict=True)
-        rows = [f"{step},2026-11-21T00:00:00,{value}" for step, value in pairs]
-        (folder / f"{name}.csv").write_text("\n".join(["step,time,x", *rows]) + "\n")
-    return folder
 
 
 def texts_of(legend):
@@ -92,3 +84,12 @@ def test_pictures_of_a_run(tmp_path):
     confusion, mistakes = draw_trained(experiment, "./data").values()
     title = f"a: revnet-38 at step 2, {accuracy:.2f} % of 2,000"
     assert confusion.axes[0].get_title() == mistakes.get_suptitle() == title
+
+    done = run_quickly("report", "a", f"--output={tmp_path}/a.html", *places)
+    assert done.stdout.splitlines() == [f"{tmp_path}/a.html"], done.stderr
+    assert (tmp_path / "a.html").read_text().count("data:image/png;base64,") == 3
+    held_out = dataclasses.replace(experiment.options, validation=True)
+    confusion, _ = draw_trained(
+        dataclasses.replace(experiment, options=held_out), "./data"
+    ).values()
+    assert confusion.axes[0].get_title().endswith("% of 1,000")  # of the training images

@@ -39,6 +39,7 @@ COMMANDS = {
     "predict": Command("say what is on images, by trained weights", "resnet.commands.predict"),
     "weights": Command("list the trained weights", "resnet.commands.weights", False),
     "plot": Command("draw curves and mistakes of experiments", "resnet.commands.plot"),
+    "report": Command("write a page about trainings", "resnet.commands.report"),
     "results": Command("write tables of finished trainings", "resnet.commands.results"),
     "export": Command("write a trained model for use elsewhere", "resnet.commands.export"),
     "publish": Command(

@@ -1,7 +1,7 @@
-"""What a trained experiment makes of its data set's test images."""
+"""What a trained experiment makes of its test images, or of those held out for tuning."""
 
 from resnet.commands.plot.predictions import draw_confusion_matrix, draw_mistakes
-from resnet.data.cifar.input import load_dataset
+from resnet.data.cifar.input import load_dataset, training_and_evaluation
 from resnet.data.cifar.pipeline import evaluation_batches
 from resnet.models import get_model
 from resnet.training.evaluation import class_probabilities
@@ -24,7 +24,9 @@ def draw_trained(experiment, data_folder, best=False):
     step = restore_trained(experiment, model, best)
     preparation = stored_preparation(experiment)
     dataset = load_dataset(options.dataset, data_folder, config.image_size)
-    test, names = dataset.test, dataset.label_names
+    # A run that holds images out for tuning shows them, never the test images.
+    _, test = training_and_evaluation(dataset, options.validation)
+    names = dataset.label_names
     batches = evaluation_batches(test, preparation, config.evaluation_batch_size)
     probabilities = class_probabilities(model, batches)
     accuracy = 100 * (probabilities.argmax(axis=1) == test.labels).mean()
