@@ -286,7 +286,7 @@ def test_an_experiment_is_loaded_as_a_keras_model(experiment, tmp_path):
     wanted = network(network.prepare(PIXELS))
     for pixels in (PIXELS, PIXELS.astype(np.float32)):  # float16 kernels there
         np.testing.assert_allclose(model(pixels), wanted, rtol=0.1, atol=0.02)
-    with pytest.raises(UsageError, match=r"no experiment 'b' in .*results: give its id"):
+    with pytest.raises(UsageError, match=r"no experiment 'b' in .*results'"):
         resnet.load("b", results=experiment / "results")
 
 

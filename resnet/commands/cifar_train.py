@@ -14,10 +14,10 @@ import dataclasses
 from resnet.commands import options
 from resnet.data.registry import CIFAR, CIFAR_PREPROCESSORS
 from resnet.settings import SettingError
+from resnet.weights.folder import CIFAR_RESULTS as RESULTS
 
 ESSENTIAL = options.ESSENTIAL
 DEFAULT_MODEL = "revnet-38"
-RESULTS = "./results/cifar"
 DATA_FOLDER = "./data"
 SAMPLE_SIZE = 20  # images of a smoke test's splits
 

@@ -12,7 +12,6 @@ CIFAR and the embedded data set, prints the accuracy on the test images.
 """
 
 import dataclasses
-import pathlib
 
 from resnet.commands import cifar_train, imagenet_train, options
 from resnet.data.registry import STREAMED
@@ -37,13 +36,13 @@ def define_flags(flags):
 
 def main(flags):
     """Evaluates one checkpoint or, with --follow, all."""
-    from resnet.training.experiment import load_experiment
+    from resnet.training.experiment import find_results, load_experiment
 
     if not flags.id:
         raise UsageError("--id is needed: the experiment to evaluate")
     if flags.follow and flags.ckpt_num is not None:
         raise UsageError(f"--follow and --ckpt_num {flags.ckpt_num} exclude each other")
-    experiment = load_experiment(flags.id, flags.results or _results(flags.id), flags.logs)
+    experiment = load_experiment(flags.id, flags.results or find_results(flags.id), flags.logs)
     dataset = experiment.options.dataset
     if dataset in STREAMED:
         _require_no(flags, ("best", "data_folder"), dataset)
@@ -51,22 +50,6 @@ def main(flags):
     else:
         _require_no(flags, ("follow", "ckpt_num", "data_dir"), dataset)
         cifar_train.evaluate(flags, experiment)
-
-
-def _results(experiment_id):
-    """The folder, of those where experiments usually lie, that has this one.
-
-    Raises:
-      UsageError: none has.
-    """
-    usual = (imagenet_train.RESULTS, cifar_train.RESULTS)
-    for place in usual:
-        if (pathlib.Path(place) / experiment_id).is_dir():
-            return place
-    raise UsageError(
-        f"no experiment {experiment_id!r} in {' or '.join(usual)}: give its --id, and --results "
-        "if it lies elsewhere"
-    )
 
 
 def _require_no(flags, names, dataset):

@@ -13,10 +13,10 @@ import shlex
 
 from resnet.commands import options
 from resnet.data.registry import IMAGENET, STREAMED
+from resnet.weights.folder import IMAGENET_RESULTS as RESULTS
 
 ESSENTIAL = (*options.ESSENTIAL, "data_dir", "num_gpu", "num_pass")
 DEFAULT_MODEL = "revnet-56"
-RESULTS = "./results/imagenet"
 
 
 def define_flags(flags):

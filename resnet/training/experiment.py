@@ -16,7 +16,7 @@ from resnet.pretrained import PREFIX, by_reference
 from resnet.settings import RunOptions, SettingError
 from resnet.training.conf import CONF, LATEST, RUN, read_conf, read_latest
 from resnet.weights.checkpoint import list_checkpoints
-from resnet.weights.folder import BEST, LABEL_NAMES
+from resnet.weights.folder import BEST, CIFAR_RESULTS, IMAGENET_RESULTS, LABEL_NAMES
 
 
 @dataclasses.dataclass(frozen=True)
@@ -163,6 +163,21 @@ def new_id(dataset, model):
     """exp_{dataset}_{model}_{time}-{random}."""
     time = datetime.datetime.now().strftime("%Y-%m-%dT%H-%M-%S")
     return f"exp_{dataset}_{model}_{time}-{secrets.token_hex(3)}"
+
+
+def find_results(experiment_id, folders=(CIFAR_RESULTS, IMAGENET_RESULTS)):
+    """The first of some folders that has an experiment.
+
+    Raises:
+      UsageError: none has.
+    """
+    for folder in folders:
+        if (pathlib.Path(folder) / experiment_id).is_dir():
+            return folder
+    raise UsageError(
+        f"no experiment {experiment_id!r} in {' or '.join(map(str, folders))}: give its --id, and "
+        "--results if it lies elsewhere"
+    )
 
 
 def load_experiment(experiment_id, results_root, logs_root):

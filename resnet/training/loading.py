@@ -1,17 +1,13 @@
 """Trained experiments as Keras models: `resnet.load`."""
 
 import os
-import pathlib
 
 import keras
 
-from resnet.errors import UsageError
 from resnet.models import get_model
-from resnet.training.experiment import load_experiment
+from resnet.training.experiment import find_results, load_experiment
 from resnet.weights.export_formats import keras_model
 from resnet.weights.trained import restore_trained, stored_preparation
-
-RESULTS = ("./results/cifar", "./results/imagenet")  # where experiments usually lie
 
 
 def load(
@@ -31,14 +27,8 @@ def load(
       UsageError (a ValueError): there is no such experiment.
       UserError: it has no checkpoint, or a damaged one.
     """
-    folders = RESULTS if results is None else (results,)
-    found = [place for place in folders if (pathlib.Path(place) / experiment_id).is_dir()]
-    if not found:
-        raise UsageError(
-            f"no experiment {experiment_id!r} in {' or '.join(map(str, folders))}: give its id, "
-            "and results if it lies elsewhere"
-        )
-    experiment = load_experiment(experiment_id, found[0], found[0])
+    found = find_results(experiment_id) if results is None else results
+    experiment = load_experiment(experiment_id, found, found)
     run = experiment.options
     model = get_model(experiment.config, backprop=run.backprop, dtype=run.dtype, exact=run.exact)
     restore_trained(experiment, model, best)

@@ -3,3 +3,5 @@
 LABEL_NAMES = "label_names.json"
 RESULT = "result.json"  # of the finished run
 BEST = "best"  # folder of the best evaluation's checkpoint
+# Where experiments lie, unless --results says otherwise.
+CIFAR_RESULTS, IMAGENET_RESULTS = "./results/cifar", "./results/imagenet"
