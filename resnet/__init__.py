@@ -16,7 +16,7 @@ _HOME = {
     "Model": "resnet.models",
     "get_config": "resnet.configs",
     "get_model": "resnet.models",
-    "import_weights": "resnet.weights.pretrained",
+    "import_weights": "resnet.weights.importing",
     "list_configs": "resnet.configs",
     "load": "resnet.training.loading",
 }
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from resnet.models import get_model as get_model
     from resnet.models.keras_model import Classifier as Classifier
     from resnet.training.loading import load as load
-    from resnet.weights.pretrained import import_weights as import_weights
+    from resnet.weights.importing import import_weights as import_weights
 else:
 
     def __getattr__(name: str) -> Any:

@@ -24,7 +24,7 @@ import resnet
 from resnet import reversible
 from resnet.configs import Config
 from resnet.models import Model, Network
-from resnet.weights.pretrained import ImportReport
+from resnet.weights.importing import ImportReport
 
 names: list[str] = resnet.list_configs()
 config: Config = dataclasses.replace(resnet.get_config(names[0]), units=(1, 1, 1), batch_size=8)

@@ -46,7 +46,7 @@ def main(flags):
     from resnet.training.placement import place
     from resnet.weights.checkpoint import list_checkpoints, save_checkpoint
     from resnet.weights.checkpoint_format import MOMENTUM
-    from resnet.weights.pretrained import import_weights
+    from resnet.weights.importing import import_weights
 
     for name in REQUIRED:
         if not getattr(flags, name):

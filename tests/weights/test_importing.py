@@ -9,7 +9,7 @@ COMMAND = (
     "import resnet.commands.import_weights\n"
     "assert callable(resnet.commands.import_weights.define_flags)"
 )
-LIBRARY = "import resnet.weights, resnet.weights.pretrained"
+LIBRARY = "import resnet.weights, resnet.weights.importing"
 
 
 @pytest.mark.parametrize("order", [(FUNCTION, COMMAND, LIBRARY), (LIBRARY, COMMAND, FUNCTION)])
