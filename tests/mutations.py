@@ -45,6 +45,8 @@ EVALUATION = "tests/training/test_evaluation.py"
 AUGMENTATION = "tests/data/test_augmentation.py"
 PRETRAINED = "tests/test_trained_weights.py"
 FOLDER = "tests/data/test_folder.py"
+ARGUMENTS = "tests/reversible/test_sequence_arguments.py"
+BY_HAND = f"{ARGUMENTS}::test_masks_contexts_and_losses_are_those_of_the_layers_by_hand"
 KERAS_MODEL = "tests/models/test_keras_model.py"
 TRIVIAL = "tests/data/test_trivial_augment.py"
 RUNS = "tests/commands/test_runs.py"
@@ -187,8 +189,8 @@ MUTATIONS = [
     Mutation(
         "resnet/reversible/gradients.py",
         "recomputation does not wait",
-        "function, params, after(upstream, x), upstream",
-        "function, params, x, upstream",
+        "function, params, after(dy, x), dy",
+        "function, params, x, dy",
         ("tests/reversible/test_gradients.py",),
     ),
     Mutation(
@@ -215,8 +217,8 @@ MUTATIONS = [
     Mutation(
         "resnet/reversible/affine.py",
         "the gradient of a scale is not multiplied by the input",
-        "output_gradients=(dy * x, dy),",
-        "output_gradients=(dy, dy),",
+        "output_gradients=(dy * x, dy, dterms),",
+        "output_gradients=(dy, dy, dterms),",
         (f"{COUPLINGS}::test_outputs_gradients_and_aux_are_those_of_stored_backprop",),
     ),
     Mutation(
@@ -239,6 +241,48 @@ MUTATIONS = [
         "cut = len(units) - min(num_kept, len(units))",
         "cut = len(units) - min(num_kept + 1, len(units))",
         (f"{SEQUENCE}::test_recomputation_waits_for_the_gradient",),
+    ),
+    Mutation(
+        "resnet/reversible/context.py",
+        "a context's gradient is that of one unit",
+        "dcontext = {name: d + more[name] for name, d in dcontext.items()}",
+        "dcontext = {name: more[name] for name, d in dcontext.items()}",
+        (f"{BY_HAND}[additive-reversible-False-False]",),
+    ),
+    Mutation(
+        "resnet/reversible/sequence.py",
+        "the gradient of losses inside of units is lost",
+        "h, d, dunit = unit.backward(unit_params, h, d, *terms)",
+        "h, d, dunit = unit.backward(unit_params, h, d)",
+        (f"{BY_HAND}[additive-reversible-False-False]",),
+    ),
+    Mutation(
+        "resnet/reversible/gradients.py",
+        "a checkpointed unit forgets the gradient of its losses",
+        "function, params, after(dy, x), dy, daux)",
+        "function, params, after(dy, x), dy)",
+        (f"{BY_HAND}[additive-checkpoint-False-False]",),
+    ),
+    Mutation(
+        "resnet/reversible/repeated.py",
+        "a loop forgets the gradient of the losses",
+        "self._at(daux, last - i)",
+        "[None, None]",
+        (f"{BY_HAND}[affine-reversible-True-False]",),
+    ),
+    Mutation(
+        "resnet/reversible/sequence_layer.py",
+        "losses inside of units count twice",
+        "self.add_loss(tf.add_n(terms))",
+        "self.add_loss(2 * tf.add_n(terms))",
+        (f"{ARGUMENTS}::test_a_loss_counts_once_in_fit",),
+    ),
+    Mutation(
+        "resnet/reversible/checks.py",
+        "the inverse is compared with what was not rounded",
+        "        wanted = rounded\n",
+        "",
+        (f"{ARGUMENTS}::test_exact_mode_says_that_it_rounds_its_input",),
     ),
     Mutation(
         "resnet/reversible/exact.py",

@@ -15,7 +15,7 @@ from resnet.reversible.checks import (
 from resnet.reversible.coupling import Coupling
 from resnet.reversible.exact import count_past_exact_range, round_to_grid
 from resnet.reversible.function_layer import Function
-from resnet.reversible.gradients import recompute
+from resnet.reversible.gradients import Term, recompute, terms_of
 from resnet.reversible.memory import stored_bytes, units_that_fit
 from resnet.reversible.ordering import after
 from resnet.reversible.repeated import Repeated
@@ -33,6 +33,7 @@ __all__ = [
     "NotReversibleError",
     "Repeated",
     "Sequence",
+    "Term",
     "after",
     "check_gradients",
     "check_invertible",
@@ -41,5 +42,6 @@ __all__ = [
     "round_to_grid",
     "run_sequence",
     "stored_bytes",
+    "terms_of",
     "units_that_fit",
 ]

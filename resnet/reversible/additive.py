@@ -67,7 +67,9 @@ class AdditiveCoupling(Coupling):
         x1 = y1 - self.round(self.f(params_f, x2)[0])
         return x1, x2
 
-    def backward(self, params: Nest, y: Pair, dy: Pair) -> tuple[Pair, Pair, Nest]:
+    def backward(
+        self, params: Nest, y: Pair, dy: Pair, daux: Nest = ((), ())
+    ) -> tuple[Pair, Pair, Nest]:
         """Inverts and differentiates in one pass; F and G run once each.
 
             g, dG/dy1 at y1 with upstream dy2:   x2 = y2 - g,  d1 = dy1 + dG/dy1
@@ -77,17 +79,18 @@ class AdditiveCoupling(Coupling):
           params: pair (of F, of G).
           y: the coupling's output (y1, y2).
           dy: gradient of the loss with respect to it.
+          daux: nest like aux, whose terms are gradients with respect to its terms.
 
         Returns:
           (x, dx, dparams): the input, its gradient, the parameters' gradient.
         """
         (y1, y2), (d1, d2) = after(dy, y), dy
         params_f, params_g = params
-        g, dy1_of_g, dparams_g = value_and_gradient(self.g, params_g, y1, d2)
+        g, dy1_of_g, dparams_g = value_and_gradient(self.g, params_g, y1, d2, daux[1])
         x2, d1 = y2 - self.round(g), d1 + dy1_of_g
         # G's weight gradients too: until they have run, G's activations live.
         x2, y1 = after((d1, dparams_g), (x2, y1))
-        f, dx2_of_f, dparams_f = value_and_gradient(self.f, params_f, x2, d1)
+        f, dx2_of_f, dparams_f = value_and_gradient(self.f, params_f, x2, d1, daux[0])
         x1, d2 = y1 - self.round(f), d2 + dx2_of_f
         x1, x2 = after((d2, dparams_f), (x1, x2))
         return (x1, x2), (d1, d2), (dparams_f, dparams_g)
@@ -127,7 +130,9 @@ class AdditiveTransition:
         y2 = self.round(self.shortcut2(params_s2, x2)[0] + g)
         return (y1, y2), (aux_f, aux_g, self.count(y1, y2))
 
-    def backward(self, params: Nest, x: Pair, y: Pair, dy: Pair) -> tuple[Pair, Nest]:
+    def backward(
+        self, params: Nest, x: Pair, y: Pair, dy: Pair, daux: Nest = ((), ())
+    ) -> tuple[Pair, Nest]:
         """Differentiates, given both ends; the values of F and G are not needed.
 
         Args:
@@ -135,6 +140,7 @@ class AdditiveTransition:
           x: the input (x1, x2), kept from the forward pass.
           y: the output (y1, y2), as the units behind it restored it.
           dy: gradient of the loss with respect to y.
+          daux: nest like aux, whose terms are gradients with respect to its terms.
 
         Returns:
           (dx, dparams).
@@ -142,10 +148,10 @@ class AdditiveTransition:
         d1, d2 = dy
         params_f, params_g, params_s1, params_s2 = params
         y1 = after(dy, y[0])
-        _, dy1_of_g, dparams_g = value_and_gradient(self.g, params_g, y1, d2)
+        _, dy1_of_g, dparams_g = value_and_gradient(self.g, params_g, y1, d2, daux[1])
         d1 = d1 + dy1_of_g
         x1, x2 = after((d1, dparams_g), x)
-        _, dx2_of_f, dparams_f = value_and_gradient(self.f, params_f, x2, d1)
+        _, dx2_of_f, dparams_f = value_and_gradient(self.f, params_f, x2, d1, daux[0])
         _, dx1, dparams_s1 = value_and_gradient(self.shortcut1, params_s1, x1, d1)
         _, dx2, dparams_s2 = value_and_gradient(self.shortcut2, params_s2, x2, d2)
         dparams = (dparams_f, dparams_g, dparams_s1, dparams_s2)

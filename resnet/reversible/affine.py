@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from resnet.reversible.coupling import Coupling
-from resnet.reversible.gradients import PureFunction
+from resnet.reversible.gradients import PureFunction, terms_of
 from resnet.reversible.nest import Nest, Pair
 from resnet.reversible.ordering import after
 
@@ -69,35 +69,43 @@ class AffineCoupling(Coupling):
         (a, t), _ = self._scale_and_shift(self.f, params_f, x2)
         return (y1 - t) / a, x2
 
-    def backward(self, params: Nest, y: Pair, dy: Pair) -> tuple[Pair, Pair, Nest]:
+    def backward(
+        self, params: Nest, y: Pair, dy: Pair, daux: Nest = ((), ())
+    ) -> tuple[Pair, Pair, Nest]:
         """Inverts and differentiates in one pass; F and G run once each."""
         (y1, y2), (d1, d2) = after(dy, y), dy
         params_f, params_g = params
-        x2, d2_through, dy1, dparams_g = self._back(self.g, params_g, y1, y2, d2)
+        x2, d2_through, dy1, dparams_g = self._back(self.g, params_g, y1, y2, d2, daux[1])
         d1 = d1 + dy1
         # G's weight gradients too: until they have run, G's activations live.
         x2, y1 = after((d1, dparams_g), (x2, y1))
-        x1, d1, dx2, dparams_f = self._back(self.f, params_f, x2, y1, d1)
+        x1, d1, dx2, dparams_f = self._back(self.f, params_f, x2, y1, d1, daux[0])
         d2 = d2_through + dx2
         x1, x2 = after((d2, dparams_f), (x1, x2))
         return (x1, x2), (d1, d2), (dparams_f, dparams_g)
 
     def _back(
-        self, function: PureFunction, params: Nest, other: tf.Tensor, y: tf.Tensor, dy: tf.Tensor
+        self,
+        function: PureFunction,
+        params: Nest,
+        other: tf.Tensor,
+        y: tf.Tensor,
+        dy: tf.Tensor,
+        daux: Nest,
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, Nest]:
-        """One half: y = x a(s) + t with (s, t) of `other`.
+        """One half: y = x a(s) + t with (s, t) of `other`, and daux of the function's aux.
 
         Returns:
           (x, its gradient, the gradient of `other` through the function, dparams).
         """
         with tf.GradientTape() as tape:
             tape.watch((params, other))
-            (a, t), _ = self._scale_and_shift(function, params, other)
-        x = (y - t) / a
+            (a, t), aux = self._scale_and_shift(function, params, other)
+        x, dterms = (y - t) / a, terms_of(daux)
         dother, dparams = tape.gradient(
-            (a, t),
+            (a, t, terms_of(aux)[: len(dterms)]),
             (other, params),
-            output_gradients=(dy * x, dy),
+            output_gradients=(dy * x, dy, dterms),
             unconnected_gradients=tf.UnconnectedGradients.ZERO,
         )
         return x, dy * a, dother, dparams

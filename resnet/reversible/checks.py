@@ -3,11 +3,14 @@
 import contextlib
 import dataclasses
 import math
+import warnings
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from resnet.reversible.exact import GRID_STEP, round_to_grid
 from resnet.reversible.nest import Nest
 from resnet.reversible.sequence_layer import Sequence
 
@@ -20,7 +23,9 @@ class NotReversibleError(ValueError):
 class GradientError:
     """How far a gradient is from stored backprop's.
 
-    relative: L2 distance over the L2 norm. angle: degrees between the two.
+    relative: L2 distance over the L2 norm, of the variable's gradient or of a ten-thousandth
+      of all gradients together: what is zero but for rounding, as the bias of attention's
+      keys, has no direction. angle: degrees between the two.
     """
 
     relative: float
@@ -28,15 +33,19 @@ class GradientError:
 
 
 def check_invertible(
-    layer: Sequence, x: Nest, tolerance: float = 1e-3, training: bool = False
+    layer: Sequence, x: Nest, tolerance: float = 1e-3, training: bool = False, **arguments: Any
 ) -> float:
     """Runs a layer forward and back.
+
+    An exact layer rounds its input to a grid first. What it rounded to is what it restores:
+    the error is that of the inverse alone, and a warning says how far x was off the grid.
 
     Args:
       layer: a Sequence.
       x: its input, a tensor or a pair.
       tolerance: largest error allowed, relative to the largest value of x.
       training: as in a call; with dropout, only the inference mode can be inverted.
+      **arguments: what a call takes beside x.
 
     Returns:
       The largest error of a value, relative to the largest value of x.
@@ -45,12 +54,22 @@ def check_invertible(
       NotReversibleError: it is past the tolerance, or not a number.
     """
     with _state_kept(layer, x):
-        restored = layer.inverse(layer(x, training=training), training=training)
-    wanted, got = (
-        [np.asarray(t, np.float64) for t in tf.nest.flatten(nest)] for nest in (x, restored)
-    )
+        y = layer(x, training=training, **arguments)
+        restored = layer.inverse(y, training=training, **arguments)
+    wanted, got = _arrays(x), _arrays(restored)
     largest = max(np.abs(one).max() for one in wanted)
-    error = max(float(np.abs(a - b).max()) for a, b in zip(got, wanted, strict=True)) / largest
+    if layer.exact:
+        dtype = layer.variable_dtype
+        rounded = _arrays([round_to_grid(tf.cast(t, dtype)) for t in tf.nest.flatten(x)])
+        if off := _largest_difference(rounded, wanted):
+            warnings.warn(
+                f"{layer.name}: exact mode rounds its input to multiples of {GRID_STEP:g}; this "
+                f"one moved by up to {off:.2g}, and what it became is what the inverse is "
+                "compared to",
+                stacklevel=2,
+            )
+        wanted = rounded
+    error = _largest_difference(got, wanted) / largest
     if not error <= tolerance:
         raise NotReversibleError(
             f"{layer.name}: the inverse is off by {error:.2g} of the largest value, but at most "
@@ -60,7 +79,7 @@ def check_invertible(
 
 
 def check_gradients(
-    layer: Sequence, x: Nest, tolerance: float = 1e-2, training: bool = True
+    layer: Sequence, x: Nest, tolerance: float = 1e-2, training: bool = True, **arguments: Any
 ) -> dict[str, GradientError]:
     """Compares a layer's gradients to stored backprop's, for a random upstream gradient.
 
@@ -69,6 +88,7 @@ def check_gradients(
       x: its input, a tensor or a pair.
       tolerance: largest relative error allowed.
       training: as in a call.
+      **arguments: what a call takes beside x.
 
     Returns:
       {path of a variable, or "input": GradientError}, of a pair "input 1" and "input 2";
@@ -78,8 +98,8 @@ def check_gradients(
       NotReversibleError: past the tolerance; or F or G give other values when they are
         run again, without which nothing can be recomputed.
     """
-    stored = _gradients(layer, x, "stored", training)
-    again = _gradients(layer, x, "stored", training)
+    stored = _gradients(layer, x, "stored", training, arguments)
+    again = _gradients(layer, x, "stored", training, arguments)
     for name, value in stored.items():
         if not np.allclose(value, again[name], rtol=1e-4, atol=1e-6, equal_nan=True):
             raise NotReversibleError(
@@ -87,8 +107,9 @@ def check_gradients(
                 "backprop: F or G is not deterministic. Draw random numbers from Keras' "
                 "SeedGenerator, whose state is replayed, or pass them in"
             )
-    found = _gradients(layer, x, layer.backprop, training)
-    errors = {name: _error(found[name], value) for name, value in stored.items()}
+    found = _gradients(layer, x, layer.backprop, training, arguments)
+    floor = 1e-4 * math.hypot(*(np.linalg.norm(value) for value in stored.values()))
+    errors = {name: _error(found[name], value, floor) for name, value in stored.items()}
     worst = max(errors, key=lambda name: errors[name].relative)
     if not errors[worst].relative <= tolerance:
         raise NotReversibleError(
@@ -99,17 +120,27 @@ def check_gradients(
     return errors
 
 
-def _gradients(layer: Sequence, x: Nest, backprop: str, training: bool) -> dict[str, np.ndarray]:
+def _arrays(nest: Nest) -> list[np.ndarray]:
+    return [np.asarray(t, np.float64) for t in tf.nest.flatten(nest)]
+
+
+def _largest_difference(one: list[np.ndarray], other: list[np.ndarray]) -> float:
+    return max(float(np.abs(a - b).max()) for a, b in zip(one, other, strict=True))
+
+
+def _gradients(
+    layer: Sequence, x: Nest, backprop: str, training: bool, arguments: dict[str, Any]
+) -> dict[str, np.ndarray]:
     """{name: float64 array} for one way to backpropagate."""
     before, layer.backprop = layer.backprop, backprop
     try:
         with _state_kept(layer, x), tf.GradientTape() as tape:
             x = tf.nest.map_structure(tf.convert_to_tensor, x)
             tape.watch(x)
-            y = tf.nest.flatten(layer(x, training=training))
+            y = tf.nest.flatten(layer(x, training=training, **arguments))
             upstream = [tf.random.stateless_normal(tf.shape(t), [0, 1], dtype=t.dtype) for t in y]
             products = [tf.reduce_sum(t * u) for t, u in zip(y, upstream, strict=True)]
-            product = tf.add_n(products)
+            product = tf.add_n([*products, *layer.losses])
         inputs = tf.nest.flatten(x)
         names = ["input"] if len(inputs) == 1 else [f"input {i + 1}" for i in range(len(inputs))]
         variables = {v.path: v.value for v in layer.trainable_variables}
@@ -120,12 +151,12 @@ def _gradients(layer: Sequence, x: Nest, backprop: str, training: bool) -> dict[
     return {name: np.asarray(value, np.float64) for name, value in found.items()}
 
 
-def _error(got: np.ndarray, wanted: np.ndarray) -> GradientError:
+def _error(got: np.ndarray, wanted: np.ndarray, floor: float) -> GradientError:
     norms = np.linalg.norm(got), np.linalg.norm(wanted)
     if not norms[1]:
         return GradientError(float(norms[0]), 0.0)
     angle = float(angle_between(np.ravel(got), np.ravel(wanted))) if norms[0] else 90.0
-    return GradientError(float(np.linalg.norm(got - wanted) / norms[1]), angle)
+    return GradientError(float(np.linalg.norm(got - wanted)) / max(float(norms[1]), floor), angle)
 
 
 def angle_between(one: tf.Tensor, other: tf.Tensor) -> tf.Tensor:

@@ -25,7 +25,7 @@ class Coupling:
     is_invertible = True
 
     def forward(self, params: Nest, x: Nest) -> tuple[Nest, Nest]:
-        """x -> (y, aux): the pair y, and a nest that takes no part in gradients."""
+        """x -> (y, aux): the pair y, and a nest of which only each `Term` has a gradient."""
         raise NotImplementedError(f"{type(self).__name__} has no forward: define it")
 
     def inverse(self, params: Nest, y: Nest) -> Nest:
@@ -35,18 +35,19 @@ class Coupling:
             'backprop than "reversible"'
         )
 
-    def backward(self, params: Nest, y: Nest, dy: Nest) -> tuple[Nest, Nest, Nest]:
+    def backward(self, params: Nest, y: Nest, dy: Nest, daux: Nest = ()) -> tuple[Nest, Nest, Nest]:
         """Inverts and differentiates.
 
         Args:
           params: nest of tensors.
           y: the output (y1, y2).
           dy: gradient of the loss with respect to it.
+          daux: nest like aux, whose terms are gradients with respect to its terms.
 
         Returns:
           (x, dx, dparams): the input, its gradient, the parameters' gradient.
         """
         x = self.inverse(params, after(dy, y))
-        _, dx, dparams = value_and_gradient(self.forward, params, x, dy)
+        _, dx, dparams = value_and_gradient(self.forward, params, x, dy, daux)
         # Until the parameters' gradients have been computed, activations live.
         return after((dx, dparams), x), dx, dparams

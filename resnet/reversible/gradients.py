@@ -3,11 +3,12 @@
 Throughout this package a *pure function* is `function(params, x) -> (y, aux)`:
 `params` and `x` are nests of tensors, `y` a nest of differentiable tensors and
 `aux` a nest of tensors that take no part in differentiation, such as batch
-statistics. It reads no variables and has no side effects, so running it again
-repeats nothing but its arithmetic.
+statistics, but for each `Term` in it: a summand of the loss. It reads no variables
+and has no side effects, so running it again repeats nothing but its arithmetic.
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import tensorflow as tf
 
@@ -17,8 +18,35 @@ from resnet.reversible.ordering import after
 PureFunction = Callable[[Nest, Nest], tuple[Nest, Nest]]
 
 
+class Term(NamedTuple):
+    """What a function adds to the loss, beside its value: a part of aux that has a gradient.
+
+    value: tensor of any shape and float type; () of a loss, (N,) of one per image.
+    """
+
+    value: tf.Tensor
+
+
+def terms_of(aux: Nest) -> list[tf.Tensor]:
+    """The values of all terms in a nest, in the order of tf.nest."""
+    if isinstance(aux, Term):
+        return [aux.value]
+    if isinstance(aux, dict):
+        aux = [aux[key] for key in sorted(aux)]
+    return [t for part in aux for t in terms_of(part)] if isinstance(aux, list | tuple) else []
+
+
+def _terms_alone(aux: Nest) -> Nest:
+    """A nest like aux, with None for all but its terms."""
+    if isinstance(aux, dict):
+        return {key: _terms_alone(part) for key, part in aux.items()}
+    if isinstance(aux, list | tuple) and not isinstance(aux, Term):
+        return tuple(_terms_alone(part) for part in aux)
+    return aux if isinstance(aux, Term) else None
+
+
 def value_and_gradient(
-    function: PureFunction, params: Nest, x: Nest, upstream: Nest
+    function: PureFunction, params: Nest, x: Nest, upstream: Nest, daux: Nest = ()
 ) -> tuple[Nest, Nest, Nest]:
     """Runs a pure function once, forward and backward.
 
@@ -27,17 +55,20 @@ def value_and_gradient(
       params: nest of float tensors.
       x: nest of float tensors.
       upstream: gradient of the loss with respect to y, a nest like y.
+      daux: nest like aux, whose terms are gradients with respect to its terms; without
+        any, aux takes no part.
 
     Returns:
       (y, dx, dparams): the value and the gradients, nests like y, x and params.
     """
     with tf.GradientTape() as tape:
         tape.watch((params, x))
-        y, _ = function(params, x)
+        y, aux = function(params, x)
+    dterms = terms_of(daux)
     dx, dparams = tape.gradient(
-        y,
+        (y, terms_of(aux)[: len(dterms)]),
         (x, params),
-        output_gradients=upstream,
+        output_gradients=(upstream, dterms),
         unconnected_gradients=tf.UnconnectedGradients.ZERO,
     )
     return y, dx, dparams
@@ -45,7 +76,7 @@ def value_and_gradient(
 
 def with_gradient(
     forward: PureFunction,
-    backward: Callable[[Nest, Nest, Nest, Nest], tuple[Nest, Nest]],
+    backward: Callable[[Nest, Nest, Nest, Nest, Nest], tuple[Nest, Nest]],
     params: Nest,
     x: Nest,
 ) -> tuple[Nest, Nest]:
@@ -53,8 +84,8 @@ def with_gradient(
 
     Args:
       forward: pure function.
-      backward: `backward(params, x, y, upstream) -> (dx, dparams)`, nests like x and params, of
-        the gradient with respect to y.
+      backward: `backward(params, x, y, upstream, daux) -> (dx, dparams)`, nests like x and
+        params, of the gradients with respect to y and to the terms in aux.
       params, x: what `forward` takes.
 
     Returns:
@@ -70,8 +101,9 @@ def with_gradient(
         num_y = len(tf.nest.flatten(y))
 
         def gradient(*upstream: tf.Tensor) -> list[tf.Tensor]:
-            upstream = tf.nest.pack_sequence_as(y, upstream[:num_y])
-            return tf.nest.flatten(backward(params_in, x_in, y, upstream))
+            dy = tf.nest.pack_sequence_as(y, upstream[:num_y])
+            daux = _terms_alone(tf.nest.pack_sequence_as(aux, upstream[num_y:]))
+            return tf.nest.flatten(backward(params_in, x_in, y, dy, daux))
 
         return tf.nest.flatten((y, aux)), gradient
 
@@ -92,8 +124,8 @@ def recompute(function: PureFunction) -> PureFunction:
       A pure function with the same values and gradients.
     """
 
-    def run_again(params: Nest, x: Nest, _: Nest, upstream: Nest) -> tuple[Nest, Nest]:
-        _, dx, dparams = value_and_gradient(function, params, after(upstream, x), upstream)
+    def run_again(params: Nest, x: Nest, _: Nest, dy: Nest, daux: Nest) -> tuple[Nest, Nest]:
+        _, dx, dparams = value_and_gradient(function, params, after(dy, x), dy, daux)
         return dx, dparams
 
     return lambda params, x: with_gradient(function, run_again, params, x)

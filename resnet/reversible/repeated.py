@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import tensorflow as tf
 
 from resnet.reversible.coupling import Coupling
-from resnet.reversible.gradients import PureFunction
+from resnet.reversible.gradients import PureFunction, terms_of
 from resnet.reversible.nest import Nest
 
 
@@ -35,8 +35,8 @@ class Repeated(Coupling):
         self._unit = (lambda i: unit) if isinstance(unit, Coupling) else unit
 
     def _at(self, params: Nest, i: tf.Tensor | int) -> Nest:
-        """The parameters of unit i."""
-        return tf.nest.map_structure(lambda stacked: stacked[i], params)
+        """The parameters of unit i, or of a nest like aux its part."""
+        return tf.nest.map_structure(lambda s: None if s is None else s[i], params)
 
     def _loop(self, body: Callable[[tf.Tensor, Nest], Nest], state: Nest) -> Nest:
         """Runs `body(i, state) -> state` for i from 0 to n - 1."""
@@ -78,14 +78,17 @@ class Repeated(Coupling):
 
         return self._loop(body, y)
 
-    def backward(self, params: Nest, y: Nest, dy: Nest) -> tuple[Nest, Nest, Nest]:
+    def backward(self, params: Nest, y: Nest, dy: Nest, daux: Nest = ()) -> tuple[Nest, Nest, Nest]:
         """Inverts and differentiates unit by unit; see `AdditiveCoupling.backward`."""
         last = self.num_units - 1
         unit_spec = tf.nest.map_structure(lambda t: tf.TensorSpec(t.shape[1:], t.dtype), params)
 
         def body(i: tf.Tensor, state: Nest) -> Nest:
             y, dy, arrays = state
-            x, dx, dparams = self._unit(last - i).backward(self._at(params, last - i), y, dy)
+            terms = [self._at(daux, last - i)] if terms_of(daux) else []
+            x, dx, dparams = self._unit(last - i).backward(
+                self._at(params, last - i), y, dy, *terms
+            )
             return x, dx, _written(arrays, last - i, dparams)
 
         x, dx, arrays = self._loop(body, (y, dy, self._arrays(unit_spec)))

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from resnet.reversible.additive import AdditiveTransition
 from resnet.reversible.coupling import Coupling
-from resnet.reversible.gradients import PureFunction, recompute, with_gradient
+from resnet.reversible.gradients import PureFunction, recompute, terms_of, with_gradient
 from resnet.reversible.nest import Nest
 
 BACKPROPS = ("reversible", "stored", "checkpoint")
@@ -37,7 +37,8 @@ def run_sequence(
         same: memory for time, where there is room.
 
     Returns:
-      (y, aux): what the last coupling returns, and a list of n aux nests.
+      (y, aux): what the last coupling returns, and a list of n aux nests, in which each
+      `Term` is differentiable.
 
     Raises:
       ValueError: unknown backprop, or a unit without inverse behind the first.
@@ -79,13 +80,14 @@ def _run_reversible(
     def forward(params: Nest, x: Nest) -> tuple[Nest, Nest]:
         return _run_forward([unit.forward for unit in units], params, x)
 
-    def backward(params: Nest, x: Nest, y: Nest, d: Nest) -> tuple[Nest, Nest]:
+    def backward(params: Nest, x: Nest, y: Nest, d: Nest, daux: Nest) -> tuple[Nest, Nest]:
         h, dparams = y, []
-        for unit, unit_params in zip(reversed(units), reversed(params), strict=True):
+        for unit, unit_params, part in reversed([*zip(units, params, daux, strict=True)]):
+            terms = [part] if terms_of(part) else []
             if unit.is_invertible:
-                h, d, dunit = unit.backward(unit_params, h, d)
+                h, d, dunit = unit.backward(unit_params, h, d, *terms)
             else:
-                d, dunit = unit.backward(unit_params, x, h, d)
+                d, dunit = unit.backward(unit_params, x, h, d, *terms)
             dparams.append(dunit)
         return d, dparams[::-1]
 

@@ -12,10 +12,11 @@ import tensorflow as tf
 
 from resnet.reversible.additive import AdditiveCoupling
 from resnet.reversible.affine import AffineCoupling
+from resnet.reversible.context import WithContext
 from resnet.reversible.coupling import Coupling
 from resnet.reversible.exact import round_to_grid
 from resnet.reversible.function_layer import registered
-from resnet.reversible.gradients import PureFunction
+from resnet.reversible.gradients import PureFunction, Term, terms_of
 from resnet.reversible.memory import units_that_fit
 from resnet.reversible.nest import Nest
 from resnet.reversible.repeated import Repeated
@@ -29,6 +30,8 @@ COUPLINGS: dict[str, tuple[abc.Callable[..., Coupling], int]] = {
     "affine": (lambda f, g, exact, axis: AffineCoupling(f, g, "exp", axis), 2),
     "affine_sigmoid": (lambda f, g, exact, axis: AffineCoupling(f, g, "sigmoid", axis), 2),
 }
+
+LOSS = "loss"  # in aux, beside the state's indices
 
 
 @keras.saving.register_keras_serializable("resnet.reversible")
@@ -49,6 +52,11 @@ class Sequence(keras.layers.Layer):
 
     The halves are kept in the variables' type (float32 under mixed_bfloat16); F and G
     compute in their own.
+
+    Further arguments of a call, such as attention_mask, go to each F and G whose call names
+    them, and gradients flow to those that are floats; a Keras mask goes to those that name
+    `mask`. What F and G add with add_loss or an activity regularizer counts once.
+    `len(layer)` is the number of units.
 
         reversible.Sequence([(keras.layers.Dense(8), keras.layers.Dense(8))])  # of 16
 
@@ -150,10 +158,26 @@ class Sequence(keras.layers.Layer):
         self.sizes, self.memory_budget = sizes and tuple(sizes), memory_budget
         self.num_kept, self.loop = 0, loop
         self._batch_size, self._num_that_fit = None, {}
+        self._argument_specs: dict[str, keras.KerasTensor] = {}
+        self.supports_masking = True
         self.f_layers = [f for f, _ in pairs]
         self.g_layers = [g for _, g in pairs]
 
+    def __len__(self) -> int:
+        """Number of units."""
+        return len(self.f_layers)
+
     # ------------------------------------------------------------------ shapes
+
+    def __call__(self, x: Nest, *args: Any, **kwargs: Any) -> Nest:
+        """As every Keras layer's; what F and G take beside x is known when they are built."""
+        if not self.built:
+            self._argument_specs = {
+                name: keras.KerasTensor(value.shape, value.dtype)
+                for name, value in kwargs.items()
+                if hasattr(value, "shape")
+            }
+        return super().__call__(x, *args, **kwargs)
 
     def build(self, input_shape: Shapes) -> None:
         """Builds F and G, and checks what they return."""
@@ -200,12 +224,12 @@ class Sequence(keras.layers.Layer):
         other: abc.Sequence[Any],
     ) -> None:
         """Builds F or G, which maps `shape` to what is coupled to `other`."""
-        found = tuple(layer(keras.KerasTensor(shape, self.variable_dtype)).shape)
-        if any(getattr(part, "activity_regularizer", None) for part in _parts(layer)):
-            raise ValueError(
-                f"{self.name}: {role} ({layer.name}) has an activity_regularizer, whose loss would "
-                "be lost: regularize the weights, or what the Sequence returns"
-            )
+        specs = _known_to(layer, self._argument_specs)
+        takes = list(_arguments(layer.call).values())[1:]
+        needed = {p.name for p in takes if p.default is p.empty and p.kind is not p.VAR_KEYWORD}
+        if layer.built and not needed <= specs.keys():  # loaded, and not called yet
+            return
+        found = tuple(layer(keras.KerasTensor(shape, self.variable_dtype), **specs).shape)
         if callable(self.coupling):
             return
         wanted = list(other)
@@ -217,32 +241,42 @@ class Sequence(keras.layers.Layer):
                 '"same", and as many filters'
             )
 
-    def compute_output_spec(self, x: Nest, training: bool | None = None) -> Nest:
+    def compute_output_spec(self, x: Nest, *_: Any, **__: Any) -> Nest:
         """The input's shape, in the variables' type."""
         self._batch_size = tf.nest.flatten(x)[0].shape[0]  # what keras.Input was given
         return tf.nest.map_structure(lambda t: keras.KerasTensor(t.shape, self.variable_dtype), x)
 
     # ------------------------------------------------------------------ computation
 
-    def call(self, x: Nest, training: bool | None = None) -> Nest:
+    def call(
+        self, x: Nest, training: bool | None = None, mask: Nest = None, **arguments: Any
+    ) -> Nest:
         """Runs the units.
 
         Args:
           x: tensor of any shape with an even split_axis (or of `sizes`), or a pair.
-          training: as every Keras layer's.
+          training, mask: as every Keras layer's; of a pair x, a pair of masks.
+          **arguments: tensors or values that F and G take by these names.
 
         Returns:
           As x.
 
         Raises:
+          TypeError: no F and no G takes an argument.
           ValueError: a memory budget, and the batch size is not known.
         """
-        units, params = self._units_and_params(training)
+        units, params, context = self._units_and_params(training, mask, arguments)
         halves = self._halves(x)
+        if context:
+            halves = (halves, context)
         self.num_kept = 0
         if self.memory_budget and training:
             self.num_kept = self._units_in_budget(units, params, halves)
         y, aux = run_sequence(units, params, halves, self.backprop, self.num_kept)
+        if context:
+            y, _ = y
+        if terms := [tf.reduce_sum(tf.cast(t, self.variable_dtype)) for t in terms_of(aux)]:
+            self.add_loss(tf.add_n(terms))
         if self.loop:
             aux = [
                 tf.nest.map_structure(lambda s, k=k: s[k], aux[0])
@@ -251,16 +285,19 @@ class Sequence(keras.layers.Layer):
         for f, g, (state_f, state_g, *_) in zip(self.f_layers, self.g_layers, aux, strict=True):
             for layer, state in ((f, state_f), (g, state_g)):
                 for i, value in state.items():
-                    layer.non_trainable_variables[int(i)].assign(value)
+                    if i != LOSS:
+                        layer.non_trainable_variables[int(i)].assign(value)
         return self._joined(y, x)
 
-    def inverse(self, y: Nest, training: bool = False) -> Nest:
+    def inverse(self, y: Nest, training: bool = False, mask: Nest = None, **arguments: Any) -> Nest:
         """The input that gives y, up to rounding, or to the bit if exact."""
         halves = self._halves(y)
-        units, params = self._units_and_params(training)
+        units, params, context = self._units_and_params(training, mask, arguments)
+        if context:
+            halves = (halves, context)
         for unit, unit_params in zip(reversed(units), reversed(params), strict=True):
             halves = unit.inverse(unit_params, halves)
-        return self._joined(halves, y)
+        return self._joined(halves[0] if context else halves, y)
 
     def _halves(self, x: Nest) -> tuple[tf.Tensor, ...]:
         is_pair = isinstance(x, list | tuple)
@@ -274,11 +311,10 @@ class Sequence(keras.layers.Layer):
             return type(like)(halves)
         return tf.concat(halves, axis=self.split_axis)
 
-    def _units_in_budget(
-        self, units: list[Coupling], params: list[Nest], halves: abc.Sequence[tf.Tensor]
-    ) -> int:
+    def _units_in_budget(self, units: list[Coupling], params: list[Nest], halves: Nest) -> int:
         """Units at the end that the memory budget holds."""
-        shapes = tuple((h.shape[0] or self._batch_size, *h.shape[1:]) for h in halves)
+        flat = tf.nest.flatten(halves)
+        shapes = tuple((h.shape[0] or self._batch_size, *h.shape[1:]) for h in flat)
         if any(size is None for shape in shapes for size in shape):
             raise ValueError(
                 f"{self.name}: memory_budget needs to know the batch size and all others, but a "
@@ -286,13 +322,31 @@ class Sequence(keras.layers.Layer):
                 "memory_budget out"
             )
         if shapes not in self._num_that_fit:
-            specs = tuple(tf.TensorSpec(s, h.dtype) for s, h in zip(shapes, halves, strict=True))
+            specs = [tf.TensorSpec(s, h.dtype) for s, h in zip(shapes, flat, strict=True)]
+            specs = tf.nest.pack_sequence_as(halves, specs)
             found = units_that_fit(units, params, specs, self.memory_budget)
             self._num_that_fit[shapes] = found
         return self._num_that_fit[shapes]
 
-    def _units_and_params(self, training: bool | None) -> tuple[list[Coupling], list[Nest]]:
-        """(couplings, their parameters) with the variables' present values."""
+    def _units_and_params(
+        self, training: bool | None, mask: Nest, arguments: dict[str, Any]
+    ) -> tuple[list[Coupling], list[Nest], dict[str, tf.Tensor]]:
+        """(couplings, their parameters, what gradients flow to beside them), of present values."""
+        for name in arguments:
+            if not any(name in _arguments(layer.call) for layer in self.f_layers + self.g_layers):
+                raise TypeError(
+                    f"{self.name}: no F and no G has an argument {name!r}: give their call one, "
+                    "or leave it out"
+                )
+        context = {
+            name: value
+            for name, value in arguments.items()
+            if tf.is_tensor(value) and value.dtype.is_floating
+        }
+        fixed = {name: value for name, value in arguments.items() if name not in context}
+        mask1, mask2 = mask if isinstance(mask, list | tuple) else (mask, mask)
+        # F reads x2, and G y1.
+        options = [fixed | {"training": training, "mask": one} for one in (mask2, mask1)]
         make: Any = self.coupling
         if make in COUPLINGS:
             make = functools.partial(COUPLINGS[make][0], exact=self.exact, axis=self.split_axis)
@@ -301,11 +355,16 @@ class Sequence(keras.layers.Layer):
         states = [tuple(_values(f.non_trainable_variables) for f in pair) for pair in pairs]
 
         def unit(pair: tuple[keras.layers.Layer, keras.layers.Layer], state: Nest) -> Coupling:
-            f, g = (self._pure(f, s, training) for f, s in zip(pair, state, strict=True))
-            return make(f, g)
+            made = make(
+                *(
+                    _pure(layer, values, others, bool(context))
+                    for layer, values, others in zip(pair, state, options, strict=True)
+                )
+            )
+            return WithContext(made) if context else made
 
         if not self.loop:
-            return [unit(*one) for one in zip(pairs, states, strict=True)], params
+            return [unit(*one) for one in zip(pairs, states, strict=True)], params, context
         params, states = (
             tf.nest.map_structure(lambda *values: tf.stack(values), *nests)
             for nests in (params, states)
@@ -314,24 +373,7 @@ class Sequence(keras.layers.Layer):
         def unit_at(i: tf.Tensor) -> Coupling:
             return unit(pairs[0], tf.nest.map_structure(lambda stacked: stacked[i], states))
 
-        return [Repeated(unit_at, len(pairs))], [params]
-
-    def _pure(
-        self, layer: keras.layers.Layer, state: list[tf.Tensor], training: bool | None
-    ) -> PureFunction:
-        """`layer` as a pure function; its aux is {index: new value} of the state it moves."""
-        mode = {"training": training} if "training" in _arguments(layer.call) else {}
-
-        def function(params: Nest, x: Nest) -> tuple[Nest, Nest]:
-            values = [*zip(layer.trainable_variables, params, strict=True)]
-            values += zip(layer.non_trainable_variables, state, strict=True)
-            with keras.StatelessScope(values) as scope:
-                y = layer(x, **mode)
-            new = [scope.get_current_value(v) for v in layer.non_trainable_variables]
-            moved = {f"{i:06d}": v for i, v in enumerate(new) if v is not state[i]}
-            return tf.cast(y, x.dtype), moved
-
-        return function
+        return [Repeated(unit_at, len(pairs))], [params], context
 
     # ------------------------------------------------------------------ saving
 
@@ -366,6 +408,39 @@ class Sequence(keras.layers.Layer):
         units = [tuple(deserialize(layer) for layer in pair) for pair in config["units"]]
         coupling = coupling if coupling in COUPLINGS else registered(coupling)
         return cls(**(config | {"units": units, "coupling": coupling}))
+
+
+def _pure(
+    layer: keras.layers.Layer,
+    state: list[tf.Tensor],
+    options: dict[str, Any],
+    has_context: bool,
+) -> PureFunction:
+    """A layer as a pure function.
+
+    Its aux is {index: new value} of the state it moves, and the sum of losses that it adds.
+    With a context, its parameters are a pair (its own, the context's {name: tensor}).
+    """
+
+    def function(params: Nest, x: Nest) -> tuple[Nest, Nest]:
+        params, context = params if has_context else (params, {})
+        values = [*zip(layer.trainable_variables, params, strict=True)]
+        values += zip(layer.non_trainable_variables, state, strict=True)
+        with keras.StatelessScope(values, collect_losses=True) as scope:
+            y = layer(x, **_known_to(layer, options | context))
+        new = [scope.get_current_value(v) for v in layer.non_trainable_variables]
+        aux: dict[str, Nest] = {f"{i:06d}": v for i, v in enumerate(new) if v is not state[i]}
+        if scope.losses:
+            aux[LOSS] = Term(tf.add_n([tf.cast(loss, x.dtype) for loss in scope.losses]))
+        return tf.cast(y, x.dtype), aux
+
+    return function
+
+
+def _known_to(layer: keras.layers.Layer, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Those of the arguments that a layer's call names."""
+    names = _arguments(layer.call)
+    return {name: value for name, value in arguments.items() if name in names}
 
 
 def _parts(layer: keras.layers.Layer) -> list[keras.layers.Layer]:

@@ -256,11 +256,6 @@ def tanh_layer(factor):
             "F of unit 1 .* is not like that of unit 0, but in a loop",
         ),
         (
-            lambda: Sequence([dense_pair(4, 4, activity_regularizer="l2")]),
-            (2, 8),
-            "F of unit 0 .* has an activity_regularizer, whose loss would be lost",
-        ),
-        (
             lambda: Sequence([(tanh_layer(k), tanh_layer(1)) for k in (1, 2)], loop=True),
             (2, 8),
             "F of unit 1 .* is not like that of unit 0",

@@ -1,0 +1,193 @@
+"""What Sequence passes to F and G beside x, and the losses that they add: against plain Keras."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from resnet.reversible import Sequence, check_gradients, check_invertible
+
+BATCH, LENGTH, WIDTH = 3, 5, 4
+WAYS = [("reversible", False), ("reversible", True), ("checkpoint", False), ("stored", True)]
+
+
+def small_dense(factor, **options):
+    start = keras.initializers.RandomNormal(stddev=0.1)
+    return keras.layers.Dense(factor * WIDTH, kernel_initializer=start, **options)
+
+
+@keras.saving.register_keras_serializable("tests")
+class Attention(keras.layers.Layer):
+    """Attention to the stream, or to a context; adds a loss of its own."""
+
+    def __init__(self, factor=1, **kwargs):
+        super().__init__(**kwargs)
+        self.factor, self.supports_masking = factor, True
+        self.inner = keras.layers.MultiHeadAttention(2, 3, dtype=self.dtype_policy)
+        self.out = small_dense(factor, dtype=self.dtype_policy)
+
+    def build(self, shape):
+        self.inner.build(shape, shape)
+        self.out.build(shape)
+        self.built = True
+
+    def call(self, x, attention_mask=None, context=None, mask=None):
+        other = x if context is None else context
+        h = self.inner(x, other, value_mask=mask, attention_mask=attention_mask)
+        self.add_loss(0.3 * tf.reduce_mean(h * h))
+        return self.out(h)
+
+    def get_config(self):
+        return super().get_config() | {"factor": self.factor}
+
+
+def make(coupling="additive", dtype="float64", factor=1, **options):
+    keras.utils.set_random_seed(1)
+    regularizer = keras.regularizers.L2(0.1)
+    units = [
+        (
+            Attention(factor, dtype=dtype),
+            small_dense(factor, activity_regularizer=regularizer, dtype=dtype),
+        )
+        for _ in range(3)
+    ]
+    return Sequence(units, coupling, dtype=dtype, **options)
+
+
+def draw(*shape, seed=0):
+    return tf.constant(np.random.default_rng(seed).standard_normal(shape))
+
+
+def lower_triangle():
+    return tf.constant(np.tri(LENGTH, dtype=bool)[None])
+
+
+def by_hand(layer, x, **arguments):
+    """(output, sum of losses) of the units, one layer called after the other."""
+    affine = layer.coupling == "affine"
+    x1, x2 = tf.split(x, 2, axis=-1)
+    losses = []
+    for f, g in zip(layer.f_layers, layer.g_layers, strict=True):
+        value = f(x2, **arguments)
+        losses += f.losses
+        x1 = x1 * tf.exp(value[..., :WIDTH]) + value[..., WIDTH:] if affine else x1 + value
+        value = g(x1)
+        losses += g.losses
+        x2 = x2 * tf.exp(value[..., :WIDTH]) + value[..., WIDTH:] if affine else x2 + value
+    return tf.concat([x1, x2], -1), tf.add_n(losses)
+
+
+def step(layer, x, run, **arguments):
+    """(output, losses, gradients of variables, x and the float arguments)."""
+    sources = [x, *(a for a in arguments.values() if a.dtype.is_floating)]
+    with tf.GradientTape() as tape:
+        tape.watch(sources)
+        y, extra = run(x, **arguments)
+        loss = tf.reduce_sum(tf.sin(y) * y) + 1.7 * extra
+    variables = [v.value for v in layer.trainable_variables]
+    return y, extra, tape.gradient(loss, [*variables, *sources])
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize(("backprop", "loop"), WAYS)
+@pytest.mark.parametrize("coupling", ["additive", "affine"])
+def test_masks_contexts_and_losses_are_those_of_the_layers_by_hand(
+    coupling, backprop, loop, compiled
+):
+    layer = make(coupling, factor=1 + (coupling == "affine"), backprop=backprop, loop=loop)
+    x, arguments = (
+        draw(BATCH, LENGTH, 2 * WIDTH),
+        {"attention_mask": lower_triangle(), "context": draw(BATCH, LENGTH, WIDTH, seed=1)},
+    )
+
+    def run(x, **arguments):
+        y = layer(x, **arguments)
+        assert len(layer.losses) == 1
+        return y, layer.losses[0]
+
+    layer.build(x.shape)
+    wanted = step(layer, x, lambda x, **a: by_hand(layer, x, **a), **arguments)
+
+    def whole(x, arguments):
+        return step(layer, x, run, **arguments)
+
+    got = (tf.function(whole, autograph=False) if compiled else whole)(x, arguments)
+    for one, other in zip(tf.nest.flatten(got), tf.nest.flatten(wanted), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-9)
+    plain, _ = by_hand(layer, x)
+    assert np.abs(plain - wanted[0]).max() > 0.01  # the arguments matter
+
+
+def test_the_checks_take_the_arguments_and_see_the_losses():
+    layer, x = make(dtype="float32"), tf.cast(draw(BATCH, LENGTH, 2 * WIDTH), tf.float32)
+    arguments = {"attention_mask": lower_triangle()}
+    assert check_invertible(layer, x, **arguments) < 1e-5
+    errors = check_gradients(layer, x, tolerance=1e-4, **arguments)
+    assert len(errors) == len(layer.trainable_variables) + 1
+
+
+def test_a_loss_counts_once_in_fit():
+    layer = make(dtype="float32")
+    x = np.asarray(draw(BATCH, LENGTH, 2 * WIDTH), np.float32)
+    layer.build(x.shape)
+    _, wanted = by_hand(layer, x)
+    inputs = keras.Input(x.shape[1:])
+    model = keras.Model(inputs, layer(inputs))
+    model.compile("sgd", lambda y, output: 0 * tf.reduce_sum(output))
+    assert model.evaluate(x, x, verbose=0) == pytest.approx(float(wanted), rel=1e-5)
+    history = model.fit(x, x, epochs=20, batch_size=BATCH, verbose=0).history["loss"]
+    assert history[0] == pytest.approx(float(wanted), rel=1e-5)
+    assert history[-1] < 0.8 * history[0]
+
+
+def test_a_keras_mask_reaches_f_and_the_layers_behind():
+    tokens = np.array([[1, 2, 3, 0, 0], [4, 0, 0, 0, 0]])
+    layer = make(dtype="float32")
+    h = keras.layers.Embedding(6, 2 * WIDTH, mask_zero=True)(inputs := keras.Input([LENGTH]))
+    model = keras.Model(inputs, [h, layer(h)])
+    h, got = model(tokens)
+    wanted, _ = by_hand(layer, h, mask=tf.constant(tokens != 0))
+    np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-5)
+    assert np.abs(wanted - by_hand(layer, h)[0]).max() > 1e-3
+    np.testing.assert_array_equal(got._keras_mask, tokens != 0)
+
+
+@keras.saving.register_keras_serializable("tests")
+class Needy(keras.layers.Layer):
+    """Cannot be called without a context."""
+
+    def build(self, shape):
+        self.dense = keras.layers.Dense(WIDTH)
+        self.dense.build(shape)
+        self.built = True
+
+    def call(self, x, context):
+        return self.dense(x) * context
+
+
+# Keras' own, of NumPy 2, when it saves.
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+def test_arguments_in_a_functional_model_are_saved_and_loaded(tmp_path):
+    layer = Sequence([(Needy(), keras.layers.Dense(WIDTH)) for _ in range(2)])
+    x, context = keras.Input([LENGTH, 2 * WIDTH]), keras.Input([LENGTH, WIDTH])
+    model = keras.Model([x, context], layer(x, context=context))
+    values = [tf.cast(draw(2, LENGTH, w, seed=w), tf.float32) for w in (2 * WIDTH, WIDTH)]
+    wanted = model(values)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(loaded(values), wanted)
+    assert len(loaded.layers[-1]) == 2
+
+
+def test_an_argument_that_nobody_takes():
+    with pytest.raises(TypeError, match="no F and no G has an argument 'maks'"):
+        make(dtype="float32")(tf.zeros([BATCH, LENGTH, 2 * WIDTH]), maks=1)
+
+
+def test_exact_mode_says_that_it_rounds_its_input():
+    keras.utils.set_random_seed(1)
+    layer = Sequence([(keras.layers.Dense(4), keras.layers.Dense(4))], exact=True)
+    x = tf.cast(draw(6, 8), tf.float32)
+    with pytest.warns(UserWarning, match=r"rounds its input to multiples of 0\.000244.* by up to"):
+        assert check_invertible(layer, x) == 0
+    assert check_invertible(layer, tf.round(x)) == 0  # silent: warnings are errors here
