@@ -39,6 +39,7 @@ class _AfterKeras(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     """Registers the stand-ins right after Keras is loaded."""
 
     _own: importlib.abc.Loader
+    _is_looking = False
 
     def find_spec(
         self,
@@ -47,10 +48,13 @@ class _AfterKeras(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         target: types.ModuleType | None = None,
     ) -> importlib.machinery.ModuleSpec | None:
         """The spec of Keras, with this loader around its own; None for all else."""
-        if fullname != "keras":
+        if fullname != "keras" or self._is_looking:
             return None
-        sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(fullname)
+        self._is_looking = True
+        try:
+            spec = importlib.util.find_spec(fullname)
+        finally:
+            self._is_looking = False
         if spec is not None and spec.loader is not None:
             self._own, spec.loader = spec.loader, self
         return spec
@@ -60,7 +64,11 @@ class _AfterKeras(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         return self._own.create_module(spec)
 
     def exec_module(self, module: types.ModuleType) -> None:
-        """Loads Keras, as its own loader does, and registers."""
+        """Loads Keras, as its own loader does, and registers.
+
+        Until then it stays: TensorFlow asks for Keras' spec before anybody loads it.
+        """
+        sys.meta_path.remove(self)
         if module.__spec__ is not None:
             module.__spec__.loader = self._own
         module.__loader__ = self._own

@@ -1,6 +1,6 @@
 """Runs scripts in forks of a process that has loaded TensorFlow, a second or two faster each.
 
-Reads JSON lines [script or -m, arguments...] from stdin and answers each with a
+Reads JSON lines [folder, script or -m, arguments...] from stdin and answers each with a
 JSON line {"returncode", "stdout", "stderr"}. Nothing of the project is imported but
 what loads TensorFlow and the embedded data set, whose images are drawn once for all forks;
 a fork sees flags, devices and signals as a new process does.
@@ -23,10 +23,11 @@ from resnet.quiet import load_tensorflow
 LIMIT_SECONDS = 120  # of one script
 
 
-def run(target, arguments, stdout, stderr):
-    """The child: runs a script as __main__; never returns."""
+def run(folder, target, arguments, stdout, stderr):
+    """The child: runs a script as __main__ in a folder; never returns."""
     code = 1
     try:
+        os.chdir(folder)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(stdout.fileno(), 1)
         os.dup2(stderr.fileno(), 2)
@@ -53,11 +54,11 @@ load_tensorflow()
 importlib.import_module("resnet.data.cifar.synthetic").load()
 answers = os.fdopen(os.dup(1), "w")
 for line in sys.stdin:
-    target, *arguments = json.loads(line)
+    folder, target, *arguments = json.loads(line)
     with tempfile.TemporaryFile("w+") as stdout, tempfile.TemporaryFile("w+") as stderr:
         child = os.fork()
         if not child:
-            run(target, arguments, stdout, stderr)
+            run(folder, target, arguments, stdout, stderr)
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         for file in (stdout, stderr):
             file.seek(0)

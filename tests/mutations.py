@@ -975,6 +975,14 @@ MUTATIONS = [
         (f"{KERAS_MODEL}::test_files_load_in_a_new_process",),
     ),
     Mutation(
+        "resnet/keras_import.py",
+        "layers unknown where somebody asks for Keras before it is loaded",
+        '        if fullname != "keras" or self._is_looking:\n            return None\n',
+        '        if fullname != "keras" or self._is_looking:\n            return None\n'
+        "        sys.meta_path.remove(self)\n",
+        (f"{KERAS_MODEL}::test_files_load_in_a_new_process",),
+    ),
+    Mutation(
         "resnet/training/train.py",
         "an evaluation lost by a stop",
         "        evaluate_if_missed()\n",

@@ -2,10 +2,21 @@
 
 import importlib
 import re
-import shlex
+import shutil
 
 import pytest
+from test_mutations import copy_repository
 
+from doc_blocks import (
+    LANGUAGES,
+    SCRIPTS,
+    blocks_of,
+    command_lines,
+    command_of,
+    make_place,
+    run_page,
+    train_stand_ins,
+)
 from processes import REPOSITORY
 from resnet.commands.cli import COMMANDS
 from resnet.commands.flags import Flags
@@ -14,12 +25,6 @@ PAGES = [REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md"]
 PAGES += sorted((REPOSITORY / "docs").rglob("*.md"))
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 FENCE = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
-BASH = re.compile(r"^```bash\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-SCRIPTS = {
-    "run_cifar_train.py": "train-cifar",
-    "run_imagenet_train.py": "train-imagenet",
-    "run_imagenet_eval.py": "evaluate",
-}
 LONGEST_FRONT = 150  # lines
 
 
@@ -59,23 +64,11 @@ def test_every_page_is_linked_from_another():
         assert page in linked, page.name
 
 
-def command_lines(page):
+def commands(page):
     """[(command of `resnet`, arguments)] of the bash blocks of a page."""
-    found = []
-    for block in BASH.findall(page.read_text(encoding="utf-8")):
-        for line in block.replace("\\\n", " ").splitlines():
-            for part in line.split(" && "):
-                words = shlex.split(part, comments=True)
-                while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):  # of the environment
-                    words.pop(0)
-                if not words:
-                    continue
-                script = words[0].removeprefix("./")
-                if script in SCRIPTS:
-                    found.append((SCRIPTS[script], words[1:]))
-                elif script.rpartition("/")[2] == "resnet":
-                    found.append((words[1], words[2:]))
-    return found
+    blocks = [block for block in blocks_of(page) if block.language == "bash"]
+    found = [command_of(words) for block in blocks for words in command_lines(block.text)]
+    return [one for one in found if one]
 
 
 # extending.md's commands are of configs and data sets that it adds.
@@ -84,7 +77,7 @@ PLAIN = [page for page in PAGES if page.name != "extending.md"]
 
 @pytest.mark.parametrize("page", PLAIN, ids=lambda path: path.name)
 def test_commands_take_the_flags_that_they_are_shown_with(page):
-    for name, arguments in command_lines(page):
+    for name, arguments in commands(page):
         module = importlib.import_module(COMMANDS[name].module)
         flags = Flags(name, name, getattr(module, "ESSENTIAL", ()))
         module.define_flags(flags)
@@ -93,5 +86,38 @@ def test_commands_take_the_flags_that_they_are_shown_with(page):
 
 
 def test_command_lines_are_found():
-    names = [name for page in PAGES for name, _ in command_lines(page)]
+    names = [name for page in PAGES for name, _ in commands(page)]
     assert len(names) > 30 and {*SCRIPTS.values(), "predict", "publish", "benchmark"} <= {*names}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    return make_place(tmp_path_factory.mktemp("docs"))
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if blocks_of(p)], ids=lambda path: path.name)
+def test_blocks_say_why_they_are_not_run(page):
+    for block in blocks_of(page):
+        assert block.key in (None, "not run", "needs", "file", "append", "behind", "before"), block
+        assert block.key != "not run" or len(block.value) > 10, block
+        assert block.language in LANGUAGES and (block.language != "text" or block.key), block
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PLAIN, ids=lambda path: path.name)
+def test_blocks_run(page, place, tmp_path):
+    if not (place / "results").exists():
+        train_stand_ins(place)
+    run_page(page, shutil.copytree(place, tmp_path / "place"))
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/python.md", "docs/reversible.md"])
+def test_python_blocks_run(name, place):
+    assert run_page(REPOSITORY / name, place, languages=("python",))
+
+
+@pytest.mark.slow
+def test_extending_does_what_it_says(tmp_path, place):
+    """In a copy of the repository: each of the changes, and the commands behind it."""
+    copy = copy_repository(tmp_path)
+    run_page(REPOSITORY / "docs" / "extending.md", place, copy)
