@@ -6,7 +6,12 @@ import types
 from resnet.errors import UserError
 from resnet.hints import extra_hint
 
-PACKAGES = {"ruamel": "ruamel.yaml", "yaml": "pyyaml", "matplotlib": "matplotlib"}
+PACKAGES = {
+    "ruamel": "ruamel.yaml",
+    "yaml": "pyyaml",
+    "matplotlib": "matplotlib",
+    "tensorflow_datasets": "tensorflow-datasets",
+}
 
 
 def load_extra(module: str) -> types.ModuleType:

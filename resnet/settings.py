@@ -146,7 +146,7 @@ class Field:
         if value is None:
             return False
         if facts.choices:
-            return value in facts.choices
+            return any(_is_choice(value, choice) for choice in facts.choices)
         if isinstance(value, float) and not math.isfinite(value):
             return False
         low, below = (-math.inf if facts.low is None else facts.low), facts.below
@@ -160,6 +160,12 @@ def _typed(kind: type, value: Any) -> Any:
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value) if abs(value) < 2**1000 else None
     return value if isinstance(value, kind) and isinstance(value, bool) == (kind is bool) else None
+
+
+def _is_choice(value: object, choice: str) -> bool:
+    """Whether a value is a choice, or begins as one like "tfds:NAME" does."""
+    start, colon, _ = choice.partition(":")
+    return value == choice or (bool(colon) and str(value).startswith(start + colon))
 
 
 def _short(number: float) -> str:

@@ -12,7 +12,7 @@ Examples:
 import dataclasses
 
 from resnet.commands import options
-from resnet.data.registry import CIFAR, CIFAR_PREPROCESSORS
+from resnet.data.registry import CIFAR, CIFAR_CHOICES, CIFAR_PREPROCESSORS, ByName
 from resnet.settings import SettingError
 from resnet.weights.folder import CIFAR_RESULTS as RESULTS
 
@@ -25,7 +25,7 @@ SAMPLE_SIZE = 20  # images of a smoke test's splits
 def define_flags(flags):
     """Defines the command's flags."""
     default = next(iter(CIFAR))
-    flags.text("Data", "dataset", "Data set.", default_text=default, choices=CIFAR)
+    flags.text("Data", "dataset", "Data set.", default_text=default, choices=CIFAR_CHOICES)
     options.define_training_flags(flags, DEFAULT_MODEL, RESULTS, without=("deterministic",))
     define_data_folder(flags)
     flags.switch("Experiment", "eval_only", "With --restore: print the test accuracy, and exit.")
@@ -92,7 +92,10 @@ def _task(flags):
 
     return Task(
         DEFAULT_MODEL,
-        {name: _classes_of(entry, flags) for name, entry in CIFAR.items()},
+        ByName(
+            {name: _classes_of(entry, flags) for name, entry in CIFAR.items()},
+            lambda name: _classes_of(CIFAR[name], flags),
+        ),
         CIFAR_PREPROCESSORS,
         lambda config, run: num_images(config, run, flags.data_folder),
         load,

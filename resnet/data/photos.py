@@ -43,10 +43,27 @@ def load_photo(path: str | os.PathLike[str], size: int) -> tuple[np.ndarray, tup
         raise DataError(f"image {str(path)!r} is too large: {error}") from None
     except (OSError, SyntaxError, ValueError) as error:
         raise DataError(f"image {str(path)!r} cannot be read: {error}. Save it anew") from None
-    own_size = image.size
-    if own_size != (size, size):
+    return _middle_square(image, size), image.size
+
+
+def resized(pixels: np.ndarray, size: int) -> np.ndarray:
+    """The middle square of an image in memory, as of `load_photo`.
+
+    Args:
+      pixels: (H, W, 3) or (H, W, 1) uint8.
+      size: pixels a side.
+
+    Returns:
+      (size, size, 3) uint8.
+    """
+    image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+    return _middle_square(image.convert("RGB"), size)
+
+
+def _middle_square(image: Image.Image, size: int) -> np.ndarray:
+    if image.size != (size, size):
         image = ImageOps.fit(image, (size, size), Image.Resampling.BICUBIC)
-    return np.asarray(image, np.uint8), own_size
+    return np.asarray(image, np.uint8)
 
 
 def _on_white(image: Image.Image) -> Image.Image:

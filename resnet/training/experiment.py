@@ -3,6 +3,7 @@
 import dataclasses
 import datetime
 import pathlib
+import re
 import secrets
 
 import numpy as np
@@ -162,7 +163,7 @@ def new_folders(experiment_id, roots):
 def new_id(dataset, model):
     """exp_{dataset}_{model}_{time}-{random}."""
     time = datetime.datetime.now().strftime("%Y-%m-%dT%H-%M-%S")
-    return f"exp_{dataset}_{model}_{time}-{secrets.token_hex(3)}"
+    return f"exp_{re.sub('[:/]', '-', dataset)}_{model}_{time}-{secrets.token_hex(3)}"
 
 
 def find_results(experiment_id, folders=(CIFAR_RESULTS, IMAGENET_RESULTS)):

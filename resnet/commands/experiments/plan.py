@@ -11,7 +11,7 @@ from resnet.commands.cifar_train import DATA_FOLDER, DEFAULT_MODEL, num_images, 
 from resnet.commands.experiments.cifar_vs_tensorflow2 import is_foreign, translate
 from resnet.commands.experiments.yaml_file import Value, read_mappings
 from resnet.configs import Config, config_from_json, get_config
-from resnet.data.registry import CIFAR, CIFAR_PREPROCESSORS
+from resnet.data.registry import CIFAR, CIFAR_CHOICES, CIFAR_PREPROCESSORS
 from resnet.errors import UsageError
 from resnet.pretrained import PREFIX, by_reference
 from resnet.settings import NetworkSettings, RunOptions, SettingError, fields_of
@@ -233,10 +233,9 @@ def _checked(key, content):
     """
     if key in SETTINGS and key != "dataset":
         return SETTINGS[key].checked(content)
-    choices = CIFAR if key == "dataset" else ()
-    if isinstance(content, str) and (not choices or content in choices):
+    if isinstance(content, str) and (key != "dataset" or content in CIFAR):
         return content
-    wanted = f"one of {', '.join(choices)}" if choices else "a text"
+    wanted = f"one of {', '.join(CIFAR_CHOICES)}" if key == "dataset" else "a text"
     raise SettingError(f"{key} is {content!r}, but must be {wanted}", key)
 
 

@@ -16,7 +16,7 @@ from resnet.data.cifar.preparation import CHANNELS, MEAN_IMAGE, prepare_for
 from resnet.data.cifar.records import has_records, read_records
 from resnet.data.dataset import Dataset, Split
 from resnet.data.feed import Feed
-from resnet.data.registry import CIFAR
+from resnet.data.registry import CIFAR, CIFAR_CHOICES
 from resnet.errors import DataError, UsageError
 from resnet.hints import build_hint
 
@@ -45,7 +45,7 @@ def load_dataset(
       DataError: not there, or damaged.
     """
     if name not in CIFAR:
-        raise UsageError(f"unknown dataset {name!r}: choose one of {', '.join(CIFAR)}")
+        raise UsageError(f"unknown dataset {name!r}: choose one of {', '.join(CIFAR_CHOICES)}")
     return CIFAR[name].read(data_folder, image_size, strict)
 
 

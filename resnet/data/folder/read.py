@@ -32,7 +32,7 @@ def read_folder(folder, image_size, strict):
         images than memory holds.
     """
     tree = find_tree(folder)
-    _require_memory(folder, len(tree.train) + len(tree.test), image_size)
+    require_memory(folder, len(tree.train) + len(tree.test), image_size)
     sizes, bad = [], []
     train, test = (
         _read(files, image_size, title, sizes, bad)
@@ -50,11 +50,16 @@ def read_folder(folder, image_size, strict):
     return Dataset("folder", tree.label_names, train, test)
 
 
-def _require_memory(folder, num_images, image_size):
+def require_memory(name, num_images, image_size):
+    """Checks that images fit into memory.
+
+    Raises:
+      DataError: they do not.
+    """
     needed, there = num_images * image_size**2 * 3, available_bytes()
     if there is not None and needed > LARGEST_SHARE * there:
         raise DataError(
-            f"the {num_images:,} images of {folder} take {needed / 1e9:.1f} GB of memory, and "
+            f"the {num_images:,} images of {name} take {needed / 1e9:.1f} GB of memory, and "
             f"{there / 1e9:.1f} GB are free: build shards of them with resnet build-imagenet, and "
             "train with resnet train-imagenet"
         )
