@@ -90,6 +90,17 @@ def test_command_lines_are_found():
     assert len(names) > 30 and {*SCRIPTS.values(), "predict", "publish", "benchmark"} <= {*names}
 
 
+def test_every_promise_names_a_test_that_is_there():
+    rows = (REPOSITORY / "docs" / "reliability.md").read_text(encoding="utf-8").splitlines()
+    promises = [row.split("|")[1:3] for row in rows if row.startswith("| ")][2:]
+    assert len(promises) > 10
+    for promise, test in promises:
+        if "**" not in promise:
+            path, _, name = test.strip().strip("`").partition("::")
+            text = (REPOSITORY / path).read_text(encoding="utf-8")
+            assert not name or f"def {name}(" in text, test
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     return make_place(tmp_path_factory.mktemp("docs"))

@@ -146,10 +146,29 @@ def shapes(tmp_path_factory):
     return folder
 
 
-def test_a_run_on_own_images(tmp_path, shapes):
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory, shared):
+    """ImageNet's sample images as two classes, animals and things, in one tree."""
+    folder = tmp_path_factory.mktemp("photos")
+    for path in (shared / "data/imagenet-sample").iterdir():
+        place = folder / ("animals" if path.name < "n026" else "things")
+        place.mkdir(exist_ok=True)
+        shutil.copy(path, place)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("shapes", "10 classes, 60 training images, 20 test images"),
+        ("photos", "test images, a part of each class held out"),
+    ],
+)
+def test_a_run_on_own_images(tmp_path, kind, said, request):
     """Trained, restored to the bit, evaluated, exported; classes known by their names."""
+    folder = request.getfixturevalue(kind)
     config = write_config(tmp_path, preprocessor="cifar-standard")
-    places = [f"--results={tmp_path}/results", f"--logs={tmp_path}/logs", f"--data_folder={shapes}"]
+    places = [f"--results={tmp_path}/results", f"--logs={tmp_path}/logs", f"--data_folder={folder}"]
     start = [TRAIN, "--dataset=folder", f"--config={config}", *places]
 
     def succeed(*arguments):
@@ -157,13 +176,13 @@ def test_a_run_on_own_images(tmp_path, shapes):
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    said = succeed(*start, "--id=whole", "--max_num_steps=4")
-    assert "10 classes, 60 training images, 20 test images" in said
+    assert said in succeed(*start, "--id=whole", "--max_num_steps=4")
     succeed(*start, "--id=parts", "--max_num_steps=2")
     last = succeed(TRAIN, *places, "--restore", "--id=parts", "--max_num_steps=4").splitlines()[-1]
     one, other = (tmp_path / "results" / name / "model.ckpt-4" for name in ("whole", "parts"))
     assert_same_checkpoint(one, other)
-    names = sorted(path.name for path in (shapes / "train").iterdir())
+    classes = folder / "train" if kind == "shapes" else folder
+    names = sorted(path.name for path in classes.iterdir())
     kept = json.loads((one.parent / "label_names.json").read_text())
     assert kept == {"label_names": names}
     channels = np.load(one.parent / "channels.npy")
@@ -171,13 +190,16 @@ def test_a_run_on_own_images(tmp_path, shapes):
 
     assert succeed("evaluate", *places, "--id=whole").splitlines()[-1] == last
     succeed("publish", *places, "--id=whole", f"--output={tmp_path}/published")
-    image = next((shapes / "test" / "disc").iterdir())
+    image = next((classes / names[0]).iterdir())
     lines = succeed(
         "predict", image, "--model=revnet-38", f"--weights={tmp_path}/published", "--top=10"
     ).splitlines()
     assert sorted(line.split("%  ")[1] for line in lines[1:]) == names
+    succeed("export", *places[:2], "--id=whole", f"--output={tmp_path}/whole.npz", "--format=npz")
+    with np.load(tmp_path / "whole.npz") as arrays:
+        assert arrays["label_names"].tolist() == names
 
-    for name in ("disc", "other"):
-        shutil.copytree(shapes / "train/disc", tmp_path / "other" / name)
+    for name in (names[0], "other"):
+        shutil.copytree(classes / names[0], tmp_path / "other" / name)
     done = run_quickly("evaluate", *places[:2], f"--data_folder={tmp_path}/other", "--id=whole")
-    assert "the classes are disc, other, but whole was trained on" in error_of(done)
+    assert f"the classes are {names[0]}, other, but whole was trained on" in error_of(done)
