@@ -5,6 +5,8 @@ import errno
 import json
 import os
 import pathlib
+import platform
+import re
 import shutil
 from collections.abc import Iterator
 from typing import Any
@@ -27,17 +29,17 @@ def written_beside(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
         files, such as one that the caller reads, are left as they are.
     """
     path = pathlib.Path(path)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
+    temporary = part_of(path)
     is_callers = False  # whether it is the caller who may fail
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         is_callers = True
         yield temporary
         is_callers = False
-        if temporary.is_file():
-            with open(temporary, "rb") as file:
-                os.fsync(file.fileno())
+        for written in temporary.rglob("*") if temporary.is_dir() else [temporary]:
+            _sync(written)
         os.replace(temporary, path)
+        _sync(path.parent)
     except OSError as error:
         if is_callers and not _is_about(error, temporary):
             raise
@@ -49,6 +51,34 @@ def written_beside(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
         remove(temporary)
 
 
+def part_of(path: str | os.PathLike[str]) -> pathlib.Path:
+    """The place beside a path where this process writes it."""
+    path = pathlib.Path(path)
+    return path.with_name(f"{path.name}.{platform.node()}@{os.getpid()}.part")
+
+
+def remove_leftovers(folder: str | os.PathLike[str]) -> None:
+    """Removes what processes that are dead left half-written in a folder, or one below.
+
+    Nothing that another process may be writing is touched: of other hosts' nothing is known.
+    """
+    for path in [*pathlib.Path(folder).glob("*.part*"), *pathlib.Path(folder).glob("*/*.part*")]:
+        mark = re.search(r"(?P<host>[^@]*@)?(?P<pid>\d+)\.part", path.name)
+        is_here = mark and (not mark["host"] or mark["host"].endswith(f".{platform.node()}@"))
+        if is_here and not _is_running(int(mark["pid"])):
+            remove(path)
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return pid != os.getpid()
+
+
 def _is_about(error: OSError, temporary: pathlib.Path) -> bool:
     """Whether an error is one of writing `temporary`, or a file in it."""
     names = [name for name in (error.filename, error.filename2) if name is not None]
@@ -56,6 +86,15 @@ def _is_about(error: OSError, temporary: pathlib.Path) -> bool:
         return error.errno in _OF_WRITING
     own, *named = (pathlib.Path(os.path.abspath(os.fsdecode(p))) for p in (temporary, *names))
     return any(own in (place, *place.parents) for place in named)
+
+
+def _sync(path: pathlib.Path) -> None:
+    """Makes a file, or the names in a folder, outlast a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def remove(path: str | os.PathLike[str]) -> None:

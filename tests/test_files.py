@@ -2,6 +2,7 @@
 
 import errno
 import os
+import platform
 import resource
 import shutil
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from resnet.errors import UserError
-from resnet.files import write_text, written_beside
+from resnet.files import part_of, remove_leftovers, write_text, written_beside
 
 
 def names(folder):
@@ -96,3 +97,21 @@ def test_an_error_of_reading_is_none_of_writing(tmp_path):
         temporary.write_text("half")
         raise ConnectionResetError(errno.ECONNRESET, "Connection reset by peer")
     assert path.read_text() == "old" and names(tmp_path) == ["a.txt"]
+
+
+def test_leftovers_of_the_dead_are_removed_and_of_nobody_else(tmp_path):
+    own, other = part_of(tmp_path / "a"), tmp_path / f"b.elsewhere@{4_999_999}.part"
+    dead = [
+        tmp_path / f"c.{platform.node()}@4999999.part.data-00000-of-00001",
+        tmp_path / "best" / f"d.{platform.node()}@4999999.part",
+        tmp_path / "e.csv.4999999.part",  # as older versions wrote them
+    ]
+    (tmp_path / "best").mkdir()
+    running = tmp_path / f"f.{platform.node()}@{os.getppid()}.part"
+    kept = [other, running, tmp_path / "g.csv"]
+    dead.append(own)  # a process of before had the same number
+    for path in (*dead, *kept):
+        path.write_text("half")
+    remove_leftovers(tmp_path)
+    assert not any(path.exists() for path in dead)
+    assert all(path.exists() for path in kept)

@@ -10,7 +10,7 @@ PACKAGE = REPOSITORY / "resnet"
 # From the ground up; what stands on one floor together is a row.
 FLOORS = (
     ("errors", "hints", "keras_import", "schedules", "sizes", "table", "process_memory", "venv"),
-    ("files", "quiet", "extras", "labels", "pixels", "provenance", "settings"),
+    ("files", "ownership", "quiet", "extras", "labels", "pixels", "provenance", "settings"),
     ("reversible",),
     ("configs",),
     ("pretrained",),

@@ -67,6 +67,7 @@ def _require_no(flags, names, dataset):
 
 
 def _evaluate_streamed(flags, experiment):
+    from resnet.ownership import owned
     from resnet.training.evaluator import LOGGED, Evaluator
     from resnet.training.placement import place
     from resnet.weights.checkpoint import list_checkpoints
@@ -88,10 +89,11 @@ def _evaluate_streamed(flags, experiment):
         experiment.options, eval_images=flags.eval_images, test_time_flip=bool(flags.test_time_flip)
     )
     experiment = dataclasses.replace(experiment, options=run)
-    evaluator = Evaluator(experiment, entry, data, placement, flags.line)
-    print(f"evaluating {experiment.config.name} on {placement}", flush=True)
-    if flags.follow:
-        print(f"following {experiment.id}", flush=True)
-        evaluator.follow()
-    else:
-        evaluator.evaluate(step, steps[step])
+    with owned(experiment.logs / "evaluation"):  # one process adds to its logs
+        evaluator = Evaluator(experiment, entry, data, placement, flags.line)
+        print(f"evaluating {experiment.config.name} on {placement}", flush=True)
+        if flags.follow:
+            print(f"following {experiment.id}", flush=True)
+            evaluator.follow()
+        else:
+            evaluator.evaluate(step, steps[step])

@@ -41,6 +41,7 @@ def define_flags(flags):
 def main(flags):
     """Writes conf.json and a checkpoint."""
     from resnet.files import written_beside
+    from resnet.ownership import owned
     from resnet.training.experiment import Experiment, new_folders
     from resnet.training.optimizer import make_optimizer
     from resnet.training.placement import place
@@ -71,7 +72,8 @@ def main(flags):
         values = model.to_public({name: slot.numpy() for name, slot in slots.items()})
         model.assign_public(slots, values | report.momentum)
     step = next(n for n in (flags.step, report.step, config.num_steps) if n is not None)
-    with written_beside(experiment.results) as folder:  # never a part of it
+    with owned(experiment.results), written_beside(experiment.results) as folder:  # all of it
+        new_folders(flags.id, (results, flags.logs))
         dataclasses.replace(experiment, results=folder).save()
         save_checkpoint(folder, step, model, optimizer, config.seed)
     prefix = list_checkpoints(experiment.results)[step]

@@ -12,10 +12,13 @@ from collections.abc import Callable
 from resnet.commands import options
 from resnet.commands.summary import summary
 from resnet.errors import UsageError
+from resnet.files import remove_leftovers
+from resnet.ownership import owned
 from resnet.pretrained import PREFIX
 from resnet.settings import SettingError
 from resnet.training.experiment import Experiment, load_experiment, new_folders, new_id
 from resnet.training.hosts import naming_lost_hosts
+from resnet.training.interrupts import stop_requests
 from resnet.training.metrics import LOSS
 from resnet.training.placement import Hosts, find_hosts, place
 from resnet.training.state import Training
@@ -61,11 +64,11 @@ def run_training(task, flags):
     if started and flags.is_given("max_num_steps") and not _only_evaluates(flags):
         _require_later_end(experiment)
     resume = options.resume_command(flags, experiment)
-    with naming_lost_hosts(hosts, experiment.results, resume):
-        _run(task, flags, experiment, started, Hosts() if flags.dry_run else hosts, resume)
+    with naming_lost_hosts(hosts, experiment.results, resume), stop_requests() as stop:
+        _run(task, flags, experiment, started, Hosts() if flags.dry_run else hosts, resume, stop)
 
 
-def _run(task, flags, experiment, started, hosts, resume):
+def _run(task, flags, experiment, started, hosts, resume, stop):
     config, run = experiment.config, experiment.options
     placement = place(run.num_gpu, run.logical_cpus, task.all_gpus, hosts)
     replicas = "GPUs" if placement.uses_gpu else "replicas"
@@ -82,6 +85,8 @@ def _run(task, flags, experiment, started, hosts, resume):
         return
     experiment.make_network(placement.num_replicas)  # raises before any data is read
     data = task.load(experiment)
+    if stop:
+        raise KeyboardInterrupt  # nothing has begun
     if flags.smoke_test:
         _smoke_test(task, flags, experiment, task.sample(data), placement, jit)
         return
@@ -89,13 +94,28 @@ def _run(task, flags, experiment, started, hosts, resume):
         _evaluate(task, experiment, data, placement, flags.best)
         return
     print(summary(experiment, placement), flush=True)
-    if hosts.is_chief and started:
-        experiment.note_changes(started)
-    elif hosts.is_chief:
-        experiment.save()
-    feed = task.make_feed(data, experiment, hosts.is_chief)
-    results = train_and_evaluate(experiment, feed, placement, jit, flags.line, resume)
+    with _alone(experiment, started) if hosts.is_chief else contextlib.nullcontext():
+        feed = task.make_feed(data, experiment, hosts.is_chief)
+        results = train_and_evaluate(experiment, feed, placement, jit, flags.line, resume, stop)
     task.finish(results, experiment)
+
+
+@contextlib.contextmanager
+def _alone(experiment, started):
+    """Begins or continues an experiment, which no other process works on meanwhile.
+
+    Raises:
+      UsageError: one does, or has begun it since.
+    """
+    with owned(experiment.results), owned(experiment.logs):
+        for folder in (experiment.results, experiment.logs):
+            remove_leftovers(folder)
+        if started:
+            experiment.note_changes(started)
+        else:
+            new_folders(experiment.id, (experiment.results.parent, experiment.logs.parent))
+            experiment.save()
+        yield
 
 
 def evaluate_experiment(task, experiment, best):
@@ -212,7 +232,7 @@ def _new(task, flags, hosts):
     config = options.in_steps(config, lambda: task.num_images(config, run))
     if len(hosts) > 1 and not flags.id:
         raise UsageError(f"--id is needed with {len(hosts)} hosts: the same one on each of them")
-    experiment_id = flags.id or new_id(run.dataset, config.name)
+    experiment_id = flags.id if flags.is_given("id") else new_id(run.dataset, config.name)
     if not hosts.is_chief or flags.dry_run:
         folders = [pathlib.Path(root) / experiment_id for root in (flags.results, flags.logs)]
     else:

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from resnet.errors import UserError, message_of
 from resnet.models import get_model
+from resnet.ownership import is_owned
 from resnet.training.evaluation import Evaluation
 from resnet.training.experiment import end_of
 from resnet.training.logs import Logs
@@ -91,6 +92,7 @@ class Evaluator:
 
     def follow(self):
         """Evaluates checkpoints that have not been, as they come, until that of the last step."""
+        says_so = True
         while True:
             checkpoints = list_checkpoints(self.experiment.results)
             for step, prefix in checkpoints.items():
@@ -99,6 +101,13 @@ class Evaluator:
             # Read again: a restored training may have been given another end.
             if max(checkpoints, default=0) >= end_of(self.experiment):
                 return
+            if says_so and not is_owned(self.experiment.results):
+                print(
+                    f"no process trains {self.experiment.id} now: waiting for one that continues "
+                    "it (--restore); Ctrl-C ends this",
+                    flush=True,
+                )
+                says_so = False
             time.sleep(POLL_SECONDS)
 
     def _evaluate_if_there(self, step, prefix):

@@ -11,7 +11,7 @@ import numpy as np
 from resnet.configs import Config, config_from_json, read_json
 from resnet.data.cifar.preparation import CHANNELS, MEAN_IMAGE
 from resnet.errors import UsageError, UserError
-from resnet.files import remove, write_json, written_beside
+from resnet.files import write_json, written_beside
 from resnet.models import Model, Network
 from resnet.pretrained import PREFIX, by_reference
 from resnet.settings import RunOptions, SettingError
@@ -73,9 +73,7 @@ class Experiment:
         return Network(self.config, self.options.computation, self.images_at_once(num_replicas))
 
     def save(self):
-        """Writes conf.json, all or nothing, and removes what a killed run left half-written."""
-        for leftover in self.results.glob("*.part*"):
-            remove(leftover)
+        """Writes conf.json, all or nothing."""
         run = dataclasses.asdict(self.options)
         write_json(self.results / CONF, self.config.to_json() | {RUN: run})
 
@@ -140,14 +138,26 @@ class Experiment:
             )
 
 
+def require_plain(experiment_id):
+    """Checks that an id is a name, which cannot lead out of a folder.
+
+    Raises:
+      UsageError: it is not.
+    """
+    is_hidden = not experiment_id or experiment_id.startswith(".")
+    if is_hidden or set(experiment_id) & set("/\\\0") or not experiment_id.isprintable():
+        raise UsageError(
+            f"--id is {experiment_id!r}, but must be a plain name without slashes, and no dot at its start"
+        )
+
+
 def new_folders(experiment_id, roots):
     """The folders of a new experiment, one below each root, such as (results, logs).
 
     Raises:
       UsageError: the id is not a plain name, or one of them exists.
     """
-    if pathlib.Path(experiment_id).name != experiment_id or experiment_id == "..":
-        raise UsageError(f"--id is {experiment_id!r}, but must be a plain name without slashes")
+    require_plain(experiment_id)
     folders = [pathlib.Path(root) / experiment_id for root in roots]
     for folder in folders:
         if folder.exists():
@@ -172,6 +182,7 @@ def find_results(experiment_id, folders=(CIFAR_RESULTS, IMAGENET_RESULTS)):
     Raises:
       UsageError: none has.
     """
+    require_plain(experiment_id)
     for folder in folders:
         if (pathlib.Path(folder) / experiment_id).is_dir():
             return folder
@@ -187,6 +198,7 @@ def load_experiment(experiment_id, results_root, logs_root):
     Raises:
       UsageError: there is none of that id.
     """
+    require_plain(experiment_id)
     results = pathlib.Path(results_root) / experiment_id
     if not (results / CONF).is_file():
         root = pathlib.Path(results_root)

@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C as a request to stop after the running step."""
+"""SIGTERM, SIGHUP and Ctrl-C as a request to stop after the running step."""
 
 import contextlib
 import signal
@@ -23,9 +23,14 @@ class StopRequest:
 
 @contextlib.contextmanager
 def stop_requests():
-    """Yields a StopRequest that SIGTERM and SIGINT set within this context."""
+    """Yields a StopRequest that SIGTERM, SIGHUP and SIGINT set within this context.
+
+    A hangup that is ignored already, as by nohup, stays so.
+    """
     request = StopRequest()
-    numbers = (signal.SIGTERM, signal.SIGINT)
+    numbers = [signal.SIGTERM, signal.SIGINT]
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
     before = {number: signal.signal(number, request.handle) for number in numbers}
     try:
         yield request

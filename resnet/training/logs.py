@@ -1,9 +1,11 @@
 """Logs of an experiment: CSV files and TensorBoard events."""
 
+import contextlib
 import csv
 import datetime
 import math
 import pathlib
+import re
 
 import tensorflow as tf
 
@@ -11,6 +13,7 @@ from resnet.errors import UserError
 from resnet.files import write_text, written_beside
 
 COMMANDS = "cmd.txt"
+ROW = re.compile(r"([0-9]{1,18}),([0-9T:.+-]*),([^,]{1,40})")  # step, time, value
 
 
 class Logs:
@@ -43,31 +46,26 @@ class Logs:
 
     def _add_to_catalog(self, columns):
         path, header = self.folder / "catalog", "filename,type,name"
-        rows = path.read_text(encoding="utf-8").splitlines()[1:] if path.exists() else []
+        rows = []
+        if path.exists():
+            rows = path.read_text(encoding="utf-8", errors="replace").splitlines()[1:]
         rows += [f"{name}.csv,csv,{name}" for name in columns]
         write_text(path, "\n".join([header, *dict.fromkeys(rows), ""]))
 
     @staticmethod
     def _keep_rows(path, column, last_step):
-        rows = []
-        if path.exists():
-            with open(path, newline="", encoding="utf-8") as file:
-                # A row that a kill cut short has fewer columns.
-                rows = [
-                    row
-                    for row in csv.reader(file)
-                    if len(row) == 3 and row[0].isdigit() and int(row[0]) <= last_step
-                ]
+        rows = [row for row in _rows(path) if row[0] <= last_step]
         with (
             written_beside(path) as temporary,
             open(temporary, "w", newline="", encoding="utf-8") as file,
         ):
             csv.writer(file).writerows([["step", "time", column], *rows])
-        return {int(row[0]) for row in rows}
+        return {step for step, *_ in rows}
 
     def commands(self):
         """The command lines that wrote here, the last one last."""
-        return (self.folder / COMMANDS).read_text(encoding="utf-8").splitlines()
+        text = (self.folder / COMMANDS).read_text(encoding="utf-8", errors="replace")
+        return text.splitlines()
 
     def has(self, name, step):
         """Whether NAME.csv has a row of this step."""
@@ -110,8 +108,20 @@ class Logs:
 
 def read_values(path):
     """[(step, value)], integers and numbers, of a log's CSV file; empty if there is none."""
+    return [(step, float(value)) for step, _, value in _rows(path)]
+
+
+def _rows(path):
+    """[(step, time, value)] of a CSV file, step an integer; [] if there is none.
+
+    Only whole rows: a kill may have cut the last one short, and a disk damaged any.
+    """
     if not path.exists():
         return []
-    with open(path, newline="", encoding="utf-8") as file:
-        rows = [row for row in csv.reader(file) if len(row) == 3 and row[0].isdigit()]
-    return [(int(step), float(value)) for step, _, value in rows]
+    rows = []
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        match = ROW.fullmatch(line)
+        with contextlib.suppress(ValueError):
+            if match and float(match[3]) is not None:
+                rows.append((int(match[1]), match[2], match[3]))
+    return rows

@@ -44,7 +44,7 @@ class Hook:
         return self.at_end if step == last_step else step % self.every == 0
 
 
-def train_and_evaluate(experiment, feed, placement, jit, command, resume):
+def train_and_evaluate(experiment, feed, placement, jit, command, resume, stop=None):
     """Trains an experiment to its end and evaluates it.
 
     Args:
@@ -54,6 +54,7 @@ def train_and_evaluate(experiment, feed, placement, jit, command, resume):
       jit: whether to compile with XLA.
       command: this run's command line, for the logs.
       resume: command line that continues the run, named when it is interrupted.
+      stop: StopRequest of signals that may have come already; default: of those from now on.
 
     Returns:
       {name: Accuracy} of the feed's first evaluation; {} if it has none.
@@ -120,7 +121,8 @@ def train_and_evaluate(experiment, feed, placement, jit, command, resume):
     is_alone = len(placement.hosts) == 1
     agree = Hook(1 if is_alone else AGREE_EVERY, lambda: None, at_end=False)
     pauses = hooks if is_alone else [*hooks, agree]
-    with stop_requests() as stop, reporter, _naming_losses(experiment):
+    signals = contextlib.nullcontext(stop) if stop is not None else stop_requests()
+    with signals as stop, reporter, _naming_losses(experiment):
         evaluate_if_missed()
         while training.step < last_step:
             _advance(training, reporter, last_step, pauses)

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from resnet.errors import UserError, message_of
-from resnet.files import written_beside
+from resnet.files import part_of, written_beside
 from resnet.models import Model
 from resnet.models.network import SCOPE
 from resnet.weights.checkpoint_format import (
@@ -74,7 +74,7 @@ def save_checkpoint(
     names = sorted(tensors)
     # The index is renamed last: a checkpoint exists once its index does.
     with written_beside(f"{prefix}{INDEX}") as index, written_beside(f"{prefix}{DATA}") as data:
-        temporary = str(prefix.with_name(f"{PREFIX}{step}.{os.getpid()}.part"))
+        temporary = str(part_of(prefix))
         try:
             tf.raw_ops.SaveV2(
                 prefix=temporary,

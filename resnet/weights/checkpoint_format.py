@@ -1,5 +1,9 @@
 """revnet-public's checkpoint format, which is this project's own too."""
 
+import contextlib
+import pathlib
+import tempfile
+
 import tensorflow as tf
 
 from resnet.errors import UserError
@@ -23,6 +27,20 @@ def slot_name(public_name, suffix=MOMENTUM):
     return f"{SCOPE}/{public_name}/{suffix}"
 
 
+@contextlib.contextmanager
+def _without_pattern(prefix):
+    """A prefix of the same files that TensorFlow does not take for a pattern."""
+    if not set(prefix) & set("*?[\\"):
+        yield prefix
+        return
+    path = pathlib.Path(prefix).absolute()
+    with tempfile.TemporaryDirectory() as folder:
+        for file in path.parent.iterdir():
+            if file.name.startswith(path.name + "."):
+                (pathlib.Path(folder) / f"c{file.name.removeprefix(path.name)}").symlink_to(file)
+        yield f"{folder}/c"
+
+
 def read_checkpoint(prefix):
     """Reads a TensorFlow checkpoint.
 
@@ -36,8 +54,9 @@ def read_checkpoint(prefix):
       CheckpointError: missing or damaged.
     """
     try:
-        reader = tf.train.load_checkpoint(str(prefix))
-        return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
+        with _without_pattern(str(prefix)) as plain:
+            reader = tf.train.load_checkpoint(plain)
+            return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
     except Exception as error:
         detail = str(error).split("\n")[0]
         raise CheckpointError(

@@ -8,7 +8,9 @@ from resnet.data.cifar.records import write_records
 from resnet.data.download import NotThereError, fetch, sha256
 from resnet.data.registry import CIFAR
 from resnet.errors import DataError
+from resnet.files import remove_leftovers
 from resnet.hints import unverified_hint
+from resnet.ownership import owned
 
 
 def build(
@@ -27,7 +29,13 @@ def build(
       DataError: not found, wrong checksum or damaged.
     """
     root = pathlib.Path(root)
-    archive, path = _locate(name, root, str(source or CIFAR[name].site), verify)
+    with owned(root / name):
+        remove_leftovers(root)
+        _build(name, root, str(source or CIFAR[name].site), verify)
+
+
+def _build(name, root, source, verify):
+    archive, path = _locate(name, root, source, verify)
     if not verify:
         print(f"{name}: checksum of {path.name} not verified", flush=True)
     elif path.is_dir():

@@ -21,7 +21,8 @@ from resnet.data.imagenet.shards import NUM_SHARDS, find_shards
 from resnet.data.imagenet.writer import problems_path, start_worker, write_shard
 from resnet.data.layout import list_shards, shard_name
 from resnet.errors import DataError, UsageError
-from resnet.files import remove, write_text
+from resnet.files import remove, remove_leftovers, write_text
+from resnet.ownership import owned
 
 SPLITS = tuple(NUM_SHARDS)
 MIN_IMAGES_PER_SHARD = 16  # unless the number of shards is given
@@ -121,13 +122,19 @@ def build_imagenet(sources: Sources, output: str | pathlib.Path, writing: Writin
     boxes = read_boxes(sources.bounding_boxes) if sources.bounding_boxes else {}
     texts = read_synset_names(sources.synset_names) if sources.synset_names else {}
     ranks = {synset: rank for rank, synset in enumerate(synsets)}
-    for split in images:
+
+    def shuffled(split):
         records = [
             (image, ranks[synset] + 1, synset, texts.get(synset, ""), boxes.get(_stem(image), ()))
             for image, synset in zip(images[split], labels[split], strict=True)
         ]
         random.Random(SHUFFLE_SEED).shuffle(records)
-        _build_split(split, records, synsets, output, writing)
+        return records
+
+    with owned(output):
+        remove_leftovers(output)
+        for split in images:
+            _build_split(split, shuffled(split), synsets, output, writing)
 
 
 def _stem(image):
@@ -199,8 +206,6 @@ def _build_split(split, records, synsets, output, writing):
             f"--output_dir, or remove {output / split}-* to build anew"
         )
     output.mkdir(parents=True, exist_ok=True)
-    for leftover in output.glob(f"{split}-*.part"):
-        remove(leftover)
     entry = {"plan": plan, "shards": num_shards}
     _record(output, synsets, split, entry)
     parts = [
