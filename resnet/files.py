@@ -64,8 +64,9 @@ def remove_leftovers(folder: str | os.PathLike[str]) -> None:
     """
     for path in [*pathlib.Path(folder).glob("*.part*"), *pathlib.Path(folder).glob("*/*.part*")]:
         mark = re.search(r"(?P<host>[^@]*@)?(?P<pid>\d+)\.part", path.name)
-        is_here = mark and (not mark["host"] or mark["host"].endswith(f".{platform.node()}@"))
-        if is_here and not _is_running(int(mark["pid"])):
+        if mark is None or (mark["host"] and not mark["host"].endswith(f".{platform.node()}@")):
+            continue
+        if not _is_running(int(mark["pid"])):
             remove(path)
 
 

@@ -10,7 +10,17 @@ PACKAGE = REPOSITORY / "resnet"
 # From the ground up; what stands on one floor together is a row.
 FLOORS = (
     ("errors", "hints", "keras_import", "schedules", "sizes", "table", "process_memory", "venv"),
-    ("files", "ownership", "quiet", "extras", "labels", "pixels", "provenance", "settings"),
+    (
+        "arrays",
+        "files",
+        "ownership",
+        "quiet",
+        "extras",
+        "labels",
+        "pixels",
+        "provenance",
+        "settings",
+    ),
     ("reversible",),
     ("configs",),
     ("pretrained",),

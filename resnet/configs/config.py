@@ -203,6 +203,8 @@ def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
             f"config file {str(path)!r} is not valid JSON: "
             f"line {error.lineno}, column {error.colno}: {error.msg}"
         ) from None
+    except (ValueError, RecursionError) as error:  # numbers of thousands of digits; deep nesting
+        raise SettingError(f"config file {str(path)!r} is not valid: {error}") from None
     if not isinstance(content, dict):
         raise SettingError(f"config file {str(path)!r} must hold a JSON object")
     return content

@@ -3,7 +3,11 @@
 import json
 import pathlib
 import re
+import zlib
 
+from resnet.files import write_json
+
+CHECKSUM = "crc32"  # of the index's other entries
 INDEX = "dataset.json"  # written last: with it, what it lists is complete
 
 
@@ -14,11 +18,26 @@ def read_index(folder: str | pathlib.Path, *keys: str) -> dict:
       FileNotFoundError: there is none.
       OSError or ValueError: it cannot be read, or is no such index.
     """
-    index = json.loads((pathlib.Path(folder) / INDEX).read_text(encoding="utf-8"))
+    try:
+        index = json.loads((pathlib.Path(folder) / INDEX).read_text(encoding="utf-8"))
+    except RecursionError as error:
+        raise ValueError(error) from None
+    if isinstance(index, dict) and CHECKSUM in index and index[CHECKSUM] != _checksum(index):
+        raise ValueError("its checksum is another")
     missing = [key for key in keys if key not in index] if isinstance(index, dict) else keys
     if missing:
         raise ValueError(f"no {', '.join(missing)}")
     return index
+
+
+def write_index(folder: str | pathlib.Path, index: dict) -> None:
+    """Writes the index of a data set, with a checksum, all or nothing."""
+    write_json(pathlib.Path(folder) / INDEX, index | {CHECKSUM: _checksum(index)})
+
+
+def _checksum(index: dict) -> int:
+    rest = {key: value for key, value in index.items() if key != CHECKSUM}
+    return zlib.crc32(json.dumps(rest, sort_keys=True).encode())
 
 
 def shard_name(split: str, index: int, num_shards: int) -> str:

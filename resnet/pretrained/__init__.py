@@ -123,7 +123,16 @@ def open_pretrained(folder: str | os.PathLike[str]) -> Pretrained:
     missing = {"model", "dataset", "label_names", "config", "sha256"} - facts.keys()
     if missing:
         raise WeightsError(f"{folder / FACTS} lacks {', '.join(sorted(missing))}: is it damaged?")
-    return Pretrained(folder, facts)
+    names = facts["label_names"]
+    texts = [facts["model"], facts["dataset"], facts["sha256"]]
+    if not isinstance(names, list) or not all(isinstance(t, str) for t in [*texts, *names]):
+        raise WeightsError(f"{folder / FACTS} is damaged: names in it are no texts")
+    pretrained = Pretrained(folder, facts)
+    try:
+        pretrained.config  # noqa: B018 - raises if it makes no sense
+    except (UsageError, TypeError, AttributeError) as error:
+        raise WeightsError(f"{folder / FACTS} is damaged: {error}") from None
+    return pretrained
 
 
 def list_pretrained() -> list[Pretrained]:

@@ -6,12 +6,11 @@ import pathlib
 import re
 import secrets
 
-import numpy as np
-
+from resnet.arrays import load_array, save_array
 from resnet.configs import Config, config_from_json, read_json
 from resnet.data.cifar.preparation import CHANNELS, MEAN_IMAGE
 from resnet.errors import UsageError, UserError
-from resnet.files import write_json, written_beside
+from resnet.files import write_json
 from resnet.models import Model, Network
 from resnet.pretrained import PREFIX, by_reference
 from resnet.settings import RunOptions, SettingError
@@ -105,12 +104,8 @@ class Experiment:
         if not path.exists() and not is_chief:
             return compute()
         if not path.exists():
-            with written_beside(path) as temporary, open(temporary, "wb") as file:
-                np.save(file, compute())
-        try:
-            array = np.load(path, allow_pickle=False)
-        except (ValueError, EOFError) as error:
-            raise UserError(f"{path} is damaged ({error}). Remove it to compute it anew") from None
+            save_array(path, compute())
+        array = load_array(path)
         size = self.config.image_size
         if array.shape != {MEAN_IMAGE: (size, size, 3), CHANNELS: (2, 3)}[name]:
             raise UserError(f"{path} has shape {array.shape}. Remove it to compute it anew")
@@ -120,7 +115,12 @@ class Experiment:
     def label_names(self):
         """Names of the classes, a tuple, as training has kept them; None if it has not."""
         path = self.results / LABEL_NAMES
-        return tuple(read_json(path)["label_names"]) if path.exists() else None
+        if not path.exists():
+            return None
+        names = read_json(path).get("label_names")
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise UserError(f"{path} is damaged: it holds no list of names. Restore it")
+        return tuple(names)
 
     def keep_label_names(self, names):
         """Keeps the classes' names, or checks that they are those that were kept.
@@ -147,7 +147,8 @@ def require_plain(experiment_id):
     is_hidden = not experiment_id or experiment_id.startswith(".")
     if is_hidden or set(experiment_id) & set("/\\\0") or not experiment_id.isprintable():
         raise UsageError(
-            f"--id is {experiment_id!r}, but must be a plain name without slashes, and no dot at its start"
+            f"--id is {experiment_id!r}, but must be a plain name without slashes, and no dot at "
+            "its start"
         )
 
 
@@ -211,8 +212,11 @@ def load_experiment(experiment_id, results_root, logs_root):
     fields, run = read_conf(results / CONF)
     if "dataset" not in run:
         raise UsageError(f"{results / CONF} names no dataset in run: damaged? Restore it")
-    config, logs = config_from_json(fields), pathlib.Path(logs_root) / experiment_id
-    return Experiment(experiment_id, config, RunOptions(**run), results, logs)
+    try:
+        config, run = config_from_json(fields), RunOptions(**run)
+    except SettingError as error:
+        raise SettingError(f"{results / CONF}: {error}", *error.keys) from None
+    return Experiment(experiment_id, config, run, results, pathlib.Path(logs_root) / experiment_id)
 
 
 def end_of(experiment):

@@ -1,15 +1,19 @@
 """Records of finished experiments: what is known of them, without their checkpoints."""
 
 import dataclasses
-import json
 import pathlib
 import shutil
 
-from resnet.errors import DataError
+from resnet.configs import read_json
+from resnet.errors import DataError, UserError
 from resnet.files import remove, written_beside
 from resnet.training.conf import CONF
 from resnet.training.logs import COMMANDS
+from resnet.training.result import read_result
 from resnet.weights.folder import RESULT
+
+# What the pages made of records say.
+NEEDED = ("training_seconds", "evaluation_seconds", "parameters", "peak_mb", "machine", "versions")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,11 +76,12 @@ def read_records(keep, is_wanted):
         if not is_wanted(path.parent.name):
             continue
         try:
-            conf, result = (
-                json.loads((path.parent / name).read_text(encoding="utf-8"))
-                for name in (CONF, RESULT)
-            )
-        except (OSError, ValueError) as error:
+            conf, result = read_json(path.parent / CONF), read_result(path)
+            if missing := [name for name in NEEDED if name not in result]:
+                raise DataError(f"{path} has no {', '.join(missing)}")
+            if not isinstance(conf.get("batch_size"), int):
+                raise DataError(f"{path.parent / CONF} has no batch_size")
+        except (OSError, UserError) as error:
             raise DataError(
                 f"the record {path.parent} is damaged ({error}): remove it, and write the page "
                 "again where the experiment is"

@@ -10,6 +10,7 @@ from resnet.errors import DataError, UserError, message_of
 from resnet.files import write_json
 from resnet.models import Model
 from resnet.pretrained import PREFIX, Pretrained
+from resnet.settings import SettingError
 from resnet.training.gradient_check import GradientCheck
 from resnet.training.hosts import is_lost_host
 from resnet.training.optimizer import make_optimizer
@@ -198,9 +199,18 @@ class Training:
         """Keeps a checkpoint in best/, instead of the one there, if its accuracy is better."""
         folder = self.experiment.results / BEST
         if (folder / RESULT).exists():
-            best = read_json(folder / RESULT)
-            if best["step"] in list_checkpoints(folder) and accuracy <= best["accuracy"]:
+            step, best = _read_best(folder / RESULT)
+            if step in list_checkpoints(folder) and accuracy <= best:
                 return
         save_checkpoint(folder, self.step, self.model, self.optimizer, self.experiment.config.seed)
         write_json(folder / RESULT, {"step": self.step, "accuracy": accuracy})
         remove_checkpoints(folder, [self.step])
+
+
+def _read_best(path):
+    """(step, accuracy) of what is kept in best/; (None, None) if nobody knows any more."""
+    with contextlib.suppress(SettingError, ValueError, TypeError, KeyError):
+        content = read_json(path)
+        return int(content["step"]), float(content["accuracy"])
+    print(f"notice: {path} is damaged: the best counts from now on", flush=True)
+    return None, None

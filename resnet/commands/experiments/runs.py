@@ -4,7 +4,6 @@ import contextlib
 import ctypes
 import dataclasses
 import fcntl
-import json
 import os
 import pathlib
 import signal
@@ -13,12 +12,13 @@ import sys
 import threading
 
 from resnet.commands import options
-from resnet.errors import UsageError
+from resnet.errors import DataError, UsageError
 from resnet.files import write_json, write_text
 from resnet.settings import FREE
 from resnet.training.conf import CONF
 from resnet.training.experiment import load_experiment
 from resnet.training.interrupts import stop_requests
+from resnet.training.result import read_result
 from resnet.weights.checkpoint import list_checkpoints
 from resnet.weights.folder import RESULT
 
@@ -90,9 +90,9 @@ class Runner:
 
     def result(self, run):
         """Content of a finished run's result.json, else None."""
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # a damaged one is none
-            content = json.loads((self._results / run.id / RESULT).read_text(encoding="utf-8"))
-            if content["step"] == run.num_steps:
+        with contextlib.suppress(OSError, DataError):  # a damaged one is none
+            content = read_result(self._results / run.id / RESULT)
+            if content["step"] == run.num_steps and content["accuracy"]:
                 return content
         return None
 

@@ -4,13 +4,13 @@ import base64
 import datetime
 import html
 import io
-import json
 
 from resnet.commands.plot.curves import draw_curves
 from resnet.commands.plot.trained import draw_trained
 from resnet.data.registry import CIFAR
-from resnet.errors import UserError
+from resnet.errors import DataError, UserError
 from resnet.training.logs import COMMANDS
+from resnet.training.result import read_result
 from resnet.weights.folder import RESULT
 
 STYLE = """
@@ -105,7 +105,7 @@ def _facts(experiments):
 
 def _facts_of(experiment):
     try:
-        result = json.loads((experiment.results / RESULT).read_text(encoding="utf-8"))
+        result = read_result(experiment.results / RESULT)
         images = result["step"] * experiment.config.batch_size
         seconds = result["training_seconds"]
         found = {
@@ -130,7 +130,7 @@ def _facts_of(experiment):
         }
     except FileNotFoundError:
         return {"state": "not finished"}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError):
+    except (DataError, KeyError, ZeroDivisionError):
         return {"state": f"{RESULT} is damaged"}
     return found
 

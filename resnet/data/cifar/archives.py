@@ -6,6 +6,7 @@ and plain containers and refuses anything else.
 """
 
 import io
+import lzma
 import pathlib
 import pickle
 import tarfile
@@ -54,14 +55,15 @@ def read_archive(archive, path):
     def split(files):
         parts = [read(archive, members[name], f"{path}: {name}") for name in files]
         images = np.concatenate([images for images, _ in parts])
-        labels = np.concatenate([labels for _, labels in parts]).astype(np.int32)
+        labels = np.concatenate([labels for _, labels in parts])
         if len(labels) and not 0 <= labels.min() <= labels.max() < len(names):
             raise DataError(
                 f"{path}: labels run from {labels.min()} to {labels.max()}, but there are "
                 f"{len(names)} classes. Fetch the archive again"
             )
         planes = images.reshape(-1, *IMAGE_SHAPE)
-        return Split(np.ascontiguousarray(planes.transpose(0, 2, 3, 1)), labels)
+        images = np.ascontiguousarray(planes.transpose(0, 2, 3, 1))
+        return Split(images, labels.astype(np.int32))
 
     return Dataset(archive.dataset, names, split(archive.train), split(archive.test))
 
@@ -79,9 +81,11 @@ def _read_members(archive, path):
                     name = member.name.removeprefix("./").removeprefix(archive.folder + "/")
                     if name in wanted and member.isfile():
                         found[name] = tar.extractfile(member).read()
+                while tar.fileobj.read(2**20):  # to the end, where the checksum stands
+                    pass
     except FileNotFoundError as error:
         raise DataError(f"{error.filename} is missing. Fetch the archive again") from None
-    except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
+    except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSError, ValueError) as error:
         raise DataError(
             f"{path} cannot be read ({error}): truncated or no archive. Fetch it again"
         ) from None
@@ -116,7 +120,9 @@ def _read_python(archive, content, name):
     batch = _unpickle(content, name)
     try:
         images, labels = np.asarray(batch[b"data"]), np.asarray(batch[archive.labels_key])
-    except (KeyError, TypeError):
+        if labels.ndim != 1 or labels.dtype.kind not in "iu":
+            raise TypeError("labels are no list of integers")
+    except (KeyError, TypeError, ValueError, OverflowError):
         raise DataError(f"{name} holds no CIFAR batch. Fetch the archive again") from None
     if images.dtype != np.uint8 or images.shape != (labels.size, IMAGE_BYTES):
         raise DataError(f"{name} has images of shape {images.shape}. Fetch the archive again")

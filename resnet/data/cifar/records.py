@@ -1,6 +1,7 @@
 """CIFAR as TFRecords: one folder a data set, complete once its index is there."""
 
 import errno
+import math
 import pathlib
 
 import numpy as np
@@ -8,11 +9,12 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from resnet.data.dataset import Dataset, Split
-from resnet.data.layout import INDEX, read_index, shard_name
-from resnet.errors import DataError
-from resnet.files import write_json, written_beside
+from resnet.data.layout import INDEX, read_index, shard_name, write_index
+from resnet.errors import DataError, message_of
+from resnet.files import written_beside
 from resnet.hints import build_hint
 
+IMAGE_SHAPE = (32, 32, 3)
 IMAGES_PER_SHARD = 10_000
 
 
@@ -43,7 +45,7 @@ def write_records(dataset, folder):
                 "shape": list(split.images.shape[1:]),
                 "files": files,
             }
-        write_json(temporary / INDEX, index)
+        write_index(temporary, index)
 
 
 def _write_shard(path, split, indices):
@@ -99,7 +101,19 @@ def read_records(folder):
 
 def _read_split(folder, entry, label_names):
     shape = tuple(entry["shape"])
-    paths = [str(folder / file) for file in entry["files"]]
+    if shape != IMAGE_SHAPE:
+        raise ValueError(f"images of shape {shape}, which are {IMAGE_SHAPE}")
+    files = [str(file) for file in entry["files"]]
+    if any(pathlib.PurePath(file).name != file for file in files):
+        raise ValueError("shards of other folders")
+    if missing := [file for file in files if not (folder / file).is_file()]:
+        raise DataError(f"{folder / missing[0]} is missing. {_remedy(folder)}")
+    size = sum((folder / file).stat().st_size for file in files)
+    if not 0 <= entry["images"] * math.prod(shape) <= size:
+        raise DataError(
+            f"{folder / ', '.join(files)}: {size} bytes cannot hold {entry['images']} images. "
+            f"{_remedy(folder)}"
+        )
     features = {
         "image/raw": tf.io.FixedLenFeature([], tf.string),
         "image/class/label": tf.io.FixedLenFeature([], tf.int64),
@@ -108,23 +122,26 @@ def _read_split(folder, entry, label_names):
     @tf.autograph.experimental.do_not_convert
     def parse(records):
         parsed = tf.io.parse_example(records, features)
-        images = tf.io.decode_raw(parsed["image/raw"], tf.uint8, fixed_length=int(np.prod(shape)))
+        images = tf.io.decode_raw(parsed["image/raw"], tf.uint8, fixed_length=math.prod(shape))
         return images, tf.cast(parsed["image/class/label"], tf.int32)
 
-    # Some 3 MB a batch: parsing is vectorised, and memory is not doubled.
-    records = tf.data.TFRecordDataset(paths).batch(1000).map(parse)
     images = np.empty((entry["images"], *shape), np.uint8)
     labels = np.empty(entry["images"], np.int32)
     count = 0
-    try:
-        for batch, batch_labels in records.as_numpy_iterator():
-            if count + len(batch) <= len(images):
-                images[count : count + len(batch)] = batch.reshape(-1, *shape)
-                labels[count : count + len(batch)] = batch_labels
-            count += len(batch)
-    except tf.errors.OpError as error:
-        detail = error.message.split("\n")[0]
-        raise DataError(f"{folder} cannot be read: {detail}. {_remedy(folder)}") from None
+    for file in files:
+        # Some 3 MB a batch: parsing is vectorised, and memory is not doubled.
+        records = tf.data.TFRecordDataset(str(folder / file)).batch(1000).map(parse)
+        try:
+            for batch, batch_labels in records.as_numpy_iterator():
+                if count + len(batch) <= len(images):
+                    images[count : count + len(batch)] = batch.reshape(-1, *shape)
+                    labels[count : count + len(batch)] = batch_labels
+                count += len(batch)
+        except tf.errors.OpError as error:
+            detail = message_of(error)
+            raise DataError(
+                f"{folder / file} cannot be read: {detail}. {_remedy(folder)}"
+            ) from None
     if count != len(images):
         raise DataError(f"{folder} has {count} images of {len(images)}. {_remedy(folder)}")
     if count and not 0 <= labels.min() <= labels.max() < len(label_names):

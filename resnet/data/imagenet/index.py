@@ -5,7 +5,6 @@ import pathlib
 
 from resnet.data import layout
 from resnet.errors import DataError
-from resnet.files import write_json
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,4 +49,4 @@ def class_names(folder: str | pathlib.Path) -> tuple[str, ...]:
 def write_index(folder: str | pathlib.Path, index: Index) -> None:
     """Writes an Index, all or nothing."""
     content = {"synsets": list(index.synsets), "splits": index.splits}
-    write_json(pathlib.Path(folder) / layout.INDEX, content)
+    layout.write_index(folder, content)
