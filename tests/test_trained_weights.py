@@ -232,7 +232,9 @@ def test_training_starts_from_them(shelf, published, tmp_path):
 
 def test_a_card_for_many_classes_names_the_most_frequent_mistakes(published):
     facts = json.loads((published / pretrained.FACTS).read_text())
-    assert card(facts) == (published / pretrained.CARD).read_text()
+    written = (published / pretrained.CARD).read_text()
+    place = "./revnet-38_synthetic"  # what it says to run is what works
+    assert card(facts, place) == written and f'weights="{place}"' in written
     assert "|  | disc | ring |" in card(facts)
     names = [f"class {i}" for i in range(30)]
     counts = np.eye(30, dtype=int) * 90

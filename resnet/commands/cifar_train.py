@@ -19,6 +19,7 @@ from resnet.weights.folder import CIFAR_RESULTS as RESULTS
 ESSENTIAL = options.ESSENTIAL
 DEFAULT_MODEL = "revnet-38"
 DATA_FOLDER = "./data"
+FOLDER = "folder"  # the data set of own images
 SAMPLE_SIZE = 20  # images of a smoke test's splits
 
 
@@ -35,6 +36,12 @@ def define_flags(flags):
 def define_data_folder(flags):
     """Defines --data_folder."""
     flags.text(options.FOLDERS, "data_folder", "Folder of the data sets.", DATA_FOLDER)
+
+
+def data_folder_of(flags, experiment):
+    """--data_folder; without it, the folder of own images that an experiment was trained on."""
+    is_kept = experiment.options.dataset == FOLDER and not flags.is_given("data_folder")
+    return (experiment.data_folder if is_kept else None) or flags.data_folder
 
 
 def main(flags):
@@ -68,13 +75,16 @@ def _task(flags):
         config, name = experiment.config, experiment.options.dataset
         require_size(config, name)
         strict = experiment.options.strict
-        dataset = load_dataset(name, flags.data_folder, config.image_size, strict)
+        place = data_folder_of(flags, experiment)
+        dataset = load_dataset(name, place, config.image_size, strict)
         require_size(config, name, dataset.train.images.shape[1])
         return dataset
 
     def make_feed(dataset, experiment, is_chief):
         if is_chief:
             experiment.keep_label_names(dataset.label_names)
+            if dataset.name == FOLDER:
+                experiment.keep_data_folder(data_folder_of(flags, experiment))
         return cifar_feed(
             dataset,
             experiment.options.validation,

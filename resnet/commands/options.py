@@ -136,7 +136,11 @@ def in_steps(config, num_images):
     if config.num_epochs or config.warmup_epochs:
         config = config.in_steps(num_images())
     if config.boundaries and config.boundaries[-1] >= config.num_steps > 0:
-        wanted = f"below num_steps, {config.num_steps}, where training ends"
+        wanted = (
+            f"below num_steps, {config.num_steps}, where training ends: give others, or a schedule "
+            "without, such as --schedule cosine or --recipe fast; --max_num_steps ends the "
+            "config's own earlier"
+        )
         raise wrong("", "boundaries", config.boundaries, wanted, "num_steps")
     return config
 

@@ -8,7 +8,6 @@ the test images of its data set, plain and with mirror images. Kernels are store
 that leaves both accuracies as they are, else as float32.
 """
 
-import json
 import pathlib
 
 from resnet.commands import cifar_train, options
@@ -32,6 +31,7 @@ def main(flags):
     from resnet.data.cifar.input import load_dataset
     from resnet.models import get_model
     from resnet.training.experiment import load_experiment
+    from resnet.training.result import read_result
     from resnet.weights.folder import RESULT
     from resnet.weights.publishing import facts_of, write_pretrained
     from resnet.weights.trained import restore_trained, stored_preparation
@@ -57,11 +57,11 @@ def main(flags):
     model = get_model(config)
     step = restore_trained(experiment, model, flags.best)
     dataset, preparation = (
-        load_dataset(name, flags.data_folder, config.image_size),
+        load_dataset(name, cifar_train.data_folder_of(flags, experiment), config.image_size),
         stored_preparation(experiment),
     )
     weights, found = _smallest(model, dataset.test, preparation)
-    facts = facts_of(model, experiment, dataset.label_names, json.loads(result.read_text()))
+    facts = facts_of(model, experiment, dataset.label_names, read_result(result))
     write_pretrained(output, weights, preparation, facts | found | {"step": step})
     plain, flipped = found["accuracy"]["top1"], found["accuracy"]["flipped_top1"]
     print(f"{output}: {plain:.2f} %, with mirror images {flipped:.2f} %, {found['stored_as']}")

@@ -16,6 +16,7 @@ from resnet.files import remove_leftovers
 from resnet.ownership import owned
 from resnet.pretrained import PREFIX
 from resnet.settings import SettingError
+from resnet.training.conf import read_conf
 from resnet.training.experiment import Experiment, load_experiment, new_folders, new_id
 from resnet.training.hosts import naming_lost_hosts
 from resnet.training.interrupts import stop_requests
@@ -238,8 +239,28 @@ def _new(task, flags, hosts):
     else:
         folders = new_folders(experiment_id, (flags.results, flags.logs))
     experiment = Experiment(experiment_id, config, run, *folders)
-    experiment.init_source()  # raises before anything is saved
-    return experiment
+    return _prepared_as_source(experiment, flags, task.preprocessors)
+
+
+def _prepared_as_source(experiment, flags, preprocessors):
+    """The experiment, with images prepared as for the weights that it starts from.
+
+    What a --config file says counts before that, and is said.
+    """
+    before = experiment.init_preprocessor()  # raises before anything is saved
+    own = experiment.config.preprocessor
+    if before in (None, own) or before not in preprocessors:
+        return experiment
+    if flags.config and "preprocessor" in read_conf(flags.config)[0]:
+        print(
+            f"notice: images are prepared as {own!r} here, and were as {before!r} for the weights "
+            f"of {experiment.options.init_from}",
+            flush=True,
+        )
+        return experiment
+    print(f"images are prepared as for {experiment.options.init_from}: {before}", flush=True)
+    config = dataclasses.replace(experiment.config, preprocessor=before)
+    return dataclasses.replace(experiment, config=config)
 
 
 def _started(task, flags):

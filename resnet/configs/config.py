@@ -165,12 +165,21 @@ def config_from_json(content: dict[str, Any], base: Config | None = None) -> Con
 def _recipe_of(content: dict[str, Any]) -> dict[str, Any]:
     """The fields that the recipe which `content` names sets.
 
+    Of a training of another length, its warm-up takes the same share.
+
     Raises:
       SettingError: no such recipe.
     """
     if "recipe" not in content:
         return {}
-    return RECIPES[fields_of(Config)["recipe"].checked(content["recipe"])]
+    recipe = RECIPES[fields_of(Config)["recipe"].checked(content["recipe"])]
+    share = recipe.get("warmup_steps", 0) / recipe.get("num_steps", 1)
+    if not share or content.keys() & {"warmup_steps", "warmup_epochs"}:
+        return recipe
+    steps, epochs = content.get("num_steps"), content.get("num_epochs")
+    if isinstance(epochs, int | float) and epochs > 0:
+        return recipe | {"warmup_steps": 0, "warmup_epochs": share * epochs}
+    return recipe | {"warmup_steps": round(share * steps)} if isinstance(steps, int) else recipe
 
 
 def _one_rate(content: dict[str, Any], base: Config) -> dict[str, Any]:

@@ -112,6 +112,11 @@ class Classifier(keras.layers.Layer):
             self._load(pretrained)
         if label_names is not None:
             self.label_names = tuple(label_names)
+            if len(self.label_names) != self.config.num_classes:
+                raise ValueError(
+                    f"label_names has {len(self.label_names)} names, but there are "
+                    f"{self.config.num_classes} classes: give each one a name"
+                )
 
     def _load(self, pretrained: Pretrained) -> None:
         """Sets weights to trained ones."""

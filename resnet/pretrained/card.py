@@ -12,13 +12,13 @@ USE = """\
 ```python
 import resnet
 
-model = resnet.get_model("{model}", weights="{dataset}")
+model = resnet.get_model("{model}", weights="{place}")
 logits = model(model.prepare(images))  # images: (N, {size}, {size}, 3), 0 to 255
 names = [model.label_names[i] for i in logits.numpy().argmax(axis=1)]
 ```
 
-Or `resnet predict IMAGE --model {model} --weights {dataset}`; to start a training from them,
-`--init_from pretrained:{model}:{dataset}`."""
+Or `resnet predict IMAGE --model {model} --weights {place}`; to start a training from them,
+`--init_from pretrained:{model}:{place}`."""
 
 LIMITS = """\
 The weights are under the project's licence, MIT; the images of {dataset} are not part of them and
@@ -28,14 +28,16 @@ calibrated. What is wrong or one-sided in the data set, its labels and its choic
 the network too. It is made for research and teaching, not for decisions about people."""
 
 
-def card(facts: dict[str, Any]) -> str:
+def card(facts: dict[str, Any], place: str | None = None) -> str:
     """README.md of a set of weights.
 
     Args:
       facts: the content of its facts.json.
+      place: what names the weights; default: their data set, as of those in the package.
     """
     size = facts["config"]["image_size"]
     names = {"model": facts["model"], "dataset": facts["dataset"], "size": size}
+    names["place"] = place or facts["dataset"]
     parts = [
         f"# {facts['model']} for {facts['dataset']}",
         f"{facts['config']['family']}, {facts['network']}: {facts['parameters']:,} parameters, "

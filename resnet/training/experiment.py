@@ -12,11 +12,17 @@ from resnet.data.cifar.preparation import CHANNELS, MEAN_IMAGE
 from resnet.errors import UsageError, UserError
 from resnet.files import write_json
 from resnet.models import Model, Network
-from resnet.pretrained import PREFIX, by_reference
+from resnet.pretrained import PREFIX, Pretrained, by_reference
 from resnet.settings import RunOptions, SettingError
 from resnet.training.conf import CONF, LATEST, RUN, read_conf, read_latest
 from resnet.weights.checkpoint import list_checkpoints
-from resnet.weights.folder import BEST, CIFAR_RESULTS, IMAGENET_RESULTS, LABEL_NAMES
+from resnet.weights.folder import (
+    BEST,
+    CIFAR_RESULTS,
+    DATA_FOLDER,
+    IMAGENET_RESULTS,
+    LABEL_NAMES,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +64,22 @@ class Experiment:
                 "init_from",
             )
         return checkpoints[max(checkpoints)]
+
+    def init_preprocessor(self):
+        """How images were prepared for the weights of `init_source`; None if nobody says.
+
+        Raises:
+          UsageError: as `init_source`.
+        """
+        source = self.init_source()
+        if isinstance(source, Pretrained):
+            return source.config.preprocessor
+        folder = pathlib.Path(source).parent if source else None
+        if folder and folder.name == BEST:
+            folder = folder.parent
+        if folder is None or not (folder / CONF).exists():
+            return None
+        return read_json(folder / CONF).get("preprocessor")
 
     def make_model(self, num_replicas):
         """The Model, with initial weights."""
@@ -121,6 +143,17 @@ class Experiment:
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise UserError(f"{path} is damaged: it holds no list of names. Restore it")
         return tuple(names)
+
+    @property
+    def data_folder(self):
+        """The folder of own images that it was trained on; None of other data sets."""
+        path = self.results / DATA_FOLDER
+        return str(read_json(path).get("data_folder")) if path.exists() else None
+
+    def keep_data_folder(self, path):
+        """Keeps where own images lie, for what comes later."""
+        content = {"data_folder": str(pathlib.Path(path).absolute())}
+        write_json(self.results / DATA_FOLDER, content)
 
     def keep_label_names(self, names):
         """Keeps the classes' names, or checks that they are those that were kept.

@@ -1,6 +1,7 @@
 """Names of what lies in an experiment's folder of results, beside its checkpoints."""
 
 LABEL_NAMES = "label_names.json"
+DATA_FOLDER = "data_folder.json"  # of own images
 RESULT = "result.json"  # of the finished run
 BEST = "best"  # folder of the best evaluation's checkpoint
 # Where experiments lie, unless --results says otherwise.

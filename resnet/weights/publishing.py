@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from resnet import pretrained
 from resnet.errors import UsageError
 from resnet.files import written_beside
 from resnet.models import Model
@@ -94,4 +95,6 @@ def write_pretrained(
         content = (temporary / WEIGHTS).read_bytes()
         facts = facts | {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
         (temporary / FACTS).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
-        (temporary / CARD).write_text(card(facts), encoding="utf-8")
+        is_shipped = folder.resolve().parent == pretrained.SHELF.resolve()
+        text = card(facts, None if is_shipped else f"./{folder.name}")
+        (temporary / CARD).write_text(text, encoding="utf-8")

@@ -105,3 +105,14 @@ def test_named_recipes_fit_every_network_of_small_images():
             wanted = recipes.RECIPES[recipe] | {"recipe": recipe, "seed": 3}
             assert {field: getattr(config, field) for field in wanted} == wanted
             assert (config.units, config.momentum) == (base.units, base.momentum)
+
+
+def test_a_recipe_of_another_length_warms_up_for_the_same_share():
+    base = get_config("revnet-38")
+    assert config_from_json({"recipe": "fast", "num_steps": 400}, base).warmup_steps == 80
+    config = config_from_json({"recipe": "fast", "num_epochs": 10}, base)
+    assert (config.warmup_steps, config.warmup_epochs) == (0, 2)
+    steps = config.in_steps(1_280)
+    assert (steps.num_steps, steps.warmup_steps) == (100, 20)
+    own = {"recipe": "fast", "num_steps": 400, "warmup_steps": 7}
+    assert config_from_json(own, base).warmup_steps == 7

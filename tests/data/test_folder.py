@@ -188,8 +188,9 @@ def test_a_run_on_own_images(tmp_path, kind, said, request):
     channels = np.load(one.parent / "channels.npy")
     assert channels.shape == (2, 3)
 
-    assert succeed("evaluate", *places, "--id=whole").splitlines()[-1] == last
-    succeed("publish", *places, "--id=whole", f"--output={tmp_path}/published")
+    # Without --data_folder: the images' place is kept.
+    assert succeed("evaluate", *places[:2], "--id=whole").splitlines()[-1] == last
+    succeed("publish", *places[:2], "--id=whole", f"--output={tmp_path}/published")
     image = next((classes / names[0]).iterdir())
     lines = succeed(
         "predict", image, "--model=revnet-38", f"--weights={tmp_path}/published", "--top=10"
@@ -201,5 +202,7 @@ def test_a_run_on_own_images(tmp_path, kind, said, request):
 
     for name in (names[0], "other"):
         shutil.copytree(classes / names[0], tmp_path / "other" / name)
+    again = [TRAIN, "--dataset=folder", "--model=revnet-38", "--init_from=whole", "--dry_run"]
+    assert "images are prepared as for whole: cifar-standard" in succeed(*again, *places)
     done = run_quickly("evaluate", *places[:2], f"--data_folder={tmp_path}/other", "--id=whole")
     assert f"the classes are {names[0]}, other, but whole was trained on" in error_of(done)

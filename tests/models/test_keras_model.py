@@ -225,3 +225,8 @@ def rewrite_as_of_old(path):
     with zipfile.ZipFile(path, "w") as file:
         for name, part in parts.items():
             file.writestr(name, part)
+
+
+def test_every_class_has_a_name():
+    with pytest.raises(ValueError, match="label_names has 2 names, but there are 3 classes"):
+        Classifier("revnet-test", num_classes=3, label_names=["a", "b"])

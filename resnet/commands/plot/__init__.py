@@ -3,8 +3,8 @@
     resnet plot ID [ID...]
 
 curves.png: loss, accuracy and learning rate of all of them. For each that is trained on
-CIFAR or the synthetic data set and has a checkpoint, ID-confusion.png, its confusion matrix
-on the test images, and ID-mistakes.png, its most confident mistakes.
+CIFAR, own images or the embedded data set and has a checkpoint, ID-confusion.png, its confusion
+matrix on the test images, and ID-mistakes.png, its most confident mistakes.
 """
 
 import pathlib
@@ -27,6 +27,7 @@ def define_flags(flags):
 
 def main(flags, *experiment_ids):
     """Draws the experiments."""
+    from resnet.commands.cifar_train import data_folder_of
     from resnet.commands.plot.curves import draw_curves
     from resnet.commands.plot.trained import draw_trained
     from resnet.data.registry import CIFAR
@@ -47,7 +48,7 @@ def main(flags, *experiment_ids):
             print(f"{experiment.id}: no predictions: {experiment.options.dataset} has no test set")
             continue
         try:
-            figures = draw_trained(experiment, flags.data_folder, flags.best)
+            figures = draw_trained(experiment, data_folder_of(flags, experiment), flags.best)
         except UserError as error:
             print(f"{experiment.id}: no predictions: {error}")
             continue

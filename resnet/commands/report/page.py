@@ -5,6 +5,7 @@ import datetime
 import html
 import io
 
+from resnet.commands.cifar_train import data_folder_of
 from resnet.commands.plot.curves import draw_curves
 from resnet.commands.plot.trained import draw_trained
 from resnet.data.registry import CIFAR
@@ -37,7 +38,7 @@ def predictions(experiment, flags):
     if experiment.options.dataset not in CIFAR:
         return {}, f"{experiment.options.dataset} has no test set"
     try:
-        return draw_trained(experiment, flags.data_folder, flags.best), ""
+        return draw_trained(experiment, data_folder_of(flags, experiment), flags.best), ""
     except UserError as error:
         return {}, str(error)
 
@@ -110,6 +111,7 @@ def _facts_of(experiment):
         seconds = result["training_seconds"]
         found = {
             f"{split} {name.replace('_', ' ').replace('top', 'top-')}": f"{value:.2f} %"
+            + (f" of {accuracy['num_images']:,} images" if "num_images" in accuracy else "")
             for split, accuracy in result["accuracy"].items()
             for name, value in accuracy.items()
             if name != "num_images"
