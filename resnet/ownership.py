@@ -39,7 +39,6 @@ def owned(folder: str | os.PathLike[str]) -> Iterator[None]:
     """
     path = _lock_of(folder)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         file = _locked(path)
         file.truncate(0)
         now = datetime.datetime.now().isoformat(timespec="seconds")
@@ -55,6 +54,8 @@ def owned(folder: str | os.PathLike[str]) -> Iterator[None]:
         # Still held: whoever has opened it meanwhile sees that it is no longer in its place.
         path.unlink(missing_ok=True)
         file.close()
+        with contextlib.suppress(OSError):  # others stand there
+            path.parent.rmdir()
 
 
 def is_owned(folder: str | os.PathLike[str]) -> bool:
@@ -77,7 +78,11 @@ def _lock_of(folder: str | os.PathLike[str]) -> pathlib.Path:
 def _locked(path: pathlib.Path) -> IO[str]:
     """The lock's file, open and held."""
     while True:
-        file = open(path, "a+", encoding="utf-8")  # noqa: SIM115 - held by who asks
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            file = open(path, "a+", encoding="utf-8")  # noqa: SIM115 - held by who asks
+        except FileNotFoundError:  # the folder went with another's lock
+            continue
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

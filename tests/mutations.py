@@ -50,6 +50,9 @@ BY_HAND = f"{ARGUMENTS}::test_masks_contexts_and_losses_are_those_of_the_layers_
 KERAS_MODEL = "tests/models/test_keras_model.py"
 TRIVIAL = "tests/data/test_trivial_augment.py"
 RUNS = "tests/commands/test_runs.py"
+OWNER = "tests/faults/test_owner.py"
+DAMAGE = "tests/faults/test_damaged_files.py"
+DAMAGED = f"{DAMAGE}::test_damage_is_named_or_changes_nothing"
 CIFAR_RUNS = "tests/test_run_cifar_train.py"
 
 MUTATIONS = [
@@ -285,6 +288,69 @@ MUTATIONS = [
         (f"{ARGUMENTS}::test_exact_mode_says_that_it_rounds_its_input",),
     ),
     Mutation(
+        "resnet/reversible/sequence_layer.py",
+        "units in a loop are told apart by what Keras adds when it loads",
+        '{"name", "seed", "build_config", "shared_object_id"}',
+        '{"name", "seed", "build_config"}',
+        (f"{ARGUMENTS}::test_units_in_a_loop_are_saved_loaded_and_copied",),
+    ),
+    Mutation(
+        "resnet/reversible/sequence_layer.py",
+        "a Keras mask is lost beside other arguments",
+        'kwargs["mask"] = mask  #',
+        "pass  #",
+        (f"{ARGUMENTS}::test_a_keras_mask_counts_beside_other_arguments_and_in_the_inverse",),
+    ),
+    Mutation(
+        "resnet/ownership.py",
+        "a lock that nobody waits for",
+        "fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)",
+        "pass",
+        (f"{OWNER}::test_the_second_is_told_of_the_first",),
+    ),
+    Mutation(
+        "resnet/ownership.py",
+        "a lock that another has taken away counts",
+        "if os.path.samestat(os.fstat(file.fileno()), os.stat(path)):",
+        "if True:",
+        (f"{OWNER}::test_a_lock_that_its_holder_takes_away_meanwhile_is_none",),
+    ),
+    Mutation(
+        "resnet/data/cifar/archives.py",
+        "archives are not read to their checksum",
+        "while tar.fileobj.read(2**20):",
+        "while False:",
+        (f"{DAMAGED}[cifar-10-python.tar.gz]", f"{DAMAGED}[cifar-10-binary.tar.gz]"),
+    ),
+    Mutation(
+        "resnet/arrays.py",
+        "the checksum of a kept array is not looked at",
+        'if zlib.crc32(content).to_bytes(4, "little") != found:',
+        "if not found:",
+        (f"{DAMAGED}[results/one/mean_image.npy]",),
+    ),
+    Mutation(
+        "resnet/data/layout.py",
+        "the checksum of an index is not looked at",
+        "CHECKSUM in index and index[CHECKSUM] != _checksum(index)",
+        "CHECKSUM in index and not index[CHECKSUM]",
+        (f"{DAMAGE}::test_an_index_is_what_was_written",),
+    ),
+    Mutation(
+        "resnet/commands/train.py",
+        "images are not prepared as for the weights that a run starts from",
+        "config = dataclasses.replace(experiment.config, preprocessor=before)",
+        "config = experiment.config",
+        ("tests/test_trained_weights.py::test_a_run_prepares_images_as_its_weights_were",),
+    ),
+    Mutation(
+        "resnet/files.py",
+        "leftovers of other hosts are removed",
+        'not mark["host"].endswith(f".{platform.node()}@")',
+        "False",
+        ("tests/test_files.py::test_leftovers_of_the_dead_are_removed_and_of_nobody_else",),
+    ),
+    Mutation(
         "resnet/reversible/exact.py",
         "a grid of half the step",
         "GRID_STEP = 2.0**-12",
@@ -448,8 +514,8 @@ MUTATIONS = [
     Mutation(
         "resnet/training/state.py",
         "every evaluation is the best",
-        'accuracy <= best["accuracy"]',
-        'accuracy < 0 * best["accuracy"]',
+        "accuracy <= best:",
+        "accuracy < 0 * best:",
         (f"{LOOP}::test_the_best_is_replaced_by_a_better_one_alone",),
     ),
     Mutation(
@@ -511,8 +577,8 @@ MUTATIONS = [
     Mutation(
         "resnet/training/logs.py",
         "rows of a step that is done again stay",
-        "int(row[0]) <= last_step",
-        "int(row[0]) <= last_step + 1",
+        "if row[0] <= last_step]",
+        "if row[0] <= last_step + 1]",
         ("tests/training/test_logs.py",),
     ),
     Mutation(

@@ -305,3 +305,17 @@ def test_what_comes_with_the_package(name):
     assert (one.folder / pretrained.CARD).read_text() == card(one.facts)
     model = resnet.get_model(one.model, weights=one.dataset)
     assert len(model.label_names) == model.config.num_classes == CIFAR[one.dataset].num_classes
+
+
+def test_a_run_prepares_images_as_its_weights_were(tmp_path):
+    line = ["train-cifar", "--dataset=synthetic", "--init_from=pretrained:revnet-38:cifar-10"]
+    small = ["--max_num_steps=1", "--batch_size=2", "--eval_images=10", f"--logs={tmp_path}/logs"]
+    done = run_quickly(*line, *small, f"--results={tmp_path}", "--id=own")
+    assert done.returncode == 0, done.stderr
+    assert "images are prepared as for pretrained:revnet-38:cifar-10: cifar-stand" in done.stdout
+    kept = json.loads((tmp_path / "own" / "conf.json").read_text())
+    assert kept["preprocessor"] == "cifar-standard"
+    config = tmp_path / "own.json"
+    config.write_text('{"name": "revnet-38", "preprocessor": "cifar-unit"}')
+    done = run_quickly(*line, f"--config={config}", "--dry_run")
+    assert "prepared as 'cifar-unit' here, and were as 'cifar-standard'" in done.stdout

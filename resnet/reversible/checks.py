@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from resnet.reversible.exact import GRID_STEP, round_to_grid
+from resnet.reversible.exact import EXACT_LIMIT, GRID_STEP, round_to_grid
 from resnet.reversible.nest import Nest
-from resnet.reversible.sequence_layer import Sequence
+from resnet.reversible.sequence_layer import Sequence, mask_of
 
 
 class NotReversibleError(ValueError):
@@ -53,6 +53,8 @@ def check_invertible(
     Raises:
       NotReversibleError: it is past the tolerance, or not a number.
     """
+    _require_sequence(layer)
+    arguments = {"mask": mask_of(x)} | arguments
     with _state_kept(layer, x):
         y = layer(x, training=training, **arguments)
         restored = layer.inverse(y, training=training, **arguments)
@@ -69,6 +71,13 @@ def check_invertible(
                 stacklevel=2,
             )
         wanted = rounded
+        farthest = max(np.abs(one).max() for one in [*wanted, *_arrays(y)])
+        if farthest >= EXACT_LIMIT:
+            warnings.warn(
+                f"{layer.name}: values reach {farthest:.3g}, but sums are exact below "
+                f"{EXACT_LIMIT:g} only: scale the input down",
+                stacklevel=2,
+            )
     error = _largest_difference(got, wanted) / largest
     if not error <= tolerance:
         raise NotReversibleError(
@@ -98,6 +107,7 @@ def check_gradients(
       NotReversibleError: past the tolerance; or F or G give other values when they are
         run again, without which nothing can be recomputed.
     """
+    _require_sequence(layer)
     stored = _gradients(layer, x, "stored", training, arguments)
     again = _gradients(layer, x, "stored", training, arguments)
     for name, value in stored.items():
@@ -118,6 +128,11 @@ def check_gradients(
             "exact=True or fewer units"
         )
     return errors
+
+
+def _require_sequence(layer: object) -> None:
+    if not isinstance(layer, Sequence):
+        raise TypeError(f"{layer!r} is no reversible.Sequence: give one, or the one in a model")
 
 
 def _arrays(nest: Nest) -> list[np.ndarray]:

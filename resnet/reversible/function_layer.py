@@ -49,6 +49,8 @@ class Function(keras.layers.Layer):
           **kwargs: as every Keras layer's.
         """
         super().__init__(**kwargs)
+        if not callable(function):
+            raise TypeError(f"function is {function!r}: give the function first, then its params")
         self.function = function
         values = [keras.ops.convert_to_numpy(value) for value in tf.nest.flatten(params)]
         weights = [

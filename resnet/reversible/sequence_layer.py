@@ -32,6 +32,7 @@ COUPLINGS: dict[str, tuple[abc.Callable[..., Coupling], int]] = {
 }
 
 LOSS = "loss"  # in aux, beside the state's indices
+NARROW = ("bfloat16", "float16")  # too few bits for the grid of exact mode
 
 
 @keras.saving.register_keras_serializable("resnet.reversible")
@@ -129,8 +130,12 @@ class Sequence(keras.layers.Layer):
         if not pairs:
             raise ValueError("units is empty: give at least one pair (F, G) of layers")
         layers = [layer for pair in pairs for layer in pair]
-        if len({id(layer) for layer in layers}) < len(layers):
-            raise ValueError("a layer stands in units twice: its state would move twice a step")
+        parts = [part for layer in layers for part in {id(p): p for p in _parts(layer)}.values()]
+        if len({id(part) for part in parts}) < len(parts):
+            raise ValueError(
+                "a layer stands in units twice, or in two F or G: its state would move twice a "
+                "step. Make another one for each"
+            )
         if coupling not in COUPLINGS and not callable(coupling):
             raise ValueError(
                 f"unknown coupling {coupling!r}: choose one of {', '.join(COUPLINGS)}, or give "
@@ -143,6 +148,21 @@ class Sequence(keras.layers.Layer):
                 f"exact needs the additive coupling, and this one is {coupling}: a product loses "
                 "bits that no grid keeps"
             )
+        if exact and keras.backend.standardize_dtype(policy.variable_dtype) in NARROW:
+            raise ValueError(
+                f"exact keeps halves in float32 or float64, and dtype is {policy.name}: with "
+                f'"mixed_{policy.variable_dtype}", F and G compute in it all the same'
+            )
+        if sizes is not None and not (
+            isinstance(sizes, list | tuple)
+            and len(sizes) == 2
+            and all(isinstance(size, int) and size > 0 for size in sizes)
+        ):
+            raise ValueError(f"sizes is {sizes!r}, but must be the channels of x1 and of x2")
+        if not isinstance(split_axis, int):
+            raise ValueError(f"split_axis is {split_axis!r}, but must be the number of an axis")
+        if not isinstance(memory_budget, int) or memory_budget < 0:
+            raise ValueError(f"memory_budget is {memory_budget!r}, but must be a number of bytes")
         if memory_budget and backprop != "reversible":
             raise ValueError(
                 f'memory_budget needs backprop "reversible", and this one is {backprop!r}: leave '
@@ -171,6 +191,14 @@ class Sequence(keras.layers.Layer):
 
     def __call__(self, x: Nest, *args: Any, **kwargs: Any) -> Nest:
         """As every Keras layer's; what F and G take beside x is known when they are built."""
+        for name in kwargs.keys() - {"training", "mask"}:
+            if not any(name in _arguments(layer.call) for layer in self.f_layers + self.g_layers):
+                raise TypeError(
+                    f"{self.name}: no F and no G has an argument {name!r}: give their call one, "
+                    "or leave it out"
+                )
+        if kwargs.get("mask") is None and (mask := mask_of(x)) is not None:
+            kwargs["mask"] = mask  # Keras' own rule takes it from a single tensor argument alone
         if not self.built:
             self._argument_specs = {
                 name: keras.KerasTensor(value.shape, value.dtype)
@@ -198,7 +226,14 @@ class Sequence(keras.layers.Layer):
     def _half_shapes(self, input_shape: Shapes) -> Shapes:
         """The shapes of x1 and x2."""
         if isinstance(input_shape[0], list | tuple):
+            if len(input_shape) != 2:
+                raise ValueError(f"{self.name}: called with {len(input_shape)} tensors, not two")
             return input_shape
+        if not -len(input_shape) <= self.split_axis < len(input_shape):
+            raise ValueError(
+                f"{self.name}: split_axis is {self.split_axis}, but an input of shape "
+                f"{tuple(input_shape)} has no such axis"
+            )
         channels, sizes = input_shape[self.split_axis], self.sizes
         if sizes and sum(sizes) != channels:
             raise ValueError(
@@ -229,7 +264,20 @@ class Sequence(keras.layers.Layer):
         needed = {p.name for p in takes if p.default is p.empty and p.kind is not p.VAR_KEYWORD}
         if layer.built and not needed <= specs.keys():  # loaded, and not called yet
             return
-        found = tuple(layer(keras.KerasTensor(shape, self.variable_dtype), **specs).shape)
+        try:
+            output = layer(keras.KerasTensor(shape, self.variable_dtype), **specs)
+        except TypeError as error:
+            raise TypeError(
+                f"{self.name}: {role} ({layer.name}) cannot be called with one tensor of shape "
+                f"{tuple(shape)} ({error}): put it into a layer of your own whose call takes one, "
+                "and gives it what else it needs"
+            ) from None
+        if not hasattr(output, "shape"):
+            raise ValueError(
+                f"{self.name}: {role} ({layer.name}) returns {type(output).__name__}, but must "
+                "return one tensor"
+            )
+        found = tuple(output.shape)
         if callable(self.coupling):
             return
         wanted = list(other)
@@ -238,7 +286,8 @@ class Sequence(keras.layers.Layer):
             raise ValueError(
                 f"{self.name}: {role} ({layer.name}) maps shape {tuple(shape)} to {found}, but "
                 f"the {self.coupling} coupling needs {tuple(wanted)}: no strides, padding "
-                '"same", and as many filters'
+                '"same", and '
+                + ("twice as many filters" if self.coupling != "additive" else "as many filters")
             )
 
     def compute_output_spec(self, x: Nest, *_: Any, **__: Any) -> Nest:
@@ -291,7 +340,7 @@ class Sequence(keras.layers.Layer):
 
     def inverse(self, y: Nest, training: bool = False, mask: Nest = None, **arguments: Any) -> Nest:
         """The input that gives y, up to rounding, or to the bit if exact."""
-        halves = self._halves(y)
+        halves, mask = self._halves(y), mask_of(y) if mask is None else mask
         units, params, context = self._units_and_params(training, mask, arguments)
         if context:
             halves = (halves, context)
@@ -332,12 +381,6 @@ class Sequence(keras.layers.Layer):
         self, training: bool | None, mask: Nest, arguments: dict[str, Any]
     ) -> tuple[list[Coupling], list[Nest], dict[str, tf.Tensor]]:
         """(couplings, their parameters, what gradients flow to beside them), of present values."""
-        for name in arguments:
-            if not any(name in _arguments(layer.call) for layer in self.f_layers + self.g_layers):
-                raise TypeError(
-                    f"{self.name}: no F and no G has an argument {name!r}: give their call one, "
-                    "or leave it out"
-                )
         context = {
             name: value
             for name, value in arguments.items()
@@ -437,6 +480,17 @@ def _pure(
     return function
 
 
+def mask_of(x: Nest) -> Nest:
+    """Keras' mask of a tensor, or of each of a pair; None without, or of what is symbolic."""
+    flat = tf.nest.flatten(x)
+    if any(isinstance(t, keras.KerasTensor) for t in flat):
+        return None
+    masks = [getattr(t, "_keras_mask", None) for t in flat]
+    if all(mask is None for mask in masks):
+        return None
+    return masks if isinstance(x, list | tuple) else masks[0]
+
+
 def _known_to(layer: keras.layers.Layer, arguments: dict[str, Any]) -> dict[str, Any]:
     """Those of the arguments that a layer's call names."""
     names = _arguments(layer.call)
@@ -460,7 +514,7 @@ def _form(layer: keras.layers.Layer) -> object:
 
     def strip(config: Any) -> Any:
         if isinstance(config, dict):
-            names = config.keys() - {"name", "seed", "build_config"}
+            names = config.keys() - {"name", "seed", "build_config", "shared_object_id"}
             return {name: strip(config[name]) for name in names}
         if isinstance(config, list | tuple):
             return [strip(item) for item in config]

@@ -13,7 +13,7 @@ from resnet.weights.trained import restore_trained, stored_preparation
 def load(
     experiment_id: str, *, results: str | os.PathLike[str] | None = None, best: bool = False
 ) -> keras.Model:
-    """The Keras model of a trained experiment: pixels of 0 to 255 -> logits.
+    """The Keras model of a trained experiment: pixels of 0 to 255 -> logits; with `label_names`.
 
         model = resnet.load("my-run")
         logits = model(images)  # (N, H, W, 3), uint8 or float -> (N, classes) float32
@@ -33,4 +33,6 @@ def load(
     model = get_model(experiment.config, backprop=run.backprop, dtype=run.dtype, exact=run.exact)
     restore_trained(experiment, model, best)
     model.label_names = experiment.label_names
-    return keras_model(model, stored_preparation(experiment))
+    loaded = keras_model(model, stored_preparation(experiment))
+    loaded.label_names = model.label_names
+    return loaded

@@ -13,7 +13,7 @@ from resnet.training.result import read_result
 from resnet.weights.folder import RESULT
 
 # What the pages made of records say.
-NEEDED = ("training_seconds", "evaluation_seconds", "parameters", "peak_mb", "machine", "versions")
+NEEDED = ("training_seconds", "evaluation_seconds", "peak_mb", "machine", "versions")
 
 
 @dataclasses.dataclass(frozen=True)

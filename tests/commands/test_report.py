@@ -73,7 +73,9 @@ def experiments(tmp_path):
 def test_runs_stand_side_by_side(experiments):
     text = page(experiments, {one.id: {} for one in experiments})
     found = Page(text)
-    assert found.rows["test top-1"] == ["91.50 % of 10 images"] and found.rows["machine"] == ["M & M"]
+    assert found.rows["test top-1"] == ["91.50 % of 10 images"] and found.rows["machine"] == [
+        "M & M"
+    ]
     assert found.rows["images"] == [f"{10 * experiments[0].config.batch_size} in 10 steps"]
     assert found.rows["state"] == ["not finished", "result.json is damaged"]
     assert found.rows["seed"] == ["0", "3", "0"] and "seed" in found.marked

@@ -94,13 +94,16 @@ def test_damaged_records_are_named(tmp_path):
     shard = folder / "train-00000-of-00001"
     whole = shard.read_bytes()
     shard.write_bytes(whole[:-100])
-    with pytest.raises(DataError, match=r"cifar-10 cannot be read: .*Remove .*cifar-10 and run"):
+    with pytest.raises(
+        DataError,
+        match=r"cifar-10/train-00000-of-00001 cannot be read: .*Remove .*cifar-10 and run",
+    ):
         read_records(folder)
     shard.write_bytes(whole[:5000] + bytes([whole[5000] ^ 1]) + whole[5001:])
     with pytest.raises(DataError, match="corrupted record"):
         read_records(folder)
     shard.unlink()
-    with pytest.raises(DataError, match="No such file"):
+    with pytest.raises(DataError, match="is missing"):
         read_records(folder)
     (folder / "dataset.json").write_text("{}")
     with pytest.raises(DataError, match=r"dataset.json is damaged"):

@@ -184,3 +184,14 @@ def test_arrays_that_are_none(tmp_path):
             load_array(path)
     np.save(path, np.ones([2, 3], np.float32))  # as older versions wrote it
     np.testing.assert_array_equal(load_array(path), np.ones([2, 3]))
+
+
+def test_an_index_is_what_was_written(place):
+    path = place / "cifar-10" / "dataset.json"
+    before = path.read_text()
+    path.write_text(before.replace("class3", "class4"))  # still JSON
+    try:
+        with pytest.raises(UserError, match=r"dataset.json is damaged \(its checksum is another\)"):
+            read_cifar_records(place / "cifar-10")
+    finally:
+        path.write_text(before)

@@ -1,11 +1,13 @@
 """What Sequence passes to F and G beside x, and the losses that they add: against plain Keras."""
 
+import copy
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from resnet.reversible import Sequence, check_gradients, check_invertible
+from resnet.reversible import Function, Sequence, check_gradients, check_invertible
 
 BATCH, LENGTH, WIDTH = 3, 5, 4
 WAYS = [("reversible", False), ("reversible", True), ("checkpoint", False), ("stored", True)]
@@ -191,3 +193,49 @@ def test_exact_mode_says_that_it_rounds_its_input():
     with pytest.warns(UserWarning, match=r"rounds its input to multiples of 0\.000244.* by up to"):
         assert check_invertible(layer, x) == 0
     assert check_invertible(layer, tf.round(x)) == 0  # silent: warnings are errors here
+
+
+# Keras' own, of NumPy 2, when it saves.
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+def test_units_in_a_loop_are_saved_loaded_and_copied(tmp_path):
+    layer = Sequence([(small_dense(1), small_dense(1)) for _ in range(3)], loop=True)
+    inputs = keras.Input([2 * WIDTH])
+    model = keras.Model(inputs, layer(inputs))
+    x = tf.cast(draw(BATCH, 2 * WIDTH), tf.float32)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert loaded.layers[-1].loop
+    np.testing.assert_array_equal(loaded(x), model(x))
+    np.testing.assert_array_equal(copy.deepcopy(model)(x), model(x))
+
+
+@pytest.mark.parametrize("others", [{}, {"attention_mask": lower_triangle()}])
+def test_a_keras_mask_counts_beside_other_arguments_and_in_the_inverse(others):
+    embedding = keras.layers.Embedding(6, 2 * WIDTH, mask_zero=True)
+    tokens = tf.constant([[1, 2, 3, 0, 0], [4, 0, 0, 0, 0]])
+    h, layer = embedding(tokens), make(dtype="float32", exact=True)
+    wanted, _ = by_hand(layer, tf.round(h * 4096) / 4096, mask=tokens != 0, **others)
+    np.testing.assert_allclose(layer(h, **others), wanted, rtol=1e-3, atol=1e-3)
+    assert np.abs(layer(h, **others) - layer(tf.identity(h), **others)).max() > 1e-3
+    with pytest.warns(UserWarning, match="rounds its input"):
+        assert check_invertible(layer, h, **others) == 0
+    assert np.abs(layer.inverse(layer(h)) - h).max() < 2**-12
+
+
+def test_what_f_cannot_be_called_with_and_returns():
+    attention = keras.layers.MultiHeadAttention(1, 4)
+    with pytest.raises(TypeError, match=r"F of unit 0 \(.*\) cannot be called with one tensor"):
+        Sequence([(attention, keras.layers.Dense(4))])(tf.zeros([2, 3, 8]))
+    with pytest.raises(ValueError, match="called with 3 tensors, not two"):
+        Sequence([(small_dense(1), small_dense(1))])([tf.zeros([2, 4])] * 3)
+    for check in (check_gradients, check_invertible):
+        with pytest.raises(TypeError, match=r"is no reversible.Sequence"):
+            check(small_dense(1), tf.zeros([2, 4]))
+    with pytest.raises(TypeError, match="give the function first"):
+        Function({"w": np.eye(2)}, lambda params, x: x)
+
+
+def test_values_past_the_exact_range_are_said():
+    layer = Sequence([(small_dense(1), small_dense(1))], exact=True)
+    with pytest.warns(UserWarning, match="sums are exact below 2048 only"):
+        check_invertible(layer, tf.fill([2, 2 * WIDTH], 5000.0))

@@ -261,9 +261,23 @@ def tanh_layer(factor):
             "F of unit 1 .* is not like that of unit 0",
         ),
         (lambda: Sequence([dense_pair(4, 4)], sizes=(3, 4)), (2, 8), "make them add up to it"),
+        (lambda: Sequence([dense_pair(4, 4)], sizes=(3, 4, 1)), None, "must be the channels of x1"),
+        (lambda: Sequence([dense_pair(4, 4)], split_axis="c"), None, "split_axis is 'c'"),
+        (lambda: Sequence([dense_pair(4, 4)], split_axis=5), (2, 8), "has no such axis"),
+        (lambda: Sequence([dense_pair(4, 4)], memory_budget="1GB"), None, "a number of bytes"),
+        (
+            lambda: Sequence([dense_pair(4, 4)], exact=True, dtype="bfloat16"),
+            None,
+            'dtype is bfloat16: with "mixed_bfloat16", F and G compute in it',
+        ),
+        (
+            lambda: Sequence([[keras.Sequential([s]) for s in [keras.layers.Dense(4)] * 2]]),
+            None,
+            "stands in units twice, or in two F or G",
+        ),
         (lambda: Sequence([dense_pair(4, 4)]), (2, 7), "axis -1 .* is 7, but must be even"),
         (lambda: Sequence([dense_pair(4, 5)]), (2, 8), r"G of unit 0 .* to \(2, 5\), but the addi"),
-        (lambda: Sequence([dense_pair(4, 4)], "affine"), (2, 8), r"coupling needs \(2, 8\)"),
+        (lambda: Sequence([dense_pair(4, 4)], "affine"), (2, 8), r"needs \(2, 8\).*twice as many"),
         (
             lambda: Sequence([tuple(keras.layers.Conv2D(2, 3, 2, "same") for _ in range(2))]),
             (1, 8, 8, 4),
@@ -418,7 +432,7 @@ def test_a_memory_budget_stores_as_many_units_as_fit(sums_as_written):
         layer.memory_budget = options.get("memory_budget", 0)
         found.append((*run(layer, x, True), layer.num_kept))
         if unit_bytes is None:
-            units, params = layer._units_and_params(True)
+            units, params, _ = layer._units_and_params(True, None, {})
             specs = tuple(tf.TensorSpec([6, 4], tf.float32) for _ in range(2))
             unit_bytes = reversible.stored_bytes(units[0].forward, params[0], specs)
     assert [num_kept for *_, num_kept in found] == [0, 1, 4]
