@@ -93,7 +93,7 @@ class Browser:
 def browsing():
     """Yields a Browser."""
     (theirs_in, ours_out), (ours_in, theirs_out) = os.pipe(), os.pipe()
-    with tempfile.TemporaryDirectory() as profile:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         # The protocol's ends are descriptors 3 and 4.
         line = ["bash", "-c", f'exec "$@" 3<&{theirs_in} 4>&{theirs_out}', "_", CHROMIUM, *FLAGS]
         process = subprocess.Popen(
