@@ -151,7 +151,9 @@ class Experiment:
         return str(read_json(path).get("data_folder")) if path.exists() else None
 
     def keep_data_folder(self, path):
-        """Keeps where own images lie, for what comes later."""
+        """Keeps where own images lie, for what comes later; anew, if they lie there no more."""
+        if self.data_folder and pathlib.Path(self.data_folder).is_dir():
+            return
         content = {"data_folder": str(pathlib.Path(path).absolute())}
         write_json(self.results / DATA_FOLDER, content)
 

@@ -163,6 +163,7 @@ def photos(tmp_path_factory, shared):
         ("shapes", "10 classes, 60 training images, 20 test images"),
         ("photos", "test images, a part of each class held out"),
     ],
+    ids=["shapes", "photos"],
 )
 def test_a_run_on_own_images(tmp_path, kind, said, request):
     """Trained, restored to the bit, evaluated, exported; classes known by their names."""
@@ -200,6 +201,11 @@ def test_a_run_on_own_images(tmp_path, kind, said, request):
     with np.load(tmp_path / "whole.npz") as arrays:
         assert arrays["label_names"].tolist() == names
 
+    # Evaluated on the same images elsewhere: those that it was trained on stay known.
+    moved = shutil.copytree(folder, tmp_path / "moved")
+    succeed("evaluate", *places[:2], f"--data_folder={moved}", "--id=whole")
+    kept = json.loads((one.parent / "data_folder.json").read_text())
+    assert kept == {"data_folder": str(folder)}
     for name in (names[0], "other"):
         shutil.copytree(classes / names[0], tmp_path / "other" / name)
     again = [TRAIN, "--dataset=folder", "--model=revnet-38", "--init_from=whole", "--dry_run"]

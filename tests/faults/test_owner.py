@@ -7,11 +7,14 @@ import signal
 import subprocess
 import sys
 import time
+import types
 
 import pytest
 
 from processes import REPOSITORY, assert_same_checkpoint, error_of, run_quickly, start, write_config
 from resnet.ownership import InUseError, is_owned, owned
+from resnet.training import evaluator
+from resnet.training.evaluator import Evaluator
 from resnet.training.experiment import require_plain
 
 TRAIN = "run_cifar_train.py"
@@ -128,3 +131,20 @@ def test_no_id_leads_out_of_its_folder(tmp_path, places, command, name):
     error = error_of(done)
     assert "must be a plain name" in error or "is needed" in error or "needs --id" in error
     assert not list(tmp_path.rglob("*"))
+
+
+def test_a_follower_says_once_that_nobody_trains(tmp_path, monkeypatch, capsys):
+    follower = Evaluator.__new__(Evaluator)
+    follower.experiment = types.SimpleNamespace(id="one", results=tmp_path / "one")
+    rounds = []
+
+    def sleep(_):
+        rounds.append(1)
+        if len(rounds) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(evaluator, "end_of", lambda _: 10)
+    monkeypatch.setattr(evaluator.time, "sleep", sleep)
+    with pytest.raises(KeyboardInterrupt):
+        follower.follow()
+    assert capsys.readouterr().out.count("no process trains one now") == 1

@@ -17,6 +17,7 @@ from resnet.errors import UserError
 from resnet.settings import RunOptions
 from resnet.training import train
 from resnet.training.experiment import Experiment
+from resnet.training.interrupts import StopRequest, stop_requests
 from resnet.training.placement import Hosts, Placement
 from resnet.training.state import Training
 from resnet.training.train import Evaluations, Hook, InterruptedRunError, train_and_evaluate
@@ -88,9 +89,9 @@ def experiment_in(folder, options=None, **changes):
     return experiment
 
 
-def run(experiment, data=None, hosts=ALONE):
+def run(experiment, data=None, hosts=ALONE, stop=None):
     data = data or Data()
-    return train_and_evaluate(experiment, data.feed, alone(hosts), False, "command", "resume")
+    return train_and_evaluate(experiment, data.feed, alone(hosts), False, "command", "resume", stop)
 
 
 def column(experiment, name):
@@ -244,20 +245,42 @@ def test_a_loss_that_is_not_finite_names_its_step_and_is_not_saved(tmp_path, log
     assert list(list_checkpoints(experiment.results)) == [2]
 
 
-def test_a_signal_saves_after_the_running_step(tmp_path, monkeypatch):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_saves_after_the_running_step(tmp_path, monkeypatch, number):
     experiment = experiment_in(tmp_path, num_steps=30)
     advance = Training.advance
 
     def interrupted(self, count, batch=None):
         if self.step == 3:
-            signal.raise_signal(signal.SIGTERM)
+            signal.raise_signal(number)
         return advance(self, count, batch)
 
     monkeypatch.setattr(Training, "advance", interrupted)
-    with pytest.raises(InterruptedRunError, match=r"stopped at step 4, which is saved") as found:
-        run(experiment)
-    assert found.value.exit_code == 128 + signal.SIGTERM
+    before = signal.signal(number, lambda *_: pytest.fail("nobody takes the signal"))
+    try:
+        with pytest.raises(InterruptedRunError, match="stopped at step 4, which is saved") as found:
+            run(experiment)
+    finally:
+        signal.signal(number, before)
+    assert found.value.exit_code == 128 + number
     assert list(list_checkpoints(experiment.results)) == [4]
+
+
+def test_a_hangup_that_is_ignored_stays_so():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    try:
+        with stop_requests() as stop:
+            signal.raise_signal(signal.SIGHUP)
+            assert not stop
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_signal_of_before_the_first_step_counts(tmp_path):
+    experiment, stop = experiment_in(tmp_path, num_steps=30), StopRequest()
+    stop.handle(signal.SIGINT, None)
+    with pytest.raises(InterruptedRunError, match=r"stopped at step 1, which is saved"):
+        run(experiment, stop=stop)
 
 
 class SaysStop:
@@ -318,6 +341,19 @@ def test_the_best_is_replaced_by_a_better_one_alone(tmp_path):
         "step": 4,
         "accuracy": 60.0,
     }
+
+
+@pytest.mark.parametrize("content", ["{}", "[", '{"step": 1, "accuracy": "much"}'])
+def test_a_damaged_record_of_the_best_is_said(tmp_path, capsys, content):
+    experiment = experiment_in(tmp_path)
+    training = Training(experiment, Data().feed, alone())
+    training.step = 1
+    training.save_if_best(50.0)
+    (experiment.results / BEST / RESULT).write_text(content)
+    training.step = 2
+    training.save_if_best(40.0)
+    assert "is damaged: the best counts from now on" in capsys.readouterr().out
+    assert list(list_checkpoints(experiment.results / BEST)) == [2]
 
 
 @pytest.mark.parametrize("nesterov", [False, True])

@@ -56,6 +56,17 @@ def test_what_is_saved_is_restored(tmp_path):
     ]
 
 
+def test_brackets_and_stars_in_a_path_are_no_pattern(tmp_path):
+    folder = tmp_path / "a[1]b*?"
+    one, other = make(1), make(2)
+    prefix = save_checkpoint(folder, 10, *one, seed=7)
+    assert list(list_checkpoints(folder)) == [10]
+    assert restore_checkpoint(prefix, *other) == 10
+    wanted, got = values(*one), values(*other)
+    for name in wanted:
+        np.testing.assert_array_equal(got[name], wanted[name], err_msg=name)
+
+
 def test_an_index_without_its_data_is_no_checkpoint(tmp_path):
     for step in (2, 10, 9):
         save_checkpoint(tmp_path, step, *make(), seed=0)
