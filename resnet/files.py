@@ -32,14 +32,14 @@ def written_beside(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
     temporary = part_of(path)
     is_callers = False  # whether it is the caller who may fail
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         is_callers = True
         yield temporary
         is_callers = False
         for written in temporary.rglob("*") if temporary.is_dir() else [temporary]:
-            _sync(written)
+            sync(written)
         os.replace(temporary, path)
-        _sync(path.parent)
+        sync(path.parent)
     except OSError as error:
         if is_callers and not _is_about(error, temporary):
             raise
@@ -89,7 +89,16 @@ def _is_about(error: OSError, temporary: pathlib.Path) -> bool:
     return any(own in (place, *place.parents) for place in named)
 
 
-def _sync(path: pathlib.Path) -> None:
+def make_folder(path: str | os.PathLike[str]) -> None:
+    """Makes a folder, and those above it, if they are not there; a power cut leaves them."""
+    path = pathlib.Path(path)
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    for folder in missing:
+        sync(folder.parent)
+
+
+def sync(path: str | os.PathLike[str]) -> None:
     """Makes a file, or the names in a folder, outlast a power cut."""
     descriptor = os.open(path, os.O_RDONLY)
     try:

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from typing import IO
 
 from resnet.errors import UsageError, UserError
+from resnet.files import make_folder
 
 LOCKS = ".locks"
 _WITHOUT_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)  # of some shared storage
@@ -78,7 +79,7 @@ def _lock_of(folder: str | os.PathLike[str]) -> pathlib.Path:
 def _locked(path: pathlib.Path) -> IO[str]:
     """The lock's file, open and held."""
     while True:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         try:
             file = open(path, "a+", encoding="utf-8")  # noqa: SIM115 - held by who asks
         except FileNotFoundError:  # the folder went with another's lock

@@ -21,6 +21,7 @@ from resnet.sizes import EXAMPLES, parse_size
 BACKPROPS = ("reversible", "stored", "checkpoint")
 DTYPES = ("float32", "bfloat16")
 SWITCH = ("auto", "on", "off")
+STOP, SKIP, WARN = "stop", "skip", "warn"  # what to do about a step whose numbers went wrong
 OPTIMIZERS = ("sgd", "adam", "adamw", "lion", "rmsprop")
 DECOUPLED = ("adamw", "lion")  # by their definition
 RECIPE_NAMES = ("paper", "fast", "long")
@@ -495,6 +496,22 @@ class RunOptions(Computation):
         "Steps between comparisons of reversible gradients to stored ones, for the logs.",
         None,
         low=0,
+        is_free=True,
+    )
+    nan_policy: str = setting(
+        "At a loss or gradient that is not finite: stop before the update, or leave it out.",
+        STOP,
+        choices=(STOP, SKIP),
+        is_free=True,
+    )
+    nan_limit: int = setting(
+        "With nan_policy skip, how many updates a process may leave out.", 10, low=0, is_free=True
+    )
+    exact_policy: str = setting(
+        "At values past the range in which the residual stream is exact: warn in the logs, or stop "
+        "before the update.",
+        WARN,
+        choices=(WARN, STOP),
         is_free=True,
     )
     init_from: str | None = setting(

@@ -27,6 +27,7 @@ class Mutation:
 
 
 LOOP = "tests/training/test_loop.py"
+BAD_STEPS = "tests/training/test_bad_steps.py"
 PARTS = "tests/training/test_parts.py"
 METRICS = "tests/training/test_metrics.py"
 PIPELINE = "tests/data/test_pipeline.py"
@@ -484,11 +485,39 @@ MUTATIONS = [
         (f"{METRICS}::test_seconds_are_those_of_a_step_without_pauses",),
     ),
     Mutation(
-        "resnet/training/reporting.py",
+        "resnet/training/bad_steps.py",
         "a loss that is not finite is off by a step",
-        "for i, loss in enumerate(self._values[LOSS], 1):",
-        "for i, loss in enumerate(self._values[LOSS]):",
-        (f"{LOOP}::test_a_loss_that_is_not_finite_names_its_step_and_is_not_saved",),
+        "step, loss, past = first + int(i) + 1,",
+        "step, loss, past = first + int(i),",
+        (f"{BAD_STEPS}::test_a_loss_that_is_not_finite_names_its_step_and_is_not_saved",),
+    ),
+    Mutation(
+        "resnet/training/steps.py",
+        "gradients are not looked at",
+        'is_finite = tf.math.is_finite(metrics[LOSS]) & found.pop("is_finite")',
+        'found.pop("is_finite"); is_finite = tf.math.is_finite(metrics[LOSS])',
+        (f"{BAD_STEPS}::test_a_gradient_that_is_not_finite_ends_before_its_update",),
+    ),
+    Mutation(
+        "resnet/training/steps.py",
+        "an update of numbers that are not finite is made",
+        "metrics[LEFT_OUT] = tf.cond(is_good, update, lambda: 1.0)",
+        "metrics[LEFT_OUT] = 1.0 - tf.cast(is_good, tf.float32); update()",
+        (f"{BAD_STEPS}::test_updates_can_be_left_out",),
+    ),
+    Mutation(
+        "resnet/training/steps.py",
+        "an update that is left out ends the call all the same",
+        "                goes_on |= self._is_in_range(metrics)\n",
+        "                pass\n",
+        (f"{BAD_STEPS}::test_updates_can_be_left_out",),
+    ),
+    Mutation(
+        "resnet/training/reporting.py",
+        "rows are means over updates that were left out, too",
+        "if metric.is_count or not made",
+        "if metric.is_count or made",
+        (f"{BAD_STEPS}::test_updates_can_be_left_out",),
     ),
     Mutation(
         "resnet/training/train.py",
@@ -496,13 +525,6 @@ MUTATIONS = [
         "rate = config.learning_rate(training.step - 1)",
         "rate = config.learning_rate(training.step)",
         (f"{LOOP}::test_the_learning_rate_that_is_logged_is_that_of_the_update",),
-    ),
-    Mutation(
-        "resnet/training/train.py",
-        "a loss is not looked at before it is saved",
-        "        reporter.require_finite()\n        training.save()",
-        "        training.save()",
-        (f"{LOOP}::test_a_loss_that_is_not_finite_names_its_step_and_is_not_saved",),
     ),
     Mutation(
         "resnet/training/train.py",

@@ -448,8 +448,18 @@ def test_damaged_and_foreign_checkpoints(tmp_path, two_steps):
 
     (results / "conf.json").write_text(json.dumps(conf))
     index = results / "model.ckpt-2.index"
-    index.write_bytes(index.read_bytes()[:100])
+    content = index.read_bytes()
+    index.write_bytes(content[:100])
     assert "cannot be read" in error_of(run_quickly(*restore))
+
+    assert "are of steps 2: give one" in error_of(run_quickly(*restore, "--restore_step=1"))
+    index.write_bytes(content)
+    for step in (3, 4):
+        for path in results.glob("model.ckpt-2.*"):
+            shutil.copy(path, results / path.name.replace("-2", f"-{step}"))
+    done = run_quickly(*restore, "--restore_step=2")
+    assert "later checkpoints are in" in done.stdout and done.returncode == 0, done.stderr
+    assert len(list((results / "set_aside-1").iterdir())) == 4
 
     (results / "conf.json").write_text("{")
     assert "is not valid JSON" in error_of(run_quickly(*restore))

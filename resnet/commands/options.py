@@ -71,6 +71,12 @@ def define_training_flags(flags, default_model, results, without=()):
         flags, results, "Experiment id; without, one made of data set, model and time."
     )
     flags.switch("Experiment", "restore", "Continue the experiment --id at its last checkpoint.")
+    flags.integer(
+        "Experiment",
+        "restore_step",
+        "With --restore: continue at this step's checkpoint; later ones are set aside.",
+        default_text="the last",
+    )
     for field in RECIPE.values():
         flags.setting(field, "the config's")
     define_computation_flags(flags)

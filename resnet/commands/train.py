@@ -24,7 +24,7 @@ from resnet.training.metrics import LOSS
 from resnet.training.placement import Hosts, find_hosts, place
 from resnet.training.state import Training
 from resnet.training.train import evaluate_trained, train_and_evaluate
-from resnet.weights.checkpoint import list_checkpoints
+from resnet.weights.checkpoint import list_checkpoints, set_aside
 
 SMOKE_TEST_STEPS = 2
 WARM_UP_STEPS, TIMED_STEPS = 3, 10  # of --time
@@ -62,8 +62,10 @@ def run_training(task, flags):
     _require_consistent_flags(flags)
     started = _started(task, flags) if flags.restore else None
     experiment = options.restored_options(flags, started) if started else _new(task, flags, hosts)
-    if started and flags.is_given("max_num_steps") and not _only_evaluates(flags):
-        _require_later_end(experiment)
+    if started and not _only_evaluates(flags):
+        reached = _reached(experiment, flags.restore_step)
+        if flags.is_given("max_num_steps"):
+            _require_later_end(experiment, reached)
     resume = options.resume_command(flags, experiment)
     with naming_lost_hosts(hosts, experiment.results, resume), stop_requests() as stop:
         _run(task, flags, experiment, started, Hosts() if flags.dry_run else hosts, resume, stop)
@@ -95,15 +97,18 @@ def _run(task, flags, experiment, started, hosts, resume, stop):
         _evaluate(task, experiment, data, placement, flags.best)
         return
     print(summary(experiment, placement), flush=True)
-    with _alone(experiment, started) if hosts.is_chief else contextlib.nullcontext():
+    owner = _alone(experiment, started, flags.restore_step)
+    with owner if hosts.is_chief else contextlib.nullcontext():
         feed = task.make_feed(data, experiment, hosts.is_chief)
         results = train_and_evaluate(experiment, feed, placement, jit, flags.line, resume, stop)
     task.finish(results, experiment)
 
 
 @contextlib.contextmanager
-def _alone(experiment, started):
+def _alone(experiment, started, restore_step):
     """Begins or continues an experiment, which no other process works on meanwhile.
+
+    Checkpoints behind `restore_step`, if it is given, are set aside.
 
     Raises:
       UsageError: one does, or has begun it since.
@@ -113,6 +118,9 @@ def _alone(experiment, started):
             remove_leftovers(folder)
         if started:
             experiment.note_changes(started)
+            place = None if restore_step is None else set_aside(experiment.results, restore_step)
+            if place:
+                print(f"later checkpoints are in {place} now", flush=True)
         else:
             new_folders(experiment.id, (experiment.results.parent, experiment.logs.parent))
             experiment.save()
@@ -148,17 +156,36 @@ def _require_consistent_flags(flags):
         raise UsageError("--eval_only needs --restore and --id: the experiment to evaluate")
     if flags.time and not flags.dry_run:
         raise UsageError("--time times what --dry_run tells of: give both, or leave it out")
+    if flags.restore_step is not None and (not flags.restore or _only_evaluates(flags)):
+        raise UsageError("--restore_step says where --restore goes on training: give it with that")
     if flags.restore and flags.smoke_test:
         raise UsageError("--smoke_test tries new experiments: leave it or --restore out")
 
 
-def _require_later_end(experiment):
+def _reached(experiment, restore_step):
+    """The step at which a restored run goes on.
+
+    Raises:
+      UsageError: it has no checkpoint of the step that is asked for.
+    """
+    steps = list(list_checkpoints(experiment.results))
+    if restore_step is None:
+        return max(steps, default=0)
+    if restore_step not in steps:
+        known = f"of steps {', '.join(map(str, steps[-10:]))}" if steps else "none"
+        raise UsageError(
+            f"--restore_step is {restore_step}, but the last checkpoints in {experiment.results} "
+            f"are {known}: give one of these"
+        )
+    return restore_step
+
+
+def _require_later_end(experiment, reached):
     """Checks that a restored run is not asked to end before where it is.
 
     Raises:
       SettingError: it is.
     """
-    reached = max(list_checkpoints(experiment.results), default=0)
     if experiment.options.max_num_steps < reached:
         raise SettingError(
             f"--max_num_steps is {experiment.options.max_num_steps}, but {experiment.id} has "

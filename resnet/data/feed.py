@@ -31,9 +31,12 @@ class Feed:
     evaluations: {name: () -> tf.data.Dataset of (images, labels)}; the first is what a
       training looks at, on its way and at its end: with a validation split, never at the test
       images.
+    indices: (step, Share) -> [int], places in the training split of a step's images; None if
+      they have none.
     prepare: inputs -> images (N, H, W, 3) float32, on the device that trains.
     """
 
     training: Callable
     evaluations: dict
     prepare: Callable = lambda inputs: inputs
+    indices: Callable | None = None

@@ -10,9 +10,10 @@ import re
 import tensorflow as tf
 
 from resnet.errors import UserError
-from resnet.files import write_text, written_beside
+from resnet.files import make_folder, sync, write_text, written_beside
 
 COMMANDS = "cmd.txt"
+EVENTS = "events.out.tfevents.*"  # TensorBoard's files
 ROW = re.compile(r"([0-9]{1,18}),([0-9T:.+-]*),([^,]{1,40})")  # step, time, value
 
 
@@ -32,17 +33,33 @@ class Logs:
             the same time, each needs its own.
         """
         self.folder = pathlib.Path(folder)
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder)
         self._add_to_catalog(columns)
-        with open(self.folder / COMMANDS, "a", encoding="utf-8") as file:
+        path = self.folder / COMMANDS
+        with self._naming_errors(path), open(path, "a", encoding="utf-8") as file:
             file.write(command + "\n")
         self._repeats = first_step is None
         last_step = math.inf if self._repeats else first_step
+        self._events = self.folder / events
         self._steps = {
             name: self._keep_rows(self.folder / f"{name}.csv", column, last_step)
             for name, column in columns.items()
         }
-        self._writer = tf.summary.create_file_writer(str(self.folder / events))
+        if not self._repeats:
+            _keep_events(self._events, last_step)
+        self._writer = tf.summary.create_file_writer(str(self._events))
+
+    @staticmethod
+    @contextlib.contextmanager
+    def _naming_errors(path):
+        """Within it, errors of writing say what a user can do."""
+        try:
+            yield
+        except OSError as error:
+            raise UserError(
+                f"cannot write {path}: {error.strerror}. Free some space and continue with "
+                "--restore; checkpoints are unchanged"
+            ) from None
 
     def _add_to_catalog(self, columns):
         path, header = self.folder / "catalog", "filename,type,name"
@@ -86,14 +103,11 @@ class Logs:
             return
         self._steps[name].add(step)
         time = datetime.datetime.now().isoformat(timespec="seconds")
-        try:
-            with open(path, "a", newline="", encoding="utf-8") as file:
-                csv.writer(file).writerow([step, time, value])
-        except OSError as error:
-            raise UserError(
-                f"cannot write {path}: {error.strerror}. Free some space and continue with "
-                "--restore; checkpoints are unchanged"
-            ) from None
+        with (
+            self._naming_errors(path),
+            open(path, "a", newline="", encoding="utf-8") as file,
+        ):
+            csv.writer(file).writerow([step, time, value])
         # What tf.summary.scalar does, without the tensorboard package.
         metadata = tf.compat.v1.SummaryMetadata(
             plugin_data=tf.compat.v1.SummaryMetadata.PluginData(plugin_name="scalars")
@@ -104,6 +118,35 @@ class Logs:
     def flush(self):
         """Makes what was written visible to readers."""
         self._writer.flush()
+
+    def sync(self):
+        """Makes what was written outlast a power cut.
+
+        Raises:
+          UserError: cannot be written.
+        """
+        self.flush()
+        with self._naming_errors(self.folder):
+            for path in [*self.folder.glob("*.csv"), *self._events.glob(EVENTS), self._events]:
+                sync(path)
+
+
+def _keep_events(folder, last_step):
+    """Drops later steps' scalars from TensorBoard's files, and what a kill has cut short."""
+    for path in folder.glob(EVENTS):
+        kept, is_whole = [], True
+        try:
+            for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
+                is_kept = tf.compat.v1.Event.FromString(record).step <= last_step
+                is_whole = is_whole and is_kept
+                kept += [record] if is_kept else []
+        except (tf.errors.OpError, ValueError):
+            is_whole = False
+        if is_whole:
+            continue
+        with written_beside(path) as temporary, tf.io.TFRecordWriter(str(temporary)) as writer:
+            for record in kept:
+                writer.write(record)
 
 
 def read_values(path):

@@ -14,7 +14,8 @@ class Metric:
 
     name: of its log, NAME.csv.
     column: of the values there.
-    compute: (result of Model.forward_and_backward, labels) -> scalar, of one pass.
+    compute: (result of Model.forward_and_backward, labels) -> scalar, of one pass; None where it
+      is the update that tells.
     text: how a line of the log says it, with the value as {}; "" if it does not.
     is_count: whether passes, replicas and steps add up; else their mean counts.
     scale: what the value is multiplied by.
@@ -22,7 +23,7 @@ class Metric:
 
     name: str
     column: str
-    compute: Callable
+    compute: Callable | None
     text: str = ""
     is_count: bool = False
     scale: float = 1.0
@@ -40,7 +41,8 @@ def _accuracy(result, labels):
 
 LOSS = "train_ce"
 PAST_EXACT_RANGE = "past_exact_range"
-METRICS = (
+LEFT_OUT = "updates_left_out"
+METRICS_OF_PASSES = (
     Metric(LOSS, "ce", lambda result, _: result["loss"], "loss {:.4f}"),
     Metric("train_acc", "acc", _accuracy, "training accuracy {:.2f}", scale=100),
     Metric(
@@ -50,3 +52,4 @@ METRICS = (
         is_count=True,
     ),
 )
+METRICS = (*METRICS_OF_PASSES, Metric(LEFT_OUT, "count", None, is_count=True))

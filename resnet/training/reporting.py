@@ -2,17 +2,15 @@
 
 import contextlib
 import json
-import math
 import sys
 import time
 
 import numpy as np
 from tqdm import tqdm
 
-from resnet.errors import UserError
 from resnet.files import write_json
 from resnet.training.logs import Logs
-from resnet.training.metrics import LOSS, METRICS, PAST_EXACT_RANGE
+from resnet.training.metrics import LEFT_OUT, LOSS, METRICS, PAST_EXACT_RANGE
 
 OPEN_WINDOW = "open_window.json"  # what was measured since the last row
 COLUMNS = {"learn_rate": "lr", "step_seconds": "seconds", "peak_mb": "mb"}
@@ -21,14 +19,6 @@ EVALUATION_COLUMNS = {"valid_acc": "acc", "eval_seconds": "seconds"}  # if this 
 DRIFT_COLUMNS = {"reconstruction_error": "error", "gradient_angle": "degrees"}
 # An angle is worth a warning if it is so many times the first one, and not tiny.
 ANGLE_GROWTH, SMALL_ANGLE = 2, 0.1
-
-
-class NotFiniteError(UserError):
-    """The loss of a step is no number any more."""
-
-    def __init__(self, loss, step):
-        super().__init__(f"the loss became {loss} at step {step}")
-        self.step = step
 
 
 class Window:
@@ -53,27 +43,40 @@ class Window:
         self._unread.append(metrics)
 
     def read(self):
-        """{name: [value of each step]}; waits for the device.
-
-        Raises:
-          NotFiniteError: a loss is not finite; names the first such step.
-        """
+        """{name: [value of each step]}; waits for the device."""
         for metrics in self._unread:
             for name, value in metrics.items():
                 self._values[name] += [float(one) for one in np.atleast_1d(value.numpy())]
         self._unread = []
-        for i, loss in enumerate(self._values[LOSS], 1):
-            if not math.isfinite(loss):
-                raise NotFiniteError(loss, self.first_step + i)
         return self._values
+
+
+def _row(values):
+    """{name: value of several steps} of {name: [each one's]}; means are of updates made."""
+    made = [i for i, left_out in enumerate(values[LEFT_OUT]) if not left_out]
+    return {
+        metric.name: metric.of_steps(
+            values[metric.name]
+            if metric.is_count or not made
+            else [values[metric.name][i] for i in made]
+        )
+        for metric in METRICS
+    }
 
 
 def _kept_window(path, step):
     """What `Reporter.keep_window` wrote at this step; None if there is nothing of it."""
+    names = {metric.name for metric in METRICS}
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))
-        return kept if kept["step"] == step else None
-    except (OSError, ValueError, KeyError, TypeError):  # a row is then of fewer steps
+        return kept if kept["step"] == step and kept["values"].keys() == names else None
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+    ):  # a row is then of fewer steps
         return None
 
 
@@ -118,14 +121,6 @@ class Reporter:
         self._window.add(metrics)
         self._progress.update(num_steps)
 
-    def require_finite(self):
-        """Reads what has not been read.
-
-        Raises:
-          NotFiniteError: see `Window.read`.
-        """
-        self._window.read()
-
     def keep_window(self, step):
         """Writes what was measured since the last row, for a run that continues at this step."""
         if self._logs:
@@ -138,15 +133,12 @@ class Reporter:
           step: the number of updates done.
           rate: learning rate of the last one.
           peak_mb: function that returns the peak.
-
-        Raises:
-          NotFiniteError: see `Window.read`; nothing is written then.
         """
         window, values = self._window, self._window.read()  # the device has caught up now
         seconds = time.perf_counter() - window.started
         self._window = Window(step)
         num_steps = step - window.first_step
-        found = {metric.name: metric.of_steps(values[metric.name]) for metric in METRICS}
+        found = _row(values)
         for name, value in found.items():
             self.write(name, step, value)
         self.write("learn_rate", step, rate)
@@ -209,6 +201,11 @@ class Reporter:
         """Logs one value."""
         if self._logs:
             self._logs.write(name, step, value)
+
+    def sync(self):
+        """Makes what was logged outlast a power cut."""
+        if self._logs:
+            self._logs.sync()
 
     def flush(self):
         """Makes what was logged visible to readers."""

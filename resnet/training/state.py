@@ -23,6 +23,7 @@ from resnet.weights.checkpoint import (
     restore_checkpoint,
     save_checkpoint,
 )
+from resnet.weights.checkpoint_format import CheckpointError
 from resnet.weights.folder import BEST, RESULT
 
 # What a batch that cannot be read, or does not fit, leads to.
@@ -52,7 +53,14 @@ class Training:
             self.model = experiment.make_model(placement.num_replicas)
             self.optimizer = make_optimizer(self.model)
         self.steps = Steps(
-            self.model, self.optimizer, placement.strategy, jit, options.num_pass, feed.prepare
+            self.model,
+            self.optimizer,
+            placement.strategy,
+            jit,
+            options.num_pass,
+            feed.prepare,
+            options.nan_policy,
+            options.exact_policy,
         )
         self.step = self._restore()
         self._feed, self._batches = feed, None
@@ -63,8 +71,18 @@ class Training:
         experiment = self.experiment
         checkpoints = list_checkpoints(experiment.results)
         if checkpoints:
-            prefix = checkpoints[max(checkpoints)]
-            step = restore_checkpoint(prefix, self.model, self.optimizer)
+            last = max(checkpoints)
+            prefix = checkpoints[last]
+            try:
+                step = restore_checkpoint(prefix, self.model, self.optimizer)
+            except CheckpointError as error:
+                earlier = max((step for step in checkpoints if step < last), default=None)
+                if earlier is None:
+                    raise
+                raise CheckpointError(
+                    f"{error}, or give --restore_step {earlier}, which goes on from there and sets "
+                    "later ones aside"
+                ) from None
             print(f"restored {prefix}", flush=True)
             return step
         if experiment.options.init_from:
@@ -140,8 +158,16 @@ class Training:
         with self._naming_errors(takes_images=True):
             return next(self.batches)
 
+    def rewind(self, step):
+        """Goes back to a step behind which no update was made: its batch comes next."""
+        self.step, self._batches = step, None
+
+    def image_indices(self):
+        """Places in the training split of the next step's images, [int]; None if not known."""
+        return self._feed.indices(self.step, self.share) if self._feed.indices else None
+
     def advance(self, count, batch=None):
-        """Makes `count` updates; returns their metrics, on the device.
+        """Makes `count` updates, but those to leave out; returns their metrics, on the device.
 
         Args:
           count: how many.

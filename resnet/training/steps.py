@@ -3,7 +3,8 @@
 import tensorflow as tf
 
 from resnet.models.stages import seed_at
-from resnet.training.metrics import METRICS
+from resnet.settings import SKIP, STOP, WARN
+from resnet.training.metrics import LEFT_OUT, LOSS, METRICS, METRICS_OF_PASSES, PAST_EXACT_RANGE
 
 # Seeds of dropout are [seed of the run and step, part of the batch and place in the network].
 STEP_SEEDS, PART_SEEDS = 2**32, 2**40
@@ -14,19 +15,35 @@ class Steps:
 
     Replicas each take their share of a batch, and passes, one after the other, their
     share of a replica's: each has batch statistics of its own. The gradients and the
-    statistics of all of them are averaged before the update.
+    statistics of all of them are averaged before the update. An update is left out if the
+    loss or a gradient is not finite.
     """
 
     def __init__(
-        self, model, optimizer, strategy=None, jit=False, num_passes=1, prepare=lambda x: x
+        self,
+        model,
+        optimizer,
+        strategy=None,
+        jit=False,
+        num_passes=1,
+        prepare=lambda x: x,
+        nan_policy=STOP,
+        exact_policy=WARN,
     ):
-        """`prepare` makes images of a batch's inputs (see data.feed.Feed)."""
+        """`prepare` makes images of a batch's inputs (see data.feed.Feed).
+
+        The policies are RunOptions': with nan_policy "skip", `train_many` goes on behind an
+        update that is left out; with exact_policy "stop", one is left out too if values of the
+        residual stream are past the exact range.
+        """
         keep_order_of_sums()
         self.model, self.optimizer = model, optimizer
         self.strategy = strategy or tf.distribute.get_strategy()
         self.jit, self.num_passes, self.prepare = jit, num_passes, prepare
+        self.nan_policy, self.stops_past_range = nan_policy, exact_policy == STOP
         self.train = tf.function(self._train, autograph=False)
         self.train_many = tf.function(self._train_many, autograph=False, reduce_retracing=True)
+        self.compute = tf.function(self._compute, autograph=False)
         self._replica_step = self._all_passes
         if jit:
             self._replica_step = tf.function(self._all_passes, autograph=False, jit_compile=True)
@@ -58,7 +75,7 @@ class Steps:
         gradients, statistics = (
             {name: tf.zeros(v.shape) for name, v in group.items()} for group in variables
         )
-        metrics = {metric.name: tf.constant(0.0) for metric in METRICS}
+        metrics = {metric.name: tf.constant(0.0) for metric in METRICS_OF_PASSES}
         zeros = {"gradients": gradients, "statistics": statistics, "metrics": metrics}
 
         def add_pass(i, total):
@@ -81,7 +98,7 @@ class Steps:
         return {
             "gradients": result["gradients"],
             "statistics": result["statistics"],
-            "metrics": {metric.name: metric.compute(result, labels) for metric in METRICS},
+            "metrics": {m.name: m.compute(result, labels) for m in METRICS_OF_PASSES},
         }
 
     def _train(self, inputs, labels, learning_rate, step=None):
@@ -93,12 +110,38 @@ class Steps:
           step: int64 scalar, the number of updates done, from which dropout is drawn;
             default: drawn anew.
         """
-        metrics = self.strategy.run(self._train_replica, (inputs, labels, learning_rate, step))
+        found, metrics = self._compute(inputs, labels, step)
+        is_finite = tf.math.is_finite(metrics[LOSS]) & found.pop("is_finite")
+        is_good = is_finite & self._is_in_range(metrics)
+
+        def update():
+            self.strategy.run(self._update_replica, (found, learning_rate, step))
+            return 0.0
+
+        metrics[LEFT_OUT] = tf.cond(is_good, update, lambda: 1.0)
+        return metrics
+
+    def _compute(self, inputs, labels, step=None):
+        """All that an update takes: arguments as of `_train`.
+
+        Returns:
+          (found, metrics): {"gradients", "statistics": {storage name: tensor}, means over all
+          replicas, "is_finite": whether all gradients are}; {name: scalar} of
+          METRICS_OF_PASSES.
+        """
+        found = self.strategy.run(self._compute_replica, (inputs, labels, step))
+        metrics = found.pop("metrics")
         reduced = {n: self.strategy.reduce("MEAN", m, axis=None) for n, m in metrics.items()}
-        for metric in METRICS:
+        for metric in METRICS_OF_PASSES:
             if metric.is_count:  # a mean over passes and replicas so far
                 reduced[metric.name] *= self.strategy.num_replicas_in_sync * self.num_passes
-        return reduced
+        # The same on every replica.
+        (found["is_finite"], *_) = self.strategy.experimental_local_results(found["is_finite"])
+        return found, reduced
+
+    def _is_in_range(self, metrics):
+        """Whether the residual stream allows the update."""
+        return metrics[PAST_EXACT_RANGE] == 0 if self.stops_past_range else tf.constant(True)
 
     def _train_many(self, batches, learning_rates, first_step):
         """Updates the model by several batches, one after the other, in one call.
@@ -109,30 +152,43 @@ class Steps:
           first_step: int64 scalar, the number of updates done.
 
         Returns:
-          {name of a metric: (n,) float32}.
+          {name of a metric: (n,) float32}; zeros behind the update that ends it.
         """
         count = tf.size(learning_rates)
-        arrays = {metric.name: tf.TensorArray(tf.float32, count) for metric in METRICS}
+        arrays = {
+            metric.name: tf.TensorArray(tf.float32, count, element_shape=()) for metric in METRICS
+        }
 
-        def train_one(i, arrays):
+        def train_one(i, _, arrays):
             step = first_step + tf.cast(i, tf.int64)
             metrics = self._train(*next(batches), learning_rates[i], step)
-            return i + 1, {name: array.write(i, metrics[name]) for name, array in arrays.items()}
+            goes_on = metrics[LEFT_OUT] == 0
+            if self.nan_policy == SKIP:
+                goes_on |= self._is_in_range(metrics)
+            arrays = {name: array.write(i, metrics[name]) for name, array in arrays.items()}
+            return i + 1, goes_on, arrays
 
-        _, arrays = tf.while_loop(
-            lambda i, _: i < count, train_one, (tf.constant(0), arrays), parallel_iterations=1
+        *_, arrays = tf.while_loop(
+            lambda i, goes_on, _: goes_on & (i < count),
+            train_one,
+            (tf.constant(0), tf.constant(True), arrays),
+            parallel_iterations=1,
         )
         return {name: array.stack() for name, array in arrays.items()}
 
-    def _train_replica(self, inputs, labels, learning_rate, step):
+    def _compute_replica(self, inputs, labels, step):
         result = self._replica_step(inputs, labels, self.seed_of(step))
-        gradients, statistics = result["gradients"], result["statistics"]
         if self.strategy.num_replicas_in_sync > 1:
             replica = tf.distribute.get_replica_context()
-            gradients, statistics = replica.all_reduce("MEAN", (gradients, statistics))
-        self.model.update_moving_averages(statistics)
-        self.optimizer.apply(gradients, learning_rate, step)
-        return result["metrics"]
+            averaged = (result["gradients"], result["statistics"])
+            result["gradients"], result["statistics"] = replica.all_reduce("MEAN", averaged)
+        gradients = result["gradients"].values()
+        finite = [tf.reduce_all(tf.math.is_finite(gradient)) for gradient in gradients]
+        return result | {"is_finite": tf.reduce_all(finite)}
+
+    def _update_replica(self, found, learning_rate, step):
+        self.model.update_moving_averages(found["statistics"])
+        self.optimizer.apply(found["gradients"], learning_rate, step)
 
 
 def keep_order_of_sums():

@@ -11,10 +11,11 @@ from resnet.errors import UserError
 from resnet.files import write_json
 from resnet.process_memory import peak_over, size_now
 from resnet.provenance import provenance
+from resnet.training.bad_steps import BadSteps
 from resnet.training.evaluation import Evaluation, first_images
 from resnet.training.hosts import AGREE_EVERY, Agreement
 from resnet.training.interrupts import stop_requests
-from resnet.training.reporting import NotFiniteError, Reporter
+from resnet.training.reporting import Reporter
 from resnet.training.state import Training
 from resnet.weights.checkpoint import list_checkpoints
 from resnet.weights.folder import RESULT
@@ -60,7 +61,7 @@ def train_and_evaluate(experiment, feed, placement, jit, command, resume, stop=N
       {name: Accuracy} of the feed's first evaluation; {} if it has none.
 
     Raises:
-      UserError: the loss is not finite, a file cannot be written, or
+      UserError: the loss or a gradient is not finite, a file cannot be written, or
         (InterruptedRunError) a signal asked to stop; in every case the last checkpoint
         is complete.
     """
@@ -109,8 +110,10 @@ def train_and_evaluate(experiment, feed, placement, jit, command, resume, stop=N
             evaluate_watched()
 
     def save():
-        reporter.require_finite()
-        training.save()
+        try:
+            reporter.sync()
+        finally:  # whatever becomes of the logs
+            training.save()
         reporter.keep_window(training.step)
 
     evaluation = Hook(config.evaluate_every, evaluate_watched, at_end=False)
@@ -122,13 +125,12 @@ def train_and_evaluate(experiment, feed, placement, jit, command, resume, stop=N
     agree = Hook(1 if is_alone else AGREE_EVERY, lambda: None, at_end=False)
     pauses = hooks if is_alone else [*hooks, agree]
     signals = contextlib.nullcontext(stop) if stop is not None else stop_requests()
-    with signals as stop, reporter, _naming_losses(experiment):
+    require_good = BadSteps(training, reporter.say)
+    with signals as stop, reporter:
         evaluate_if_missed()
         while training.step < last_step:
-            _advance(training, reporter, last_step, pauses)
-            for hook in hooks:
-                if hook.is_due(training.step, last_step):
-                    hook.act()
+            _advance(training, reporter, last_step, pauses, require_good)
+            _act([hook for hook in hooks if hook.is_due(training.step, last_step)])
             # Read once: a signal may come at any time, and to one host alone.
             if agree.is_due(training.step, last_step) and agreement.any_host(bool(stop)):
                 if training.step % config.save_every:
@@ -152,13 +154,27 @@ def train_and_evaluate(experiment, feed, placement, jit, command, resume, stop=N
     return results
 
 
-def _advance(training, reporter, last_step, hooks):
+def _act(hooks):
+    """Does what is due; what fails stops none of the others, such as saving, and is raised then."""
+    failure = None
+    for hook in hooks:
+        try:
+            hook.act()
+        except UserError as error:
+            failure = failure or error
+    if failure:
+        raise failure
+
+
+def _advance(training, reporter, last_step, hooks, require_good):
     """Makes one step, or as many as a call may take before a hook is due."""
     if training.is_check_due:
         batch = training.next_batch()
         with reporter.paused():
             drift = training.check_gradients(batch)
-        reporter.add(training.advance(1, batch))
+        metrics = training.advance(1, batch)
+        require_good(metrics, 1)
+        reporter.add(metrics)
         reporter.log_drift(training.step, drift)
         return
     options, count = training.experiment.options, 1
@@ -170,7 +186,9 @@ def _advance(training, reporter, last_step, hooks):
         if every and step % every == 0:
             break
         count += 1
-    reporter.add(training.advance(count), count)
+    metrics = training.advance(count)
+    require_good(metrics, count)
+    reporter.add(metrics, count)
 
 
 class Evaluations:
@@ -222,18 +240,3 @@ def _peak(size, placement):
     if placement.uses_gpu:
         return tf.config.experimental.get_memory_info("GPU:0")["peak"] / 2**20
     return peak_over(size)
-
-
-@contextlib.contextmanager
-def _naming_losses(experiment):
-    """Within it, a loss that is not finite also says what is saved, and what to do."""
-    try:
-        yield
-    except NotFiniteError as error:
-        checkpoints = list_checkpoints(experiment.results)
-        last = max(checkpoints, default=None)
-        kept = "nothing was saved" if last is None else f"the last checkpoint is step {last}"
-        rate = experiment.config.learning_rate(error.step - 1)
-        raise UserError(
-            f"{error}; {kept}. Lower learning_rates (now {rate:g}) and start again"
-        ) from None

@@ -1,5 +1,6 @@
 """Checkpoints: TensorFlow files under revnet-public's names, each complete or absent."""
 
+import itertools
 import os
 import pathlib
 import re
@@ -10,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from resnet.errors import UserError, message_of
-from resnet.files import part_of, written_beside
+from resnet.files import make_folder, part_of, written_beside
 from resnet.models import Model
 from resnet.models.network import SCOPE
 from resnet.weights.checkpoint_format import (
@@ -24,6 +25,7 @@ from resnet.weights.checkpoint_format import (
 )
 
 PREFIX = "model.ckpt-"
+SET_ASIDE = "set_aside"
 INDEX, DATA = ".index", ".data-00000-of-00001"
 
 Optimizer = Any  # resnet.training.optimizer.Optimizer, of a floor above
@@ -101,6 +103,24 @@ def remove_checkpoints(folder: str | os.PathLike[str], steps_kept: Container[int
         # The index first: without it, the checkpoint is none.
         for suffix in (INDEX, DATA):
             pathlib.Path(prefix + suffix).unlink(missing_ok=True)
+
+
+def set_aside(folder: str | os.PathLike[str], step: int) -> pathlib.Path | None:
+    """Moves the checkpoints behind a step into a new folder below, set_aside-1 or so on.
+
+    Returns:
+      The folder; None if there are none.
+    """
+    later = [prefix for found, prefix in list_checkpoints(folder).items() if found > step]
+    if not later:
+        return None
+    names = (pathlib.Path(folder) / f"{SET_ASIDE}-{number}" for number in itertools.count(1))
+    place = next(path for path in names if not path.exists())
+    make_folder(place)
+    for prefix in later:
+        for suffix in (INDEX, DATA):  # the index first: without it, the checkpoint is none
+            os.replace(prefix + suffix, place / (pathlib.Path(prefix).name + suffix))
+    return place
 
 
 def restore_checkpoint(

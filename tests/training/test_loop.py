@@ -1,6 +1,5 @@
 """The training loop in this process: what it logs, saves, evaluates, and where it stops."""
 
-import csv
 import dataclasses
 import json
 import signal
@@ -12,95 +11,18 @@ import tensorflow as tf
 
 import resnet
 from processes import assert_same_checkpoint
-from resnet.data.feed import Feed
 from resnet.errors import UserError
-from resnet.settings import RunOptions
 from resnet.training import train
-from resnet.training.experiment import Experiment
 from resnet.training.interrupts import StopRequest, stop_requests
-from resnet.training.placement import Hosts, Placement
+from resnet.training.logs import Logs
+from resnet.training.placement import Hosts
 from resnet.training.state import Training
-from resnet.training.train import Evaluations, Hook, InterruptedRunError, train_and_evaluate
-from resnet.weights.checkpoint import list_checkpoints
+from resnet.training.train import Evaluations, Hook, InterruptedRunError
+from resnet.weights.checkpoint import list_checkpoints, set_aside
 from resnet.weights.checkpoint_format import AVERAGE, read_checkpoint
 from resnet.weights.folder import BEST, RESULT
 from resnet.weights.trained import restore_trained
-
-SIDE, BATCH_SIZE = 8, 4
-OPTIONS = {"dataset": "synthetic", "backprop": "stored", "exact": False}
-ALONE = Hosts()
-CONFIG = dataclasses.replace(
-    resnet.get_config("resnet-test"),
-    image_size=SIDE,
-    units=(1, 1),
-    filters=(2, 4),
-    strides=(1, 2),
-    batch_size=BATCH_SIZE,
-    num_steps=7,
-    learning_rates=(0.1, 0.01, 0.001),
-    boundaries=(3, 5),
-    log_every=1,
-    evaluate_every=3,
-    save_every=100,
-)
-
-
-def numbers(seed, count):
-    rng = np.random.default_rng(seed)
-    images = rng.standard_normal([count, SIDE, SIDE, 3], np.float32)
-    return images, rng.integers(0, 10, count, np.int32)
-
-
-class Data:
-    """A feed whose batches depend on the step alone; it remembers what it was asked."""
-
-    def __init__(self, bad_step=None):
-        self.first_steps, self.shares, self.num_evaluations = [], [], 0
-        self.bad_step = bad_step
-        self.feed = Feed(self.training, {"validation": self.evaluation, "test": self.evaluation})
-
-    def training(self, first_step, share):
-        self.first_steps.append(first_step)
-        self.shares.append(share)
-        batches = [numbers(step, BATCH_SIZE) for step in range(40)]
-        if self.bad_step is not None:
-            batches[self.bad_step][0][:] = np.nan
-        images, labels = map(np.stack, zip(*batches, strict=True))
-        return tf.data.Dataset.from_tensor_slices((images, labels)).skip(first_step)
-
-    def evaluation(self):
-        self.num_evaluations += 1
-        return tf.data.Dataset.from_tensor_slices(numbers(99, 10)).batch(4)
-
-
-def alone(hosts=ALONE):
-    return Placement(tf.distribute.get_strategy(), ("/cpu:0",), hosts)
-
-
-def experiment_in(folder, options=None, **changes):
-    experiment = Experiment(
-        "one",
-        dataclasses.replace(CONFIG, **changes),
-        RunOptions(**OPTIONS | (options or {})),
-        folder / "results" / "one",
-        folder / "logs" / "one",
-    )
-    experiment.save()
-    return experiment
-
-
-def run(experiment, data=None, hosts=ALONE, stop=None):
-    data = data or Data()
-    return train_and_evaluate(experiment, data.feed, alone(hosts), False, "command", "resume", stop)
-
-
-def column(experiment, name):
-    """{step: value} of a log; every step stands there once."""
-    with open(experiment.logs / f"{name}.csv", newline="") as file:
-        rows = [list(row.values()) for row in csv.DictReader(file)]
-    found = {int(step): float(value) for step, _, value in rows}
-    assert len(found) == len(rows)
-    return found
+from small_training import BATCH_SIZE, CONFIG, Data, alone, column, experiment_in, numbers, run
 
 
 @pytest.fixture(scope="module")
@@ -186,6 +108,39 @@ def test_a_restored_run_goes_on_where_it_was(every_step, tmp_path):
         np.testing.assert_array_equal(one.get_tensor(name), other.get_tensor(name), err_msg=name)
 
 
+def test_a_damaged_checkpoint_is_named_with_the_one_before(every_step, tmp_path):
+    experiment = experiment_in(tmp_path, {"max_num_steps": 6}, save_every=4)
+    run(experiment)
+    last = experiment.results / "model.ckpt-6.index"
+    content = last.read_bytes()
+    last.write_bytes(content[:50])
+    on = dataclasses.replace(experiment, options=every_step.options)
+    with pytest.raises(UserError, match=r"model.ckpt-6 cannot be .* or give --restore_step 4,"):
+        run(on)
+    assert set_aside(experiment.results, 4) == experiment.results / "set_aside-1"
+    assert (experiment.results / "set_aside-1" / last.name).read_bytes() == content[:50]
+    run(on)
+    assert_same_checkpoint(*(list_checkpoints(e.results)[7] for e in (experiment, every_step)))
+    assert column(experiment, "train_ce") == column(every_step, "train_ce")
+    assert set_aside(experiment.results, 7) is None
+    assert set_aside(experiment.results, 5) == experiment.results / "set_aside-2"
+
+
+def test_the_due_checkpoint_is_saved_though_a_log_cannot_be(tmp_path, monkeypatch):
+    experiment = experiment_in(tmp_path, save_every=3, log_every=1)
+    write = Logs.write
+
+    def full(self, name, step, value):
+        if step == 3:
+            raise UserError("no space")
+        write(self, name, step, value)
+
+    monkeypatch.setattr(Logs, "write", full)
+    with pytest.raises(UserError, match="no space"):
+        run(experiment)
+    assert list(list_checkpoints(experiment.results)) == [3]
+
+
 def test_ten_restarts_leave_what_none_would(tmp_path, monkeypatch):
     """Logs, but for times and memory, and every tensor; stopped also between rows."""
     changes = {"num_steps": 12, "log_every": 3, "evaluate_every": 4, "save_every": 5}
@@ -232,17 +187,6 @@ def test_several_updates_a_call_are_the_same_ones(every_step, tmp_path, count, m
     each, logged = column(every_step, "train_ce"), column(experiment, "train_ce")
     mean = np.mean([each[step] for step in range(1, 6)])
     assert logged == pytest.approx({5: mean, 7: np.mean([each[6], each[7]])}, rel=1e-6)
-
-
-@pytest.mark.parametrize("log_every", [1, 100])
-def test_a_loss_that_is_not_finite_names_its_step_and_is_not_saved(tmp_path, log_every):
-    experiment = experiment_in(tmp_path, log_every=log_every, save_every=2, evaluate_every=100)
-    with pytest.raises(
-        UserError, match=r"became nan at step 4; the last checkpoint is step 2"
-    ) as e:
-        run(experiment, Data(bad_step=3))
-    assert "(now 0.01)" in str(e.value)
-    assert list(list_checkpoints(experiment.results)) == [2]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])

@@ -13,7 +13,7 @@ import threading
 
 from resnet.commands import options
 from resnet.errors import DataError, UsageError
-from resnet.files import write_json, write_text
+from resnet.files import make_folder, write_json, write_text
 from resnet.settings import FREE
 from resnet.training.conf import CONF
 from resnet.training.experiment import load_experiment
@@ -64,7 +64,7 @@ class Runner:
         Raises:
           UsageError: it is held, or the folder is another file's.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder)
         source, path = self.folder / "source", str(pathlib.Path(path).resolve())
         if source.exists() and source.read_text(encoding="utf-8").strip() != path:
             raise UsageError(

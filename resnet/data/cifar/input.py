@@ -11,6 +11,7 @@ from resnet.data.cifar.pipeline import (
     evaluation_batches,
     mean_image,
     training_batches,
+    training_indices,
 )
 from resnet.data.cifar.preparation import CHANNELS, MEAN_IMAGE, prepare_for
 from resnet.data.cifar.records import has_records, read_records
@@ -110,4 +111,7 @@ def cifar_feed(
             )
             for name, split in splits.items()
         },
+        indices=lambda step, share: (
+            training_indices(step, share.step_size, len(train), config.seed).numpy().tolist()
+        ),
     )

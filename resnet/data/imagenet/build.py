@@ -21,7 +21,7 @@ from resnet.data.imagenet.shards import NUM_SHARDS, find_shards
 from resnet.data.imagenet.writer import problems_path, start_worker, write_shard
 from resnet.data.layout import list_shards, shard_name
 from resnet.errors import DataError, UsageError
-from resnet.files import remove, remove_leftovers, write_text
+from resnet.files import make_folder, remove, remove_leftovers, write_text
 from resnet.ownership import owned
 
 SPLITS = tuple(NUM_SHARDS)
@@ -205,7 +205,7 @@ def _build_split(split, records, synsets, output, writing):
             f"{output} holds {split} shards of other images or flags: choose another "
             f"--output_dir, or remove {output / split}-* to build anew"
         )
-    output.mkdir(parents=True, exist_ok=True)
+    make_folder(output)
     entry = {"plan": plan, "shards": num_shards}
     _record(output, synsets, split, entry)
     parts = [
