@@ -1,4 +1,16 @@
-"""CSV logs as a training writes them."""
+"""CSV logs as a training writes them, and what is in TensorBoard's files."""
+
+import tensorflow as tf
+
+
+def events_of(folder):
+    """Sorted [(tag, step)] of the scalars in a folder's event files, which must be whole."""
+    found = []
+    for path in folder.glob("events.*"):
+        for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
+            event = tf.compat.v1.Event.FromString(record)
+            found += [(value.tag, event.step) for value in event.summary.value]
+    return sorted(found)
 
 
 def write_logs(folder, steps, **logs):

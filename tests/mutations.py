@@ -28,6 +28,7 @@ class Mutation:
 
 LOOP = "tests/training/test_loop.py"
 BAD_STEPS = "tests/training/test_bad_steps.py"
+KILLS = "tests/faults/test_kills.py"
 PARTS = "tests/training/test_parts.py"
 METRICS = "tests/training/test_metrics.py"
 PIPELINE = "tests/data/test_pipeline.py"
@@ -483,6 +484,41 @@ MUTATIONS = [
         "self._window.started += time.perf_counter() - start",
         "self._window.started += 0",
         (f"{METRICS}::test_seconds_are_those_of_a_step_without_pauses",),
+    ),
+    Mutation(
+        "resnet/files.py",
+        "a new folder's name does not outlast a power cut",
+        "    for folder in missing:\n        sync(folder.parent)",
+        "    for folder in ():\n        sync(folder.parent)",
+        (f"{KILLS}::test_a_kill_or_power_cut",),
+    ),
+    Mutation(
+        "resnet/files.py",
+        "what is written does not outlast a power cut",
+        "            sync(written)\n",
+        "            pass\n",
+        (f"{KILLS}::test_a_kill_or_power_cut",),
+    ),
+    Mutation(
+        "resnet/training/train.py",
+        "logs do not outlast a power cut that the checkpoint outlasts",
+        "            reporter.sync()\n",
+        "            pass\n",
+        (f"{KILLS}::test_a_kill_or_power_cut",),
+    ),
+    Mutation(
+        "resnet/training/logs.py",
+        "TensorBoard has steps twice",
+        "            _keep_events(self._events, last_step)\n",
+        "            pass\n",
+        ("tests/training/test_logs.py::test_a_restored_run_writes_later_steps_again_each_once",),
+    ),
+    Mutation(
+        "resnet/training/train.py",
+        "a log that cannot be written keeps the checkpoint from being saved",
+        "            failure = failure or error\n",
+        "            raise\n",
+        (f"{LOOP}::test_the_due_checkpoint_is_saved_though_a_log_cannot_be",),
     ),
     Mutation(
         "resnet/training/bad_steps.py",

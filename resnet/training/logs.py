@@ -9,7 +9,7 @@ import re
 
 import tensorflow as tf
 
-from resnet.errors import UserError
+from resnet.errors import UserError, message_of
 from resnet.files import make_folder, sync, write_text, written_beside
 
 COMMANDS = "cmd.txt"
@@ -55,9 +55,10 @@ class Logs:
         """Within it, errors of writing say what a user can do."""
         try:
             yield
-        except OSError as error:
+        except (OSError, tf.errors.OpError) as error:
+            detail = error.strerror if isinstance(error, OSError) else message_of(error)
             raise UserError(
-                f"cannot write {path}: {error.strerror}. Free some space and continue with "
+                f"cannot write {path}: {detail}. Free some space and continue with "
                 "--restore; checkpoints are unchanged"
             ) from None
 
@@ -112,12 +113,13 @@ class Logs:
         metadata = tf.compat.v1.SummaryMetadata(
             plugin_data=tf.compat.v1.SummaryMetadata.PluginData(plugin_name="scalars")
         )
-        with self._writer.as_default():
+        with self._naming_errors(self._events), self._writer.as_default():
             tf.summary.write(name, tf.constant(value, tf.float32), step, metadata)
 
     def flush(self):
         """Makes what was written visible to readers."""
-        self._writer.flush()
+        with self._naming_errors(self._events):
+            self._writer.flush()
 
     def sync(self):
         """Makes what was written outlast a power cut.

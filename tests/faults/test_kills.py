@@ -5,15 +5,16 @@ import json
 import pathlib
 import random
 import re
+import shutil
 
 import pytest
-import tensorflow as tf
 
-from processes import assert_same_checkpoint, run_quickly, write_config
+from log_files import events_of
+from processes import REPOSITORY, assert_same_checkpoint, run_quickly, write_config
 from resnet.weights.checkpoint import list_checkpoints
 
 HARNESS = pathlib.Path(__file__).with_name("kill_points.py")
-TRAIN = "run_cifar_train.py"
+TRAIN, RESNET = "run_cifar_train.py", "resnet/__main__.py"
 STEPS = 6
 NEW_INDEX = r"results/one/model\.ckpt-(\d+)\.index\.\S*\.part"
 TIMES = ("step_seconds", "peak_mb", "eval_seconds")  # logs whose values differ from run to run
@@ -39,24 +40,23 @@ class Trial:
         self.config = write_config(folder, **CONFIG)
         self.journal = folder / "journal"
 
-    def run(self, *arguments, how="none", at=0):
-        """Runs the training script under the harness; returns the completed process."""
+    def run(self, script, *arguments, how="none", at=0):
+        """Runs a script under the harness; returns the completed process."""
         places = (f"--results={self.work / 'results'}", f"--logs={self.work / 'logs'}")
-        script = str(pathlib.Path(TRAIN).absolute())
         return run_quickly(
-            str(HARNESS.relative_to(HARNESS.parents[2])),
-            *(self.work, self.journal, how, at, script),
-            *("--id=one", *places, *arguments),
+            str(HARNESS.relative_to(REPOSITORY)),
+            *(self.work, self.journal, how, at, REPOSITORY / script),
+            *(*arguments, *places),
         )
 
     def train(self, how="none", at=0):
         """Starts a training."""
         new = ("--dataset=synthetic", f"--config={self.config}", *OPTIONS)
-        return self.run(*new, how=how, at=at)
+        return self.run(TRAIN, "--id=one", *new, how=how, at=at)
 
     def go_on(self):
         """What a user does after a kill; returns the output."""
-        done = self.run("--restore")
+        done = self.run(TRAIN, "--id=one", "--restore")
         if "no experiment 'one'" in done.stderr:
             done = self.train()
         assert done.returncode == 0, done.stderr
@@ -65,7 +65,7 @@ class Trial:
     @property
     def calls(self):
         """The calls that change files, so far."""
-        return self.journal.read_text().splitlines()
+        return self.journal.read_text().splitlines() if self.journal.exists() else []
 
     def last_synced(self):
         """The step of the last checkpoint that must outlive a power cut; None before."""
@@ -93,13 +93,8 @@ class Trial:
         return found
 
     def events(self):
-        """Sorted [(tag, step)] of TensorBoard's files."""
-        found = []
-        for path in (self.work / "logs" / "one").glob("events.*"):
-            for record in tf.data.TFRecordDataset(str(path)):
-                event = tf.compat.v1.Event.FromString(record.numpy())
-                found += [(value.tag, event.step) for value in event.summary.value]
-        return sorted(found)
+        """[(tag, step)] of TensorBoard's files."""
+        return events_of(self.work / "logs" / "one")
 
 
 def assert_as_whole(trial, whole):
@@ -141,6 +136,57 @@ def killed(folder, whole, how, at):
     said = trial.go_on()
     assert saved is None or f"model.ckpt-{saved}\n" in said
     assert_as_whole(trial, whole)
+
+
+@pytest.mark.parametrize(
+    ("how", "call"),
+    [
+        ("kill", r"replace results/one/model.ckpt-4.index\S*part"),  # its data is there
+        ("power", r"unlink results/one/model.ckpt-2.index"),
+        ("power", r"fsync logs/one/train_ce.csv"),
+    ],
+)
+def test_a_kill_or_power_cut(tmp_path, whole, how, call):
+    (at, *_) = [i for i, found in enumerate(whole.calls, 1) if re.fullmatch(call, found)]
+    killed(tmp_path, whole, how, at)
+
+
+COMMANDS = {
+    "npz": ("export", "--id=one", "--format=npz"),
+    "keras": ("export", "--id=one", "--format=keras", "--preprocessing"),
+    "saved_model": ("export", "--id=one", "--format=saved_model"),
+    "import": ("import", "--id=two", "--source=revnet-public", "--dataset=synthetic"),
+}
+
+
+@pytest.mark.faults_full
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_kill_of_what_works_on_a_trained_one(tmp_path, whole, name):
+    """The next run leaves what one would have left that was not killed, and nothing else."""
+
+    def trial(folder):
+        one = Trial(folder)
+        shutil.copytree(whole.work, one.work, dirs_exist_ok=True)
+        checkpoint = list_checkpoints(one.results)[STEPS]
+        places = [f"--output={one.work / 'exports' / 'it'}"] if name != "import" else []
+        if name == "import":
+            places = [f"--checkpoint={checkpoint}", f"--config={one.config}"]
+        return one, (RESNET, *COMMANDS[name], *places)
+
+    def names(one):
+        return sorted(str(path.relative_to(one.work)) for path in one.work.rglob("*"))
+
+    wanted, line = trial(tmp_path / "wanted")
+    done = wanted.run(*line)
+    assert done.returncode == 0, done.stderr
+    for at, call in enumerate(wanted.calls, 1):
+        for how in ("kill", "power"):
+            one, line = trial(tmp_path / f"{how}-{at}")
+            assert one.run(*line, how=how, at=at).returncode == -9
+            done = one.run(*line)
+            assert done.returncode == 0 or "exists" in done.stderr, (call, done.stderr)
+            assert names(one) == names(wanted), (how, at, call)
+    print(f"{len(wanted.calls)} calls")
 
 
 @pytest.mark.faults_full

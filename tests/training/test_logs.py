@@ -5,6 +5,7 @@ import signal
 
 import pytest
 
+from log_files import events_of
 from resnet.training.interrupts import stop_requests
 from resnet.training.logs import Logs, read_values
 
@@ -24,11 +25,16 @@ def test_a_restored_run_writes_later_steps_again_each_once(tmp_path):
     logs.flush()
     with open(path, "a") as file:
         file.write("5,2026-01-0")  # a kill cut the row short
+    with open(next(tmp_path.glob("events.*")), "ab") as file:
+        file.write(b"\x10\0\0")
     again = Logs(tmp_path, "two", {"loss": "ce", "accuracy": "acc"}, 2)
     assert rows(path) == [(1, 0.5), (2, 1)]
     assert again.has("loss", 2) and not again.has("loss", 3)
+    assert events_of(tmp_path) == [("loss", 1), ("loss", 2)]
     for step in (2, 3, 3):
         again.write("loss", step, 9)
+    again.flush()
+    assert events_of(tmp_path) == [("loss", step) for step in (1, 2, 3)]
     assert rows(path) == [(1, 0.5), (2, 1), (3, 9)] == again.values("loss")
     assert again.values("accuracy") == [] == again.values("nothing")
     assert (tmp_path / "cmd.txt").read_text() == "one\ntwo\n"
