@@ -84,6 +84,7 @@ class Training:
                     "later ones aside"
                 ) from None
             print(f"restored {prefix}", flush=True)
+            self._remove_old()  # that a power cut has brought back
             return step
         if experiment.options.init_from:
             source = experiment.init_source()
@@ -213,11 +214,16 @@ class Training:
         """Writes a checkpoint; removes those that are not to be kept."""
         if not self.placement.hosts.is_chief:
             return
-        experiment, keep = self.experiment, self.experiment.options.keep_checkpoints
+        experiment = self.experiment
         save_checkpoint(
             experiment.results, self.step, self.model, self.optimizer, experiment.config.seed
         )
-        if keep:
+        self._remove_old()
+
+    def _remove_old(self):
+        """Removes the checkpoints that are not to be kept."""
+        experiment, keep = self.experiment, self.experiment.options.keep_checkpoints
+        if keep and self.placement.hosts.is_chief:
             steps_kept = list(list_checkpoints(experiment.results))[-keep:]
             remove_checkpoints(experiment.results, steps_kept)
 
@@ -227,6 +233,7 @@ class Training:
         if (folder / RESULT).exists():
             step, best = _read_best(folder / RESULT)
             if step in list_checkpoints(folder) and accuracy <= best:
+                remove_checkpoints(folder, [step])  # one that a kill has left
                 return
         save_checkpoint(folder, self.step, self.model, self.optimizer, self.experiment.config.seed)
         write_json(folder / RESULT, {"step": self.step, "accuracy": accuracy})
