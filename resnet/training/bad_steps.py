@@ -71,7 +71,7 @@ class BadSteps:
             policy = f"a larger --nan_limit than {options.nan_limit}"
         also = f", or continue with --restore and {policy}" if last is not None else ""
         return UserError(
-            f"{_what(loss, past, is_range)} at step {step}; {kept}. "
+            f"{_what(loss, past, is_range)} at step {step}; {kept}; "
             + "".join(f"{clue}; " for clue in clues)
             + f"more is in {path}. Lower learning_rates (now {rate:g}) and start again{also}"
         )

@@ -70,7 +70,7 @@ def test_updates_can_be_left_out(tmp_path, capsys, steps_per_call):
 
 def test_not_too_many_updates_are_left_out(tmp_path):
     experiment = experiment_in(tmp_path, {"nan_policy": "skip", "nan_limit": 1})
-    with pytest.raises(UserError, match=r"at step 4; nothing was saved.*start again$"):
+    with pytest.raises(UserError, match=r"at step 4; nothing was saved;.*start again$"):
         run(experiment, Data([1, 3]))
 
 
