@@ -54,6 +54,8 @@ OWNER = "tests/faults/test_owner.py"
 DAMAGE = "tests/faults/test_damaged_files.py"
 DAMAGED = f"{DAMAGE}::test_damage_is_named_or_changes_nothing"
 CIFAR_RUNS = "tests/test_run_cifar_train.py"
+PHOTOS = "tests/data/test_photos.py"
+BUILD_IMAGENET = "tests/data/test_build_imagenet.py"
 
 MUTATIONS = [
     Mutation(
@@ -1159,5 +1161,33 @@ MUTATIONS = [
         "seconds * experiment.num_steps",
         "seconds * TIMED_STEPS",
         (f"{CIFAR_RUNS}::test_a_runs_time_is_known_before_it_starts",),
+    ),
+    Mutation(
+        "resnet/data/photos.py",
+        "no limit to what an image claims but Pillow's own",
+        "if width * height > LARGEST_PIXELS:",
+        "if False:",
+        (f"{PHOTOS}::test_the_limit_holds_without_pillows_warning",),
+    ),
+    Mutation(
+        "resnet/data/photos.py",
+        "a pipe is waited for",
+        "if not pathlib.Path(path).is_file():",
+        "if pathlib.Path(path).is_dir():",
+        (f"{PHOTOS}::test_what_is_no_file_is_not_waited_for",),
+    ),
+    Mutation(
+        "resnet/data/photos.py",
+        "a program is given to Ghostscript",
+        'if image.format == "EPS":',
+        "if False:",
+        (f"{PHOTOS}::test_a_program_is_not_run",),
+    ),
+    Mutation(
+        "resnet/data/imagenet/example.py",
+        "raw images are decoded whatever they claim",
+        "with open_photo(io.BytesIO(content), name):",
+        "if True:",
+        (f"{BUILD_IMAGENET}::test_what_claims_to_be_more_than_an_image_is_left_out",),
     ),
 ]

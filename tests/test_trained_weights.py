@@ -12,6 +12,7 @@ import pytest
 import tensorflow as tf
 
 import resnet
+from images import claiming
 from processes import error_of, run_quickly, write_config
 from resnet import pretrained
 from resnet.commands import weights as weights_command
@@ -252,9 +253,10 @@ def test_images_are_named(experiment, tmp_path, published):
     model = resnet.get_model("revnet-38", weights=published)
     Image.fromarray(PIXELS[0]).save(tmp_path / "small.png")
     (tmp_path / "no.jpg").write_text("no image")
+    (tmp_path / "bomb.png").write_bytes(claiming("PNG", 12_000, 12_000))
     done = run_quickly(
         "predict",
-        *(tmp_path / name for name in ("no.jpg", "small.png", "gone.jpg")),
+        *(tmp_path / name for name in ("no.jpg", "small.png", "gone.jpg", "bomb.png")),
         "--model=revnet-38",
         f"--weights={published}",
         "--top=2",
@@ -263,6 +265,8 @@ def test_images_are_named(experiment, tmp_path, published):
     assert done.stderr.splitlines() == [
         f"error: '{tmp_path}/no.jpg' is no image in a known format, such as JPEG or PNG",
         f"error: no image '{tmp_path}/gone.jpg': give the path of a file",
+        f"error: image '{tmp_path}/bomb.png' is too large: 12000x12000 pixels. "
+        "Shrink it to 89,478,485 pixels at most",
     ]
     probabilities = tf.nn.softmax(model(model.prepare(PIXELS[0]))[0]).numpy()
     best = probabilities.argsort()[::-1][:2]
