@@ -1190,4 +1190,32 @@ MUTATIONS = [
         "if True:",
         (f"{BUILD_IMAGENET}::test_what_claims_to_be_more_than_an_image_is_left_out",),
     ),
+    Mutation(
+        "resnet/data/imagenet/input.py",
+        "a shard that is cut between two records is taken",
+        "if count != wanted:",
+        "if False:",
+        (f"{IMAGENET}::test_a_shard_cut_between_two_records_is_noticed",),
+    ),
+    Mutation(
+        "resnet/data/imagenet/input.py",
+        "images that cannot be decoded are looked for by checksums alone",
+        "records = records.map(_whole(config), tf.data.AUTOTUNE, deterministic=True)",
+        "pass",
+        (f"{IMAGENET}::test_damage_met_while_reading_names_the_shard",),
+    ),
+    Mutation(
+        "resnet/training/bad_data.py",
+        "an unreadable image without its shard",
+        "found = find_damage(error)",
+        "found = None",
+        (f"{IMAGENET}::test_damage_met_while_reading_names_the_shard",),
+    ),
+    Mutation(
+        "resnet/data/imagenet/index.py",
+        "classes of an index whatever they are",
+        "if not isinstance(synsets, list) or",
+        "if",
+        (f"{IMAGENET}::test_an_index_that_makes_no_sense_is_named",),
+    ),
 ]

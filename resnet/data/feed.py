@@ -32,8 +32,11 @@ class Feed:
       training looks at, on its way and at its end: with a validation split, never at the test
       images.
     prepare: inputs -> images (N, H, W, 3) float32, on the device that trains.
+    find_damage: (TensorFlow's error) -> text: what of the training images it is of; None if that
+      is not known.
     """
 
     training: Callable
     evaluations: dict
     prepare: Callable = lambda inputs: inputs
+    find_damage: Callable = lambda error: None
