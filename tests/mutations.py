@@ -54,6 +54,7 @@ OWNER = "tests/faults/test_owner.py"
 DAMAGE = "tests/faults/test_damaged_files.py"
 DAMAGED = f"{DAMAGE}::test_damage_is_named_or_changes_nothing"
 CIFAR_RUNS = "tests/test_run_cifar_train.py"
+SOURCES = "tests/faults/test_damaged_sources.py"
 PHOTOS = "tests/data/test_photos.py"
 BUILD_IMAGENET = "tests/data/test_build_imagenet.py"
 
@@ -1217,5 +1218,26 @@ MUTATIONS = [
         "if not isinstance(synsets, list) or",
         "if",
         (f"{IMAGENET}::test_an_index_that_makes_no_sense_is_named",),
+    ),
+    Mutation(
+        "resnet/weights/sources/object_graph.py",
+        "an object that is none",
+        "if not 0 <= number < len(self._nodes):",
+        "if False:",
+        (f"{SOURCES}::test_a_graph_that_makes_no_sense_is_named",),
+    ),
+    Mutation(
+        "resnet/models/model.py",
+        "weights of any type",
+        '.kind in "OSUbcmM":',
+        '.kind in "":',
+        (f"{SOURCES}::test_weights_of_another_type_change_nothing",),
+    ),
+    Mutation(
+        "resnet/pretrained/__init__.py",
+        "weights that unpack to any size",
+        "if size > LARGEST_BYTES:",
+        "if False:",
+        (f"{PRETRAINED}::test_damaged_files",),
     ),
 ]

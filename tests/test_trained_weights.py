@@ -177,7 +177,14 @@ def test_weights_that_are_not_there(shelf, published):
             resnet.get_model(config, weights=weights)
 
 
-def test_damaged_files(published):
+def pack_bomb(path):
+    """Zeros, which take a thousandth of their size."""
+    np.savez_compressed(path, offset=np.zeros(130_000), divisor=np.ones(3))
+
+
+def test_damaged_files(published, monkeypatch):
+    monkeypatch.setattr(pretrained, "LARGEST_BYTES", 1_000_000)
+
     def expect(message):
         with pytest.raises(pretrained.WeightsError, match=message):
             resnet.get_model("revnet-38", weights=published)
@@ -196,6 +203,15 @@ def test_damaged_files(published):
     np.savez(path, offset=np.array([print]), divisor=np.ones(3))
     change_facts(published, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
     expect("holds no weights .*allow_pickle=False")
+    for made_up, message in {
+        lambda: np.savez(path, offset=np.ones(3, complex), divisor=np.ones(3)): "offset holds no",
+        lambda: np.savez(path, offset=np.array("x"), divisor=np.ones(3)): "offset holds no",
+        lambda: path.write_bytes(b"PK\5\6" + bytes(18)): "holds no weights",
+        lambda: pack_bomb(path): "would take 1[0-9,]+ bytes, more than 1,000,000",
+    }.items():
+        made_up()
+        change_facts(published, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
+        expect(message)
     (published / pretrained.FACTS).write_text("{}")
     expect("lacks config, dataset, label_names, model, sha256: is it damaged")
 

@@ -21,6 +21,7 @@ from resnet.weights.checkpoint_format import (
     CheckpointError,
     read_checkpoint,
     slot_name,
+    step_of,
 )
 
 PREFIX = "model.ckpt-"
@@ -124,7 +125,7 @@ def restore_checkpoint(
     """
     tensors = read_checkpoint(prefix)
     try:
-        step = int(tensors.pop(STEP))
+        step = step_of(tensors.pop(STEP), prefix)
         for name in (SEED, LEARN_RATE):
             tensors.pop(name, None)
         weights, kept = _without_slots(tensors, model)
@@ -141,6 +142,8 @@ def restore_checkpoint(
         if optimizer:
             for suffix, one in optimizer.slots.items():
                 model.assign_public(one, slots[suffix])
+    except CheckpointError:
+        raise
     except (KeyError, ValueError) as error:
         detail = f"{error.args[0]} is missing" if isinstance(error, KeyError) else error
         raise CheckpointError(
