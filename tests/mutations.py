@@ -55,6 +55,7 @@ DAMAGE = "tests/faults/test_damaged_files.py"
 DAMAGED = f"{DAMAGE}::test_damage_is_named_or_changes_nothing"
 CIFAR_RUNS = "tests/test_run_cifar_train.py"
 SOURCES = "tests/faults/test_damaged_sources.py"
+DOWNLOAD = "tests/data/test_download.py"
 PHOTOS = "tests/data/test_photos.py"
 BUILD_IMAGENET = "tests/data/test_build_imagenet.py"
 
@@ -1239,5 +1240,40 @@ MUTATIONS = [
         "if size > LARGEST_BYTES:",
         "if False:",
         (f"{PRETRAINED}::test_damaged_files",),
+    ),
+    Mutation(
+        "resnet/data/download.py",
+        "a part of another file is gone on with",
+        "return span and int(span[1]) == start and _validator(response) in (None, validator)",
+        "return span and int(span[1]) == start",
+        (f"{DOWNLOAD}::test_a_part_is_never_taken_for_another_file",),
+    ),
+    Mutation(
+        "resnet/data/download.py",
+        "a server that drips has no end",
+        "if (count - mark) / (now - marked) < SLOWEST:",
+        "if False:",
+        (f"{DOWNLOAD}::test_a_server_that_drips_has_an_end",),
+    ),
+    Mutation(
+        "resnet/data/download.py",
+        "a file of any size, if its server does not say",
+        "if count > LARGEST_BYTES:",
+        "if False:",
+        (f"{DOWNLOAD}::test_a_file_that_is_too_large_is_refused",),
+    ),
+    Mutation(
+        "resnet/data/download.py",
+        "redirects from https to http are followed",
+        'or (before, after) == ("https", "http"):',
+        "or False:",
+        (f"{DOWNLOAD}::test_a_redirect_from_https_to_http_is_refused",),
+    ),
+    Mutation(
+        "resnet/data/download.py",
+        "a weak ETag is trusted",
+        "return tag if tag.startswith('\"') else",
+        "return tag or",
+        (f"{DOWNLOAD}::test_what_is_left_and_of_no_use_is_removed",),
     ),
 ]
