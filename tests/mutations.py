@@ -56,6 +56,7 @@ DAMAGED = f"{DAMAGE}::test_damage_is_named_or_changes_nothing"
 CIFAR_RUNS = "tests/test_run_cifar_train.py"
 SOURCES = "tests/faults/test_damaged_sources.py"
 DOWNLOAD = "tests/data/test_download.py"
+TAR = "tests/data/test_tar.py"
 PHOTOS = "tests/data/test_photos.py"
 BUILD_IMAGENET = "tests/data/test_build_imagenet.py"
 
@@ -320,9 +321,9 @@ MUTATIONS = [
         (f"{OWNER}::test_a_lock_that_its_holder_takes_away_meanwhile_is_none",),
     ),
     Mutation(
-        "resnet/data/cifar/archives.py",
+        "resnet/data/tar.py",
         "archives are not read to their checksum",
-        "while tar.fileobj.read(2**20):",
+        "while archive.fileobj.read(2**20):",
         "while False:",
         (f"{DAMAGED}[cifar-10-python.tar.gz]", f"{DAMAGED}[cifar-10-binary.tar.gz]"),
     ),
@@ -1275,5 +1276,19 @@ MUTATIONS = [
         "return tag if tag.startswith('\"') else",
         "return tag or",
         (f"{DOWNLOAD}::test_what_is_left_and_of_no_use_is_removed",),
+    ),
+    Mutation(
+        "resnet/data/tar.py",
+        "a member's negative size is believed",
+        "if member.size < 0 or member.issparse():",
+        "if member.issparse():",
+        (f"{TAR}::test_sizes_that_are_made_up_are_named",),
+    ),
+    Mutation(
+        "resnet/data/cifar/archives.py",
+        "any number of members",
+        "if count >= MOST_MEMBERS:",
+        "if False:",
+        (f"{TAR}::test_thousands_of_members",),
     ),
 ]

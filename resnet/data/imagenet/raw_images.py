@@ -8,8 +8,8 @@ import io
 import os
 import pathlib
 import stat
-import tarfile
 
+from resnet.data.tar import TAR_ERRORS, members_of, open_tar
 from resnet.errors import DataError
 
 SUFFIXES = (".jpeg", ".jpg", ".png")
@@ -106,11 +106,10 @@ def _members(path, start, size):
     try:
         with open(path, "rb") as file:
             window = io.BufferedReader(_Window(file, start, size))
-            with tarfile.open(fileobj=window, mode="r:") as archive:
-                for member in archive:
-                    if member.isfile():
-                        yield member, start + member.offset_data
-    except (tarfile.TarError, EOFError) as error:
+            with open_tar(window, "r:") as archive:
+                for member in members_of(archive):
+                    yield member, start + member.offset_data
+    except TAR_ERRORS as error:
         raise DataError(
             f"{path} cannot be read ({error}): truncated, compressed or no archive. Give an "
             "uncompressed .tar, as published, or the folder it extracts to"
