@@ -57,6 +57,7 @@ CIFAR_RUNS = "tests/test_run_cifar_train.py"
 SOURCES = "tests/faults/test_damaged_sources.py"
 DOWNLOAD = "tests/data/test_download.py"
 TAR = "tests/data/test_tar.py"
+KILLED = "tests/faults/test_killed_builds.py"
 PHOTOS = "tests/data/test_photos.py"
 BUILD_IMAGENET = "tests/data/test_build_imagenet.py"
 
@@ -1290,5 +1291,12 @@ MUTATIONS = [
         "if count >= MOST_MEMBERS:",
         "if False:",
         (f"{TAR}::test_thousands_of_members",),
+    ),
+    Mutation(
+        "resnet/data/cifar/build.py",
+        "what a killed build has left stays",
+        "remove_leftovers(root)",
+        "pass",
+        (f"{KILLED}::test_the_next_start_ends_what_a_killed_one_began",),
     ),
 ]
