@@ -58,6 +58,7 @@ SOURCES = "tests/faults/test_damaged_sources.py"
 DOWNLOAD = "tests/data/test_download.py"
 TAR = "tests/data/test_tar.py"
 KILLED = "tests/faults/test_killed_builds.py"
+ARCHIVES = "tests/data/test_archives.py"
 PHOTOS = "tests/data/test_photos.py"
 BUILD_IMAGENET = "tests/data/test_build_imagenet.py"
 
@@ -1298,5 +1299,19 @@ MUTATIONS = [
         "remove_leftovers(root)",
         "pass",
         (f"{KILLED}::test_the_next_start_ends_what_a_killed_one_began",),
+    ),
+    Mutation(
+        "resnet/data/cifar/input.py",
+        "another data set under a name",
+        "if dataset.name != name:",
+        "if False:",
+        (f"{ARCHIVES}::test_an_index_that_makes_no_sense_is_named",),
+    ),
+    Mutation(
+        "resnet/data/cifar/records.py",
+        "a text for a list of names",
+        "if not isinstance(names, list) or not all(",
+        "if not all(",
+        (f"{ARCHIVES}::test_an_index_that_makes_no_sense_is_named",),
     ),
 ]

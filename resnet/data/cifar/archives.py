@@ -72,7 +72,8 @@ def _read_members(archive, path):
     wanted = {*archive.train, *archive.test, archive.label_names}
     try:
         if path.is_dir():
-            found = {name: (path / name).read_bytes() for name in wanted}
+            there = [name for name in wanted if (path / name).is_file()]  # a pipe is waited for
+            found = {name: (path / name).read_bytes() for name in there}
         else:
             found = {}
             with open(path, "rb") as file, open_tar(file) as tar:
@@ -82,8 +83,6 @@ def _read_members(archive, path):
                     name = member.name.removeprefix("./").removeprefix(archive.folder + "/")
                     if name in wanted:
                         found[name] = tar.extractfile(member).read()
-    except FileNotFoundError as error:
-        raise DataError(f"{error.filename} is missing. Fetch the archive again") from None
     except TAR_ERRORS as error:
         raise DataError(
             f"{path} cannot be read ({error}): truncated or no archive. Fetch it again"
