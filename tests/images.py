@@ -2,7 +2,9 @@
 
 import io
 import pathlib
+import struct
 import tarfile
+import zlib
 
 import numpy as np
 from PIL import Image
@@ -79,3 +81,23 @@ def make_shards(folder, num_train=20, num_validation=8):
     )
     assert done.returncode == 0, done.stderr
     return folder / "shards"
+
+
+def claiming(form, width, height):
+    """The file of a small picture whose header claims another size."""
+    content = bytearray(encoded(picture(1), form))
+    match form:
+        case "PNG":
+            content[16:24] = struct.pack(">II", width, height)
+            content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
+        case "BMP":
+            content[18:26] = struct.pack("<ii", width, height)
+        case "GIF":
+            content[6:10] = struct.pack("<HH", width, height)
+        case "JPEG":
+            start = content.index(b"\xff\xc0") + 5
+            content[start : start + 4] = struct.pack(">HH", height, width)
+        case "WEBP":
+            start = content.index(b"VP8 ") + 14
+            content[start : start + 4] = struct.pack("<HH", width, height)
+    return bytes(content)

@@ -56,6 +56,13 @@ OWNER = "tests/faults/test_owner.py"
 DAMAGE = "tests/faults/test_damaged_files.py"
 DAMAGED = f"{DAMAGE}::test_damage_is_named_or_changes_nothing"
 CIFAR_RUNS = "tests/test_run_cifar_train.py"
+SOURCES = "tests/faults/test_damaged_sources.py"
+DOWNLOAD = "tests/data/test_download.py"
+TAR = "tests/data/test_tar.py"
+KILLED = "tests/faults/test_killed_builds.py"
+ARCHIVES = "tests/data/test_archives.py"
+PHOTOS = "tests/data/test_photos.py"
+BUILD_IMAGENET = "tests/data/test_build_imagenet.py"
 
 MUTATIONS = [
     Mutation(
@@ -318,9 +325,9 @@ MUTATIONS = [
         (f"{OWNER}::test_a_lock_that_its_holder_takes_away_meanwhile_is_none",),
     ),
     Mutation(
-        "resnet/data/cifar/archives.py",
+        "resnet/data/tar.py",
         "archives are not read to their checksum",
-        "while tar.fileobj.read(2**20):",
+        "while archive.fileobj.read(2**20):",
         "while False:",
         (f"{DAMAGED}[cifar-10-python.tar.gz]", f"{DAMAGED}[cifar-10-binary.tar.gz]"),
     ),
@@ -1217,5 +1224,152 @@ MUTATIONS = [
         "seconds * experiment.num_steps",
         "seconds * TIMED_STEPS",
         (f"{CIFAR_RUNS}::test_a_runs_time_is_known_before_it_starts",),
+    ),
+    Mutation(
+        "resnet/data/photos.py",
+        "no limit to what an image claims but Pillow's own",
+        "if width * height > LARGEST_PIXELS:",
+        "if False:",
+        (f"{PHOTOS}::test_the_limit_holds_without_pillows_warning",),
+    ),
+    Mutation(
+        "resnet/data/photos.py",
+        "a pipe is waited for",
+        "if not pathlib.Path(path).is_file():",
+        "if pathlib.Path(path).is_dir():",
+        (f"{PHOTOS}::test_what_is_no_file_is_not_waited_for",),
+    ),
+    Mutation(
+        "resnet/data/photos.py",
+        "a program is given to Ghostscript",
+        'if image.format == "EPS":',
+        "if False:",
+        (f"{PHOTOS}::test_a_program_is_not_run",),
+    ),
+    Mutation(
+        "resnet/data/imagenet/example.py",
+        "raw images are decoded whatever they claim",
+        "with open_photo(io.BytesIO(content), name):",
+        "if True:",
+        (f"{BUILD_IMAGENET}::test_what_claims_to_be_more_than_an_image_is_left_out",),
+    ),
+    Mutation(
+        "resnet/data/imagenet/input.py",
+        "a shard that is cut between two records is taken",
+        "if count != wanted:",
+        "if False:",
+        (f"{IMAGENET}::test_a_shard_cut_between_two_records_is_noticed",),
+    ),
+    Mutation(
+        "resnet/data/imagenet/input.py",
+        "images that cannot be decoded are looked for by checksums alone",
+        "records = records.map(_whole(config), tf.data.AUTOTUNE, deterministic=True)",
+        "pass",
+        (f"{IMAGENET}::test_damage_met_while_reading_names_the_shard",),
+    ),
+    Mutation(
+        "resnet/training/bad_data.py",
+        "an unreadable image without its shard",
+        "found = find_damage(error)",
+        "found = None",
+        (f"{IMAGENET}::test_damage_met_while_reading_names_the_shard",),
+    ),
+    Mutation(
+        "resnet/data/imagenet/index.py",
+        "classes of an index whatever they are",
+        "if not isinstance(synsets, list) or",
+        "if",
+        (f"{IMAGENET}::test_an_index_that_makes_no_sense_is_named",),
+    ),
+    Mutation(
+        "resnet/weights/sources/object_graph.py",
+        "an object that is none",
+        "if not 0 <= number < len(self._nodes):",
+        "if False:",
+        (f"{SOURCES}::test_a_graph_that_makes_no_sense_is_named",),
+    ),
+    Mutation(
+        "resnet/models/model.py",
+        "weights of any type",
+        '.kind in "OSUbcmM":',
+        '.kind in "":',
+        (f"{SOURCES}::test_weights_of_another_type_change_nothing",),
+    ),
+    Mutation(
+        "resnet/pretrained/__init__.py",
+        "weights that unpack to any size",
+        "if size > LARGEST_BYTES:",
+        "if False:",
+        (f"{PRETRAINED}::test_damaged_files",),
+    ),
+    Mutation(
+        "resnet/data/download.py",
+        "a part of another file is gone on with",
+        "return span and int(span[1]) == start and _validator(response) in (None, validator)",
+        "return span and int(span[1]) == start",
+        (f"{DOWNLOAD}::test_a_part_is_never_taken_for_another_file",),
+    ),
+    Mutation(
+        "resnet/data/download.py",
+        "a server that drips has no end",
+        "if (count - mark) / (now - marked) < SLOWEST:",
+        "if False:",
+        (f"{DOWNLOAD}::test_a_server_that_drips_has_an_end",),
+    ),
+    Mutation(
+        "resnet/data/download.py",
+        "a file of any size, if its server does not say",
+        "if count > LARGEST_BYTES:",
+        "if False:",
+        (f"{DOWNLOAD}::test_a_file_that_is_too_large_is_refused",),
+    ),
+    Mutation(
+        "resnet/data/download.py",
+        "redirects from https to http are followed",
+        'or (before, after) == ("https", "http"):',
+        "or False:",
+        (f"{DOWNLOAD}::test_a_redirect_from_https_to_http_is_refused",),
+    ),
+    Mutation(
+        "resnet/data/download.py",
+        "a weak ETag is trusted",
+        "return tag if tag.startswith('\"') else",
+        "return tag or",
+        (f"{DOWNLOAD}::test_what_is_left_and_of_no_use_is_removed",),
+    ),
+    Mutation(
+        "resnet/data/tar.py",
+        "a member's negative size is believed",
+        "if member.size < 0 or member.issparse():",
+        "if member.issparse():",
+        (f"{TAR}::test_sizes_that_are_made_up_are_named",),
+    ),
+    Mutation(
+        "resnet/data/cifar/archives.py",
+        "any number of members",
+        "if count >= MOST_MEMBERS:",
+        "if False:",
+        (f"{TAR}::test_thousands_of_members",),
+    ),
+    Mutation(
+        "resnet/data/cifar/build.py",
+        "what a killed build has left stays",
+        "remove_leftovers(root)",
+        "pass",
+        (f"{KILLED}::test_the_next_start_ends_what_a_killed_one_began",),
+    ),
+    Mutation(
+        "resnet/data/cifar/input.py",
+        "another data set under a name",
+        "if dataset.name != name:",
+        "if False:",
+        (f"{ARCHIVES}::test_an_index_that_makes_no_sense_is_named",),
+    ),
+    Mutation(
+        "resnet/data/cifar/records.py",
+        "a text for a list of names",
+        "if not isinstance(names, list) or not all(",
+        "if not all(",
+        (f"{ARCHIVES}::test_an_index_that_makes_no_sense_is_named",),
     ),
 ]

@@ -12,6 +12,7 @@ import pytest
 import tensorflow as tf
 
 import resnet
+from images import claiming
 from processes import error_of, run_quickly, write_config
 from resnet import pretrained
 from resnet.commands import weights as weights_command
@@ -176,7 +177,14 @@ def test_weights_that_are_not_there(shelf, published):
             resnet.get_model(config, weights=weights)
 
 
-def test_damaged_files(published):
+def pack_bomb(path):
+    """Zeros, which take a thousandth of their size."""
+    np.savez_compressed(path, offset=np.zeros(130_000), divisor=np.ones(3))
+
+
+def test_damaged_files(published, monkeypatch):
+    monkeypatch.setattr(pretrained, "LARGEST_BYTES", 1_000_000)
+
     def expect(message):
         with pytest.raises(pretrained.WeightsError, match=message):
             resnet.get_model("revnet-38", weights=published)
@@ -195,6 +203,15 @@ def test_damaged_files(published):
     np.savez(path, offset=np.array([print]), divisor=np.ones(3))
     change_facts(published, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
     expect("holds no weights .*allow_pickle=False")
+    for made_up, message in {
+        lambda: np.savez(path, offset=np.ones(3, complex), divisor=np.ones(3)): "offset holds no",
+        lambda: np.savez(path, offset=np.array("x"), divisor=np.ones(3)): "offset holds no",
+        lambda: path.write_bytes(b"PK\5\6" + bytes(18)): "holds no weights",
+        lambda: pack_bomb(path): "would take 1[0-9,]+ bytes, more than 1,000,000",
+    }.items():
+        made_up()
+        change_facts(published, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
+        expect(message)
     (published / pretrained.FACTS).write_text("{}")
     expect("lacks config, dataset, label_names, model, sha256: is it damaged")
 
@@ -252,9 +269,10 @@ def test_images_are_named(experiment, tmp_path, published):
     model = resnet.get_model("revnet-38", weights=published)
     Image.fromarray(PIXELS[0]).save(tmp_path / "small.png")
     (tmp_path / "no.jpg").write_text("no image")
+    (tmp_path / "bomb.png").write_bytes(claiming("PNG", 12_000, 12_000))
     done = run_quickly(
         "predict",
-        *(tmp_path / name for name in ("no.jpg", "small.png", "gone.jpg")),
+        *(tmp_path / name for name in ("no.jpg", "small.png", "gone.jpg", "bomb.png")),
         "--model=revnet-38",
         f"--weights={published}",
         "--top=2",
@@ -263,6 +281,8 @@ def test_images_are_named(experiment, tmp_path, published):
     assert done.stderr.splitlines() == [
         f"error: '{tmp_path}/no.jpg' is no image in a known format, such as JPEG or PNG",
         f"error: no image '{tmp_path}/gone.jpg': give the path of a file",
+        f"error: image '{tmp_path}/bomb.png' is too large: 12000x12000 pixels. "
+        "Shrink it to 178,956,970 pixels at most",
     ]
     probabilities = tf.nn.softmax(model(model.prepare(PIXELS[0]))[0]).numpy()
     best = probabilities.argsort()[::-1][:2]

@@ -110,9 +110,12 @@ class Streamed(Entry):
     feed: (open data set, Config, deterministic) -> data.feed.Feed.
     evaluation_batches: (open data set, Config, split, batch size, number of images) ->
       tf.data.Dataset of (images, labels), filled up with images labelled -1.
+    find_damage: (open data set, Config, split, TensorFlow's error) -> text: what of the split
+      the error is of, read again one by one; None if that is not known.
     """
 
     num_classes: int | None = None
     classes: Callable = lambda folder: ()
     feed: Callable
     evaluation_batches: Callable
+    find_damage: Callable = lambda data, config, split, error: None

@@ -31,12 +31,15 @@ class Feed:
     evaluations: {name: () -> tf.data.Dataset of (images, labels)}; the first is what a
       training looks at, on its way and at its end: with a validation split, never at the test
       images.
+    prepare: inputs -> images (N, H, W, 3) float32, on the device that trains.
+    find_damage: (TensorFlow's error) -> text: what of the training images it is of; None if that
+      is not known.
     indices: (step, Share) -> [int], places in the training split of a step's images; None if
       they have none.
-    prepare: inputs -> images (N, H, W, 3) float32, on the device that trains.
     """
 
     training: Callable
     evaluations: dict
     prepare: Callable = lambda inputs: inputs
+    find_damage: Callable = lambda error: None
     indices: Callable | None = None

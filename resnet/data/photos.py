@@ -1,11 +1,20 @@
 """Image files of any size and format, as a network's pixels."""
 
+import contextlib
 import os
+import pathlib
+import warnings
+from collections.abc import Iterator
+from typing import IO
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from resnet.errors import DataError
+
+LARGEST_PIXELS = 178_956_970  # of an image, as its header says: what Pillow refuses, too
+# It warns from half of that on; many telephones make such photos.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
 def read_photo(path: str | os.PathLike[str], size: int) -> np.ndarray:
@@ -29,21 +38,47 @@ def load_photo(path: str | os.PathLike[str], size: int) -> tuple[np.ndarray, tup
     Raises:
       DataError: it is not there, no image, cut short, or too large.
     """
-    try:
-        with Image.open(path) as file:
-            image = ImageOps.exif_transpose(file)
-            image = _on_white(image)
-    except FileNotFoundError:
-        raise DataError(f"no image {str(path)!r}: give the path of a file") from None
-    except UnidentifiedImageError:
-        raise DataError(
-            f"{str(path)!r} is no image in a known format, such as JPEG or PNG"
-        ) from None
-    except Image.DecompressionBombError as error:
-        raise DataError(f"image {str(path)!r} is too large: {error}") from None
-    except (OSError, SyntaxError, ValueError) as error:
-        raise DataError(f"image {str(path)!r} cannot be read: {error}. Save it anew") from None
+    if not pathlib.Path(path).exists():
+        raise DataError(f"no image {str(path)!r}: give the path of a file")
+    if not pathlib.Path(path).is_file():  # a pipe would be waited for
+        raise DataError(f"{str(path)!r} is no file: give the path of an image")
+    with open_photo(path, str(path)) as file:
+        image = _on_white(ImageOps.exif_transpose(file))
     return _middle_square(image, size), image.size
+
+
+@contextlib.contextmanager
+def open_photo(file: str | os.PathLike[str] | IO[bytes], name: str) -> Iterator[Image.Image]:
+    """Yields an image whose header alone has been read: its size is that of a sane one.
+
+    What goes wrong while it is used is an error of the file, too.
+
+    Args:
+      file: path or open file, in a format that Pillow reads.
+      name: of the file, for messages.
+
+    Raises:
+      DataError: it is no image, cut short, or claims more than LARGEST_PIXELS.
+    """
+    try:
+        with Image.open(file) as image:
+            if image.format == "EPS":  # a program, which Ghostscript would run
+                raise UnidentifiedImageError
+            width, height = image.size
+            if width * height > LARGEST_PIXELS:
+                raise Image.DecompressionBombError(f"{width}x{height} pixels")
+            yield image
+    except UnidentifiedImageError:
+        raise DataError(f"{name!r} is no image in a known format, such as JPEG or PNG") from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        claim = str(error).rstrip(".")
+        raise DataError(
+            f"image {name!r} is too large: {claim}. Shrink it to {LARGEST_PIXELS:,} pixels at most"
+        ) from None
+    except Exception as error:  # Pillow's readers have many
+        raise DataError(
+            f"image {name!r} cannot be read: {str(error) or type(error).__name__}. Save it anew"
+        ) from None
 
 
 def resized(pixels: np.ndarray, size: int) -> np.ndarray:

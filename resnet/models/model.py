@@ -169,6 +169,11 @@ class Model(tf.Module):
                     f"the weights do not fit {self.config.name}: {name} has shape "
                     f"{tuple(values[name].shape)}, but must have {shape}"
                 )
+            if (kind := np.asarray(values[name]).dtype).kind in "OSUbcmM":
+                raise UsageError(
+                    f"the weights do not fit {self.config.name}: {name} is of type {kind}, but "
+                    "must be of real numbers"
+                )
 
     @property
     def trainable_by_storage_name(self) -> dict[str, tf.Variable]:

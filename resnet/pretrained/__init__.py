@@ -12,7 +12,6 @@ import hashlib
 import io
 import os
 import pathlib
-import zipfile
 from typing import Any
 
 import numpy as np
@@ -23,6 +22,7 @@ from resnet.settings import NetworkSettings, SettingError, fields_of
 
 WEIGHTS, FACTS, CARD = "weights.npz", "facts.json", "README.md"
 OFFSET, DIVISOR = "offset", "divisor"  # arrays beside the weights
+LARGEST_BYTES = 2**31  # of the arrays in a weights file: more is packed to do harm
 SHELF = pathlib.Path(__file__).parent
 PREFIX = "pretrained:"  # of init_from: pretrained:MODEL:DATASET
 # What trained weights decide, whatever a config says.
@@ -99,9 +99,15 @@ class Pretrained:
             )
         try:
             with np.load(io.BytesIO(content), allow_pickle=False) as file:
-                arrays = {name: file[name].astype(np.float32) for name in file.files}
+                size = sum(member.file_size for member in file.zip.infolist())
+                if size > LARGEST_BYTES:
+                    raise ValueError(f"it would take {size:,} bytes, more than {LARGEST_BYTES:,}")
+                arrays = {name: file[name] for name in file.files}
+            if odd := [name for name, array in arrays.items() if array.dtype.kind not in "fiu"]:
+                raise ValueError(f"{odd[0]} holds no numbers")
+            arrays = {name: array.astype(np.float32) for name, array in arrays.items()}
             offset, divisor = arrays.pop(OFFSET), arrays.pop(DIVISOR)
-        except (KeyError, ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
+        except Exception as error:  # NumPy's reader has many
             raise WeightsError(f"{path} holds no weights ({error}). Of {remedy}") from None
         return Arrays(arrays, offset, divisor)
 

@@ -1,5 +1,6 @@
 """Evaluates checkpoints of a training, beside it or later, and logs the accuracies."""
 
+import functools
 import time
 
 import tensorflow as tf
@@ -7,6 +8,7 @@ import tensorflow as tf
 from resnet.errors import UserError, message_of
 from resnet.models import get_model
 from resnet.ownership import is_owned
+from resnet.training.bad_data import BAD_DATA, bad_data
 from resnet.training.evaluation import Evaluation
 from resnet.training.experiment import end_of
 from resnet.training.logs import Logs
@@ -74,6 +76,9 @@ class Evaluator:
                     f"out of memory: {message_of(error)}. Choose a GPU that no training holds, "
                     "CUDA_VISIBLE_DEVICES=N, or the CPU, --num_gpu 0"
                 ) from None
+            except BAD_DATA as error:
+                find = functools.partial(self._entry.find_damage, self._data, config, split)
+                raise bad_data(error, split, find) from None
             for name, value in zip(names, (accuracy.top1, accuracy.top5), strict=True):
                 self._logs.write(name, step, value)
             print(

@@ -6,11 +6,12 @@ import tensorflow as tf
 
 from resnet.configs import read_json
 from resnet.data.feed import Share
-from resnet.errors import DataError, UserError, message_of
+from resnet.errors import UserError, message_of
 from resnet.files import write_json
 from resnet.models import Model
 from resnet.pretrained import PREFIX, Pretrained
 from resnet.settings import SettingError
+from resnet.training.bad_data import BAD_DATA, bad_data
 from resnet.training.gradient_check import GradientCheck
 from resnet.training.hosts import is_lost_host
 from resnet.training.optimizer import make_optimizer
@@ -25,16 +26,6 @@ from resnet.weights.checkpoint import (
 )
 from resnet.weights.checkpoint_format import CheckpointError
 from resnet.weights.folder import BEST, RESULT
-
-# What a batch that cannot be read, or does not fit, leads to.
-BAD_DATA = (
-    tf.errors.DataLossError,
-    tf.errors.InvalidArgumentError,
-    tf.errors.NotFoundError,
-    tf.errors.OutOfRangeError,
-    tf.errors.PermissionDeniedError,
-    tf.errors.UnknownError,
-)
 
 
 class Training:
@@ -203,10 +194,7 @@ class Training:
             is_lost = len(self.placement.hosts) > 1 and is_lost_host(error)
             if is_lost or not takes_images:
                 raise
-            raise DataError(
-                f"cannot take the training images: {message_of(error)}. Build their shards again, "
-                "or change the config that they do not fit"
-            ) from None
+            raise bad_data(error, "training", self._feed.find_damage) from None
 
     # --------------------------------------------------------------- its results
 

@@ -22,6 +22,7 @@ from resnet.weights.checkpoint_format import (
     CheckpointError,
     read_checkpoint,
     slot_name,
+    step_of,
 )
 
 PREFIX = "model.ckpt-"
@@ -144,7 +145,7 @@ def restore_checkpoint(
     """
     tensors = read_checkpoint(prefix)
     try:
-        step = int(tensors.pop(STEP))
+        step = step_of(tensors.pop(STEP), prefix)
         for name in (SEED, LEARN_RATE):
             tensors.pop(name, None)
         weights, kept = _without_slots(tensors, model)
@@ -161,6 +162,8 @@ def restore_checkpoint(
         if optimizer:
             for suffix, one in optimizer.slots.items():
                 model.assign_public(one, slots[suffix])
+    except CheckpointError:
+        raise
     except (KeyError, ValueError) as error:
         detail = f"{error.args[0]} is missing" if isinstance(error, KeyError) else error
         raise CheckpointError(

@@ -4,6 +4,7 @@ import contextlib
 import pathlib
 import tempfile
 
+import numpy as np
 import tensorflow as tf
 
 from resnet.errors import UserError
@@ -25,6 +26,20 @@ AVERAGE = "ExponentialMovingAverage"
 def slot_name(public_name, suffix=MOMENTUM):
     """Name of what an optimizer keeps beside a variable."""
     return f"{SCOPE}/{public_name}/{suffix}"
+
+
+def step_of(value, prefix):
+    """The number of updates, int, that a checkpoint's tensor says.
+
+    Raises:
+      CheckpointError: it is no such number.
+    """
+    array = np.asarray(value)
+    if array.size != 1 or array.dtype.kind not in "iu" or array.item() < 0:
+        raise CheckpointError(
+            f"checkpoint {prefix} is damaged: its step is no whole number from 0. Give another"
+        )
+    return array.item()
 
 
 @contextlib.contextmanager

@@ -1,5 +1,8 @@
 """Archives and TFRecords: real layouts in miniature, and everything that can be wrong."""
 
+import json
+import os
+import pathlib
 import pickle
 import resource
 
@@ -151,3 +154,43 @@ def test_pickles_of_python_3_are_understood(tmp_path):
     assert found.label_names == tuple(NAMES["cifar-10"])
     np.testing.assert_array_equal(found.train.images, images)
     np.testing.assert_array_equal(found.train.labels, labels)
+
+
+def test_an_index_that_makes_no_sense_is_named(tmp_path):
+    archive, members, *_ = contents("cifar-10", "binary")
+    folder = tmp_path / "cifar-10"
+    write_records(read_archive(archive, pack(archive, members, tmp_path)), folder)
+    index = json.loads((folder / "dataset.json").read_text())
+    index.pop("crc32")  # as older versions wrote it
+    train = index["splits"]["train"]
+    for change in (
+        {"label_names": "abcdefghij"},
+        {"label_names": [1] * 10},
+        {"name": None},
+        {"splits": {"train": 3}},
+        *(
+            {"splits": index["splits"] | {"train": train | entry}}
+            for entry in ({"images": 10**18}, {"images": -1}, {"images": 1.5}, {"images": "20"})
+        ),
+        *(
+            {"splits": index["splits"] | {"train": train | entry}}
+            for entry in ({"shape": [3, 32, 32]}, {"shape": [10**9] * 3}, {"files": ["../x"]})
+        ),
+    ):
+        (folder / "dataset.json").write_text(json.dumps(index | change))
+        with pytest.raises(DataError, match=r"cifar-10.*(is damaged|cannot hold).* Remove .*again"):
+            read_records(folder)
+    (folder / "dataset.json").write_text(json.dumps(index))
+    folder.rename(tmp_path / "cifar-100")
+    with pytest.raises(DataError, match=r"cifar-100 holds cifar-10, not cifar-100: move it"):
+        load_dataset("cifar-100", tmp_path)
+
+
+def test_a_pipe_in_an_extracted_archive_is_not_waited_for(tmp_path, monkeypatch):
+    archive, members, *_ = contents("cifar-10", "binary")
+    (tmp_path / archive.folder).mkdir()
+    for name in members:
+        os.mkfifo(tmp_path / archive.folder / name)
+    monkeypatch.setattr(pathlib.Path, "read_bytes", lambda path: pytest.fail("waited for"))
+    with pytest.raises(DataError, match=r"lacks batches.meta.txt, data_batch_1.bin, "):
+        read_archive(archive, tmp_path / archive.folder)

@@ -1,11 +1,12 @@
 """The builder of ImageNet's shards: what is in them, and what stops it."""
 
+import os
 import resource
 
 import pytest
 import tensorflow as tf
 
-from images import SYNSETS, build, encoded, make_tree, picture, write_tar
+from images import SYNSETS, build, claiming, encoded, make_tree, picture, write_tar
 from processes import error_of
 from resnet.data.imagenet.annotations import read_boxes, read_synset_names, read_validation_labels
 from resnet.data.imagenet.example import parse_example
@@ -245,3 +246,29 @@ def test_bad_arguments(tmp_path, arguments, message):
     done = build(tmp_path / "out", *arguments.format(tmp_path).split())
     assert message in error_of(done)
     assert not (tmp_path / "out").exists()
+
+
+def test_what_claims_to_be_more_than_an_image_is_left_out(tmp_path, monkeypatch):
+    """By its header, its size on disk, or because it is no file: before memory is taken for it."""
+    good, names = tmp_path / "good.JPEG", []
+    good.write_bytes(encoded(picture(1)))
+    for form in ("JPEG", "PNG", "GIF", "BMP"):
+        names.append(f"{form.lower()}.JPEG")
+        (tmp_path / names[-1]).write_bytes(claiming(form, 12_000, 12_000))
+    os.mkfifo(tmp_path / "pipe.JPEG")
+    with open(tmp_path / "endless.JPEG", "wb") as file:
+        file.truncate(2**40)
+    names += ["pipe.JPEG", "endless.JPEG"]
+    monkeypatch.setattr(tf.io, "decode_image", lambda *_, **__: pytest.fail("decoded"))
+    records = [
+        (RawImage(name, "n1", str(tmp_path / name)), 1, "n1", "", ())
+        for name in ("good.JPEG", *names)
+    ]
+    problems = write_shard(tmp_path / "train-00000-of-00001", records, strict=False)
+    assert len(problems) == len(names)
+    for name, problem in zip(names, problems, strict=True):
+        assert name in problem
+    assert all("is too large: " in problem for problem in problems[:4]), problems
+    assert "pipe.JPEG: it is no file" in problems[4]
+    assert "1,099,511,627,776 bytes are more than" in problems[5]
+    assert count_records(tmp_path / "train-00000-of-00001") == 1

@@ -1,6 +1,10 @@
 """ImageNet's input: what happens to pixels, and which image comes when."""
 
 import dataclasses
+import json
+import pathlib
+import shutil
+import types
 
 import numpy as np
 import pytest
@@ -13,6 +17,7 @@ from resnet.data.imagenet import preprocessing
 from resnet.data.imagenet.input import (
     ImageNet,
     evaluation_batches,
+    find_damage,
     imagenet_feed,
     open_imagenet,
     training_batches,
@@ -24,6 +29,10 @@ from resnet.data.registry import IMAGENET
 from resnet.data.trivial_augment import draw_trivial, trivial_augment
 from resnet.errors import DataError
 from resnet.settings import SettingError
+from resnet.training import evaluator
+from resnet.training.bad_data import bad_data
+from resnet.training.evaluator import Evaluator
+from resnet.training.state import Training
 
 CONFIG = dataclasses.replace(resnet.get_config("revnet-56"), image_size=32, num_classes=4)
 
@@ -275,3 +284,97 @@ def test_images_are_mixed_and_blanked_as_the_recipe_says(imagenet):
 def test_what_needs_images_in_memory_is_refused(imagenet, field):
     with pytest.raises(SettingError, match="where images are streamed"):
         imagenet_feed(imagenet, dataclasses.replace(CONFIG, **field), deterministic=True)
+
+
+def damaged_copy(shards, folder, name, change):
+    """A copy of the shards, one of them with other bytes."""
+    copy = pathlib.Path(shutil.copytree(shards, folder))
+    content = bytearray((copy / name).read_bytes())
+    change(content)
+    (copy / name).write_bytes(content)
+    return open_imagenet(copy, 4, ("train", "validation"))
+
+
+def flip_in_the_third(content):
+    """Flips a bit within a shard's third record; the first is looked at before any is read."""
+    start = 0
+    for _ in range(2):
+        start += 16 + int.from_bytes(content[start : start + 8], "little")
+    content[start + 100] ^= 1
+
+
+def spoil_a_jpeg(content):
+    """Another file under the same record's checksum: what another converter may have written."""
+    records = [bytes(x) for x in tf.data.TFRecordDataset(spoil_a_jpeg.path).as_numpy_iterator()]
+    example = tf.train.Example.FromString(records[1])
+    encoded_image = example.features.feature["image/encoded"].bytes_list
+    encoded_image.value[0] = encoded_image.value[0][:3] + b"\0" * 50
+    records[1] = example.SerializeToString()
+    with tf.io.TFRecordWriter(spoil_a_jpeg.path) as writer:
+        for record in records:
+            writer.write(record)
+    content[:] = pathlib.Path(spoil_a_jpeg.path).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("change", "record", "said"),
+    [(flip_in_the_third, 2, "corrupted record at"), (spoil_a_jpeg, 1, "")],
+    ids=["flipped", "no image"],
+)
+def test_damage_met_while_reading_names_the_shard(
+    shards, tmp_path, monkeypatch, change, record, said
+):
+    """In a training, whose shards are read in turns, and in an evaluation."""
+    name = "train-00002-of-00004"
+    spoil_a_jpeg.path = str(shutil.copy(shards / name, tmp_path / "shard"))
+    found = damaged_copy(shards, tmp_path / "copy", name, change)
+    wanted = rf"cannot take the train\w* images: shard {tmp_path}/copy/{name}, record {record}: "
+    wanted += rf"{said}.* Remove it and build again, or change the config"
+
+    training = Training.__new__(Training)
+    training.placement = types.SimpleNamespace(hosts=["one"])
+    training._feed = imagenet_feed(found, CONFIG, deterministic=True)
+    training._batches = iter(training._feed.training(0, Share(6)))
+    with pytest.raises(DataError, match=wanted):
+        for _ in range(4):
+            training.next_batch()
+
+    follower = Evaluator.__new__(Evaluator)
+    follower.experiment = types.SimpleNamespace(config=CONFIG)
+    follower._entry, follower._data, follower._model = IMAGENET, found, None
+    follower._batch_size, follower._num_images = 3, {"train": 20, "validation": 8}
+    follower._evaluation = lambda batches, **_: list(batches)
+    monkeypatch.setattr(evaluator, "restore_checkpoint", lambda *_: None)
+    with pytest.raises(DataError, match=wanted):
+        follower.evaluate(1, "prefix")
+
+
+def test_what_can_be_read_is_not_named(imagenet):
+    error = tf.errors.DataLossError(None, None, "elsewhere")
+    assert find_damage(imagenet, CONFIG, "train", error) is None
+    message = "cannot take the training images: elsewhere. Build their shards again"
+    assert message in str(bad_data(error, "training", lambda _: None))
+
+
+def test_a_shard_cut_between_two_records_is_noticed(shards, tmp_path):
+    def cut(content):
+        del content[16 + int.from_bytes(content[:8], "little") :]
+
+    with pytest.raises(DataError, match=r"hold 16 images, but dataset.json says 20: .*Remove tr"):
+        damaged_copy(shards, tmp_path / "copy", "train-00001-of-00004", cut)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"synsets": "n00000003"}, {"synsets": [1, 2]}, {"splits": []}, {"splits": {"train": 3}}],
+)
+def test_an_index_that_makes_no_sense_is_named(shards, tmp_path, change):
+    copy = pathlib.Path(shutil.copytree(shards, tmp_path / "copy"))
+    index = json.loads((copy / "dataset.json").read_text()) | change
+    index.pop("crc32")
+    for text in (json.dumps(index), "{", "[" * 100_000):
+        (copy / "dataset.json").write_text(text)
+        with pytest.raises(DataError, match=r"dataset.json is damaged, .* or remove it to read"):
+            open_imagenet(copy, 4)
+        with pytest.raises(DataError, match=r"dataset.json is damaged"):
+            IMAGENET.classes(copy)

@@ -6,29 +6,43 @@ give what they now say, if it makes sense. The quick form tries QUICK damages a 
 (-m faults_full) FULL.
 """
 
+import dataclasses
+import functools
 import io
 import pathlib
 import shutil
 import tarfile
 
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from damage import damaged
-from images import encoded, make_tree, picture
+from images import encoded, make_tree, picture, write_tar
 from miniature import contents, pack
 from processes import REPOSITORY, run_quickly, write_config
+from resnet.configs import get_config
 from resnet.data.cifar.archives import read_archive
 from resnet.data.cifar.records import read_records as read_cifar_records
 from resnet.data.cifar.records import write_records
+from resnet.data.imagenet.annotations import read_boxes
+from resnet.data.imagenet.index import Index, write_index
+from resnet.data.imagenet.input import find_damage, open_imagenet
+from resnet.data.imagenet.raw_images import RawImage
+from resnet.data.imagenet.writer import write_shard
 from resnet.data.photos import load_photo
 from resnet.errors import UserError
+from resnet.training.bad_data import bad_data
 from resnet.training.experiment import load_experiment
 from resnet.training.logs import Logs, read_values
 from resnet.training.record import keep_records, read_records
 from resnet.weights.checkpoint_format import read_checkpoint
 
 QUICK, FULL = 6, 60
+IMAGENET_CONFIG = dataclasses.replace(get_config("revnet-56"), image_size=32, num_classes=4)
+ANNOTATION = b"""<annotation><size><width>50</width><height>40</height></size><object>
+<bndbox><xmin>5</xmin><ymin>4</ymin><xmax>25</xmax><ymax>30</ymax></bndbox></object></annotation>"""
 PICTURES = ("png", "jpeg", "webp", "bmp")
 EDITED = ("conf.json", "result.json", "label_names.json", "train_ce.csv", "catalog", "cmd.txt")
 
@@ -59,7 +73,17 @@ def place(tmp_path_factory):
     assert done.returncode == 0, done.stderr
     keep_records(folder / "results", folder / "logs", folder / "kept", lambda _: True)
     shutil.copytree(REPOSITORY / "resnet/pretrained/revnet-38_cifar-10", folder / "weights")
-    make_tree(folder / "raw" / "train", 3)
+    names = make_tree(folder / "raw" / "train", 2)
+    synsets = sorted(set(names.values()))
+    records = [
+        (RawImage(name, synset, f"{folder}/raw/train/{synset}/{name}"), synsets.index(synset) + 1)
+        for name, synset in names.items()
+    ]
+    shard = folder / "imagenet" / "train-00000-of-00001"
+    write_shard(shard, [(image, label, image.folder, "", ()) for image, label in records], True)
+    write_index(shard.parent, Index(tuple(synsets), {"train": {"images": len(records)}}))
+    boxes = {f"{name}.xml": ANNOTATION for name in names}
+    write_tar(folder / "boxes.tgz", boxes, "w:gz")
     return folder
 
 
@@ -89,6 +113,18 @@ def open_logs(place, *_):
     return [np.array([float(logs.has("train_ce", 9)), float(len(logs.commands()) > 0)])]
 
 
+def load_shards(place, *_):
+    """The records of ImageNet's shards, as a training takes them."""
+    found = open_imagenet(place / "imagenet", 4)
+    records = tf.data.TFRecordDataset([shard.path for shard in found.shards["train"]])
+    try:
+        read = [np.frombuffer(record, np.uint8) for record in records.as_numpy_iterator()]
+    except tf.errors.OpError as error:
+        find = functools.partial(find_damage, found, IMAGENET_CONFIG, "train")
+        raise bad_data(error, "training", find) from None
+    return [*read, np.array(found.label_names)]
+
+
 def load_weights(place, *_):
     from resnet.pretrained import open_pretrained
 
@@ -116,6 +152,9 @@ LOADERS = {
     "logs/one/train_ce.csv": lambda _, path: [np.array(read_values(path)).reshape(-1, 2)],
     "logs/one/catalog": open_logs,
     "logs/one/cmd.txt": open_logs,
+    "imagenet/train-00000-of-00001": load_shards,
+    "imagenet/dataset.json": load_shards,
+    "boxes.tgz": lambda _, path: [np.array(sorted(read_boxes(path).items(), key=str), object)],
     "weights/weights.npz": load_weights,
     "weights/facts.json": load_weights,
     **{
@@ -195,3 +234,31 @@ def test_an_index_is_what_was_written(place):
             read_cifar_records(place / "cifar-10")
     finally:
         path.write_text(before)
+
+
+@pytest.mark.faults_full
+@pytest.mark.filterwarnings("ignore")  # of Keras, about what it finds
+@pytest.mark.parametrize("kind", ["keras", "npz"])
+def test_damaged_exports_are_refused_by_those_who_read_them(place, tmp_path, kind):
+    """Keras' and NumPy's own errors; never other weights than were written."""
+    from resnet.models import get_model
+    from resnet.weights.export_formats import WRITERS
+
+    def read(path):
+        if kind == "keras":
+            return [np.asarray(weight) for weight in keras.models.load_model(path).weights]
+        with np.load(path, allow_pickle=False) as file:
+            return [file[name] for name in sorted(file.files)]
+
+    path, refused = tmp_path / f"model.{kind}", 0
+    WRITERS[kind](get_model("revnet-test"), None, path)
+    wanted, before = read(path), path.read_bytes()
+    for what, content in damaged(before, FULL):
+        path.write_bytes(content)
+        try:
+            found = read(path)
+        except Exception:
+            refused += 1
+            continue
+        assert len(found) == len(wanted) and all(map(np.array_equal, found, wanted)), what
+    assert refused > FULL // 2

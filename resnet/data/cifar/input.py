@@ -54,7 +54,13 @@ def load_built(name: str, data_folder: str | pathlib.Path) -> Dataset:
     """Loads a data set that has archives; see `load_dataset`."""
     folder = pathlib.Path(data_folder)
     if has_records(folder / name):
-        return read_records(folder / name)
+        dataset = read_records(folder / name)
+        if dataset.name != name:
+            raise DataError(
+                f"{folder / name} holds {dataset.name}, not {name}: move it to its own name, and "
+                f"run {build_hint(name)}"
+            )
+        return dataset
     found = find_archive(folder, name) or find_archive(folder / DOWNLOADS, name)
     if found:
         return read_archive(*found)

@@ -92,7 +92,12 @@ def read_records(folder):
     folder = pathlib.Path(folder)
     try:
         index = read_index(folder, "name", "label_names", "splits")
-        names = tuple(index["label_names"])
+        names = index["label_names"]
+        if not isinstance(names, list) or not all(
+            isinstance(t, str) for t in [*names, index["name"]]
+        ):
+            raise ValueError("names in it are no texts")
+        names = tuple(names)
         splits = [_read_split(folder, index["splits"][name], names) for name in ("train", "test")]
         return Dataset(index["name"], names, *splits)
     except (OSError, ValueError, KeyError, TypeError) as error:

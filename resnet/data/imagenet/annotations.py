@@ -3,9 +3,9 @@
 import csv
 import math
 import pathlib
-import tarfile
 import xml.etree.ElementTree
 
+from resnet.data.tar import TAR_ERRORS, members_of, open_tar
 from resnet.errors import DataError
 
 
@@ -73,15 +73,15 @@ def _annotations(path):
             for name in sorted(path.rglob("*.xml")):
                 yield name.name, xml.etree.ElementTree.parse(name).getroot()
         elif path.is_file():
-            with tarfile.open(path, "r:*") as archive:
-                for member in archive:
-                    if member.isfile() and member.name.endswith(".xml"):
+            with open(path, "rb") as file, open_tar(file) as archive:
+                for member in members_of(archive):
+                    if member.name.endswith(".xml"):
                         name = f"{path}: {member.name}"
                         content = archive.extractfile(member).read()
                         yield member.name, xml.etree.ElementTree.fromstring(content)
         else:
             raise DataError(f"{path} does not exist")
-    except (tarfile.TarError, EOFError, xml.etree.ElementTree.ParseError) as error:
+    except (*TAR_ERRORS, xml.etree.ElementTree.ParseError) as error:
         raise DataError(f"{name} cannot be read ({error}): truncated? Fetch it again") from None
 
 

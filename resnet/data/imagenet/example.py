@@ -1,8 +1,11 @@
 """ImageNet's record: a tf.train.Example under the keys that converters agree on."""
 
+import io
+
 import six
 import tensorflow as tf
 
+from resnet.data.photos import open_photo
 from resnet.errors import DataError, message_of
 
 ENCODED, LABEL = "image/encoded", "image/class/label"
@@ -10,18 +13,21 @@ BOX_CORNERS = ("ymin", "xmin", "ymax", "xmax")  # the order that TensorFlow's bo
 JPEG_QUALITY = 100  # of images that had to be converted
 
 
-def jpeg_of(content):
+def jpeg_of(content, name):
     """An image as RGB or grayscale JPEG: as it is where possible, else converted.
 
     Args:
       content: bytes of a JPEG of any colour space, or of a PNG, GIF or BMP.
+      name: of its file.
 
     Returns:
       (JPEG bytes, (height, width, channels)).
 
     Raises:
-      DataError: it cannot be decoded to its end.
+      DataError: it cannot be decoded to its end, or its header claims too many pixels.
     """
+    with open_photo(io.BytesIO(content), name):  # before any memory is taken for it
+        pass
     try:
         if content[:3] == b"\xff\xd8\xff":
             # Decoded to the end: a truncated image shows now, not in training.
@@ -53,7 +59,7 @@ def make_example(content, name, label, synset, text, boxes):
     Raises:
       DataError: the image cannot be decoded.
     """
-    encoded, (height, width, channels) = jpeg_of(content)
+    encoded, (height, width, channels) = jpeg_of(content, name)
 
     def integers(*values):
         return tf.train.Feature(int64_list=tf.train.Int64List(value=values))

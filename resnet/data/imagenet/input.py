@@ -9,10 +9,11 @@ from resnet.data.augmentation import cutout, draw_cutout, draw_mix, mix
 from resnet.data.feed import PADDING_LABEL, Feed
 from resnet.data.imagenet import preprocessing as imagenet_preprocessing
 from resnet.data.imagenet.example import label_of, parse_example
-from resnet.data.imagenet.index import class_names
+from resnet.data.imagenet.index import known_index
 from resnet.data.imagenet.shards import find_shards, first_record
+from resnet.data.layout import INDEX
 from resnet.data.trivial_augment import draw_trivial, trivial_augment
-from resnet.errors import DataError
+from resnet.errors import DataError, message_of
 from resnet.settings import wrong
 
 SHARDS_AT_ONCE = 16  # read in turns, one record of each
@@ -47,11 +48,21 @@ def open_imagenet(folder, num_classes, splits=("train",)):
       ImageNet.
 
     Raises:
-      DataError: shards missing, damaged, empty, in another format, or with labels
-        outside the classes (looked at: the first record of each).
+      DataError: shards missing, damaged, empty, in another format, with labels outside the
+        classes (looked at: the first record of each), or with other numbers of images than the
+        index says.
     """
     shards = {split: find_shards(folder, split) for split in splits}
-    names = class_names(folder)
+    index = known_index(folder)
+    names = index.synsets
+    for split in splits:
+        count = sum(shard.num_records for shard in shards[split])
+        wanted = index.splits.get(split, {}).get("images", count)
+        if count != wanted:
+            raise DataError(
+                f"the {split} shards in {folder} hold {count} images, but {INDEX} says {wanted}: "
+                f"one of them is cut short, or of another build. Remove {split}-* and build again"
+            )
     if len(names) > num_classes:
         raise DataError(
             f"{folder} has {len(names)} classes, but the model {num_classes}: "
@@ -105,6 +116,7 @@ def imagenet_feed(imagenet, config, deterministic):
         functools.partial(training_batches, imagenet, config, deterministic),
         {},
         prepare,
+        find_damage=functools.partial(find_damage, imagenet, config, "train"),
     )
 
 
@@ -209,6 +221,27 @@ def evaluation_batches(imagenet, config, split, batch_size, num_images):
       tf.data.Dataset of (images (N, H, W, 3) float32, labels (N,) int32); the last
       batch is filled up with zeros labelled -1.
     """
+    size = preprocessing_of(config).size
+
+    @tf.autograph.experimental.do_not_convert
+    def fill(images, labels):
+        missing = batch_size - tf.shape(labels)[0]
+        images = tf.pad(images, [[0, missing], [0, 0], [0, 0], [0, 0]])
+        labels = tf.pad(labels, [[0, missing]], constant_values=PADDING_LABEL)
+        shape = [batch_size, size, size, 3]
+        return tf.ensure_shape(images, shape), tf.ensure_shape(labels, [batch_size])
+
+    records = tf.data.TFRecordDataset([shard.path for shard in imagenet.shards[split]])
+    batches = (
+        records.take(num_images)
+        .map(_whole(config), tf.data.AUTOTUNE, deterministic=True)
+        .batch(batch_size)
+    )
+    return batches.map(fill).prefetch(tf.data.AUTOTUNE)
+
+
+def _whole(config):
+    """Function of a serialized record: its image, unaugmented, and its label."""
     preprocessing = preprocessing_of(config)
 
     @tf.autograph.experimental.do_not_convert
@@ -219,21 +252,36 @@ def evaluation_batches(imagenet, config, split, batch_size, num_images):
         )
         return preprocessing.scale(image), _class_of(label, config.num_classes)
 
-    @tf.autograph.experimental.do_not_convert
-    def fill(images, labels):
-        missing = batch_size - tf.shape(labels)[0]
-        images = tf.pad(images, [[0, missing], [0, 0], [0, 0], [0, 0]])
-        labels = tf.pad(labels, [[0, missing]], constant_values=PADDING_LABEL)
-        shape = [batch_size, preprocessing.size, preprocessing.size, 3]
-        return tf.ensure_shape(images, shape), tf.ensure_shape(labels, [batch_size])
+    return prepare
 
-    records = tf.data.TFRecordDataset([shard.path for shard in imagenet.shards[split]])
-    batches = (
-        records.take(num_images)
-        .map(prepare, tf.data.AUTOTUNE, deterministic=True)
-        .batch(batch_size)
-    )
-    return batches.map(fill).prefetch(tf.data.AUTOTUNE)
+
+def find_damage(imagenet, config, split, error):
+    """The shard and the record that an error of reading a split is of.
+
+    Shards are read in turns, and errors of TensorFlow name none: here they are read again, one
+    by one, up to the first with an error.
+
+    Args:
+      imagenet: ImageNet with this split.
+      config: Config.
+      split: "train" or "validation".
+      error: tf.errors.OpError.
+
+    Returns:
+      Text; None if all can be read.
+    """
+    shards = imagenet.shards[split]
+    print(f"looking for the {split} shard, among {len(shards)}, that cannot be read", flush=True)
+    for shard in shards:
+        records, count = tf.data.TFRecordDataset(shard.path), 0
+        if not isinstance(error, tf.errors.DataLossError):  # of a checksum: no need to decode
+            records = records.map(_whole(config), tf.data.AUTOTUNE, deterministic=True)
+        try:
+            for _ in records.prefetch(tf.data.AUTOTUNE):
+                count += 1
+        except tf.errors.OpError as found:
+            return f"shard {shard.path}, record {count}: {message_of(found)}"
+    return None
 
 
 def _class_of(label, num_classes):

@@ -7,11 +7,13 @@ import dataclasses
 import io
 import os
 import pathlib
-import tarfile
+import stat
 
+from resnet.data.tar import TAR_ERRORS, members_of, open_tar
 from resnet.errors import DataError
 
 SUFFIXES = (".jpeg", ".jpg", ".png")
+LARGEST_BYTES = 2**28  # of an image's file
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +27,19 @@ class RawImage:
     size: int = -1  # bytes; -1: to the file's end
 
     def read(self):
-        """The encoded bytes."""
+        """The encoded bytes.
+
+        Raises:
+          OSError: they cannot be read.
+          DataError: it is no file, such as a pipe, which would be waited for; or larger than any
+            image.
+        """
+        found = os.stat(self.path)
+        if not stat.S_ISREG(found.st_mode):
+            raise DataError("it is no file")
+        size = self.size if self.size >= 0 else found.st_size
+        if size > LARGEST_BYTES:
+            raise DataError(f"{size:,} bytes are more than an image may have, {LARGEST_BYTES:,}")
         with open(self.path, "rb") as file:
             file.seek(self.offset)
             return file.read(self.size)
@@ -92,11 +106,10 @@ def _members(path, start, size):
     try:
         with open(path, "rb") as file:
             window = io.BufferedReader(_Window(file, start, size))
-            with tarfile.open(fileobj=window, mode="r:") as archive:
-                for member in archive:
-                    if member.isfile():
-                        yield member, start + member.offset_data
-    except (tarfile.TarError, EOFError) as error:
+            with open_tar(window, "r:") as archive:
+                for member in members_of(archive):
+                    yield member, start + member.offset_data
+    except TAR_ERRORS as error:
         raise DataError(
             f"{path} cannot be read ({error}): truncated, compressed or no archive. Give an "
             "uncompressed .tar, as published, or the folder it extracts to"

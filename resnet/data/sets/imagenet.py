@@ -5,9 +5,9 @@ from resnet.data.entry import IMAGENET_PREPROCESSORS, Streamed
 
 def classes(folder):
     """Names of the classes."""
-    from resnet.data.imagenet.index import class_names
+    from resnet.data.imagenet.index import known_index
 
-    return class_names(folder)
+    return known_index(folder).synsets
 
 
 def load(folder, num_classes, splits=("train",)):
@@ -31,6 +31,13 @@ def evaluation_batches(imagenet, config, split, batch_size, num_images):
     return imagenet_input.evaluation_batches(imagenet, config, split, batch_size, num_images)
 
 
+def find_damage(imagenet, config, split, error):
+    """The shard and the record that an error is of."""
+    from resnet.data.imagenet import input as imagenet_input
+
+    return imagenet_input.find_damage(imagenet, config, split, error)
+
+
 ENTRY = Streamed(
     name="imagenet",
     preprocessors=IMAGENET_PREPROCESSORS,
@@ -38,4 +45,5 @@ ENTRY = Streamed(
     load=load,
     feed=feed,
     evaluation_batches=evaluation_batches,
+    find_damage=find_damage,
 )

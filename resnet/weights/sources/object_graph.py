@@ -1,5 +1,7 @@
 """TensorFlow's object-based checkpoints: variables found by the objects that held them."""
 
+import numpy as np
+from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf.trackable_object_graph_pb2 import TrackableObjectGraph
 
 from resnet.weights.checkpoint_format import CheckpointError, read_checkpoint
@@ -36,7 +38,12 @@ class ObjectGraph:
                 f"checkpoint {prefix} is not an object-based one, as Keras and tf.train.Checkpoint "
                 "write them: give another, or the --source that it is of"
             )
-        self._nodes = TrackableObjectGraph.FromString(self._tensors.pop(GRAPH)).nodes
+        try:
+            self._nodes = TrackableObjectGraph.FromString(self._tensors.pop(GRAPH)).nodes
+        except (DecodeError, TypeError) as error:
+            raise self._damaged(error) from None
+        if not self._nodes:
+            raise self._damaged("it has no objects")
         self._used = set()
         self._slots = {
             (slot.original_variable_node_id, slot.slot_name): slot.slot_variable_node_id
@@ -44,11 +51,22 @@ class ObjectGraph:
             for slot in node.slot_variables
         }
 
+    def _damaged(self, why):
+        return CheckpointError(
+            f"checkpoint {self.prefix} is damaged: its graph of objects cannot be read ({why}). "
+            "Give another"
+        )
+
+    def _node(self, number):
+        if not 0 <= number < len(self._nodes):
+            raise self._damaged(f"object {number} of {len(self._nodes)}")
+        return self._nodes[number]
+
     def _find(self, path):
         """Id of the object at a path, or None."""
         node = 0
         for name in path.split("/"):
-            children = {c.local_name: c.node_id for c in self._nodes[node].children}
+            children = {c.local_name: c.node_id for c in self._node(node).children}
             if name not in children:
                 return None
             node = children[name]
@@ -77,9 +95,14 @@ class ObjectGraph:
         return None if node is None else self._value(node)
 
     def _value(self, node):
-        (attribute,) = (a for a in self._nodes[node].attributes if a.name == VALUE)
-        self._used.add(attribute.checkpoint_key)
-        return self._tensors[attribute.checkpoint_key]
+        keys = [a.checkpoint_key for a in self._node(node).attributes if a.name == VALUE]
+        if len(keys) != 1 or keys[0] not in self._tensors:
+            raise self._damaged(f"object {node} has no value")
+        value = self._tensors[keys[0]]
+        if np.asarray(value).dtype.kind not in "fiuV":  # V: bfloat16
+            raise self._damaged(f"{keys[0]} holds no numbers")
+        self._used.add(keys[0])
+        return value
 
     def unused(self):
         """Names of the tensors that nothing has asked for."""

@@ -7,6 +7,7 @@ from resnet.weights.checkpoint_format import (
     STEP,
     read_checkpoint,
     slot_name,
+    step_of,
 )
 from resnet.weights.sources.tensors import Tensors
 
@@ -23,5 +24,5 @@ def read(network, checkpoint):
         if slot_name(name, AVERAGE) in weights:
             weights[name] = weights.pop(slot_name(name, AVERAGE))
     other = {name: weights.pop(name) for name in (STEP, LEARN_RATE, SEED) if name in weights}
-    step = int(other.pop(STEP)) if STEP in other else None
+    step = step_of(other.pop(STEP), checkpoint) if STEP in other else None
     return Tensors(weights, momentum, step, tuple(other))

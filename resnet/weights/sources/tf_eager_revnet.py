@@ -1,7 +1,7 @@
 """Checkpoints of TensorFlow's eager RevNet: tf.train.Checkpoint(model, optimizer, ...)."""
 
 from resnet.models.network import SCOPE
-from resnet.weights.checkpoint_format import CheckpointError
+from resnet.weights.checkpoint_format import CheckpointError, step_of
 from resnet.weights.sources.object_graph import KERAS_NAMES, ObjectGraph
 from resnet.weights.sources.tensors import Tensors
 
@@ -22,7 +22,8 @@ def read(network, checkpoint):
     weights = {name: graph.value(path) for name, path in paths.items()}
     slots = {name: graph.slot(path, SLOT) for name, path in paths.items()}
     momentum = {name: value for name, value in slots.items() if value is not None}
-    step = int(graph.value("optimizer_step")) if graph.has("optimizer_step") else None
+    step = graph.value("optimizer_step") if graph.has("optimizer_step") else None
+    step = None if step is None else step_of(step, checkpoint)
     return Tensors(weights, momentum, step, graph.unused())
 
 
