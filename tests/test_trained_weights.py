@@ -269,7 +269,7 @@ def test_images_are_named(experiment, tmp_path, published):
     model = resnet.get_model("revnet-38", weights=published)
     Image.fromarray(PIXELS[0]).save(tmp_path / "small.png")
     (tmp_path / "no.jpg").write_text("no image")
-    (tmp_path / "bomb.png").write_bytes(claiming("PNG", 12_000, 12_000))
+    (tmp_path / "bomb.png").write_bytes(claiming("PNG", 20_000, 20_000))
     done = run_quickly(
         "predict",
         *(tmp_path / name for name in ("no.jpg", "small.png", "gone.jpg", "bomb.png")),
@@ -281,7 +281,8 @@ def test_images_are_named(experiment, tmp_path, published):
     assert done.stderr.splitlines() == [
         f"error: '{tmp_path}/no.jpg' is no image in a known format, such as JPEG or PNG",
         f"error: no image '{tmp_path}/gone.jpg': give the path of a file",
-        f"error: image '{tmp_path}/bomb.png' is too large: 12000x12000 pixels. "
+        f"error: image '{tmp_path}/bomb.png' is too large: Image size (400000000 pixels) exceeds "
+        "limit of 178956970 pixels, could be decompression bomb DOS attack. "
         "Shrink it to 178,956,970 pixels at most",
     ]
     probabilities = tf.nn.softmax(model(model.prepare(PIXELS[0]))[0]).numpy()

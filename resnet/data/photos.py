@@ -12,8 +12,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from resnet.errors import DataError
 
-LARGEST_PIXELS = 178_956_970  # of an image, as its header says: what Pillow refuses, too
-# It warns from half of that on; many telephones make such photos.
+LARGEST_PIXELS = 178_956_970  # of an image, as its header says: Pillow refuses more
+# It warns from half of that on; telephones make such photos.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
@@ -64,13 +64,10 @@ def open_photo(file: str | os.PathLike[str] | IO[bytes], name: str) -> Iterator[
         with Image.open(file) as image:
             if image.format == "EPS":  # a program, which Ghostscript would run
                 raise UnidentifiedImageError
-            width, height = image.size
-            if width * height > LARGEST_PIXELS:
-                raise Image.DecompressionBombError(f"{width}x{height} pixels")
             yield image
     except UnidentifiedImageError:
         raise DataError(f"{name!r} is no image in a known format, such as JPEG or PNG") from None
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+    except Image.DecompressionBombError as error:
         claim = str(error).rstrip(".")
         raise DataError(
             f"image {name!r} is too large: {claim}. Shrink it to {LARGEST_PIXELS:,} pixels at most"

@@ -254,7 +254,7 @@ def test_what_claims_to_be_more_than_an_image_is_left_out(tmp_path, monkeypatch)
     good.write_bytes(encoded(picture(1)))
     for form in ("JPEG", "PNG", "GIF", "BMP"):
         names.append(f"{form.lower()}.JPEG")
-        (tmp_path / names[-1]).write_bytes(claiming(form, 12_000, 12_000))
+        (tmp_path / names[-1]).write_bytes(claiming(form, 20_000, 20_000))
     os.mkfifo(tmp_path / "pipe.JPEG")
     with open(tmp_path / "endless.JPEG", "wb") as file:
         file.truncate(2**40)
