@@ -55,8 +55,8 @@ class DataError(UserError):
 
 _REMEDIES = {
     errno.ENOENT: "check the path",
-    errno.ENOTDIR: "a file stands where a folder is wanted: give another path, or move it",
-    errno.EEXIST: "a file stands where a folder is wanted: give another path, or move it",
+    errno.ENOTDIR: "a file stands where a folder is wanted; give another path, or move it",
+    errno.EEXIST: "a file stands where a folder is wanted; give another path, or move it",
     errno.EISDIR: "give a file, not a folder",
     errno.EACCES: "choose another path, or change who may read and write there",
     errno.EPERM: "choose another path, or change who may read and write there",
@@ -70,11 +70,15 @@ _REMEDIES = {
 }
 
 
+def remedy_of(error: OSError) -> str:
+    """What can be done about what the operating system refuses; "" where nobody knows."""
+    return _REMEDIES.get(error.errno or 0, "")
+
+
 def of_system(error: OSError) -> UserError:
-    """What the operating system refused, and what can be done about it."""
-    where = f"{error.filename}: " if error.filename else ""
-    remedy = f": {_REMEDIES[error.errno]}" if error.errno in _REMEDIES else ""
-    return UserError(f"{where}{error.strerror or error}{remedy}")
+    """What the operating system refuses, and what can be done about it."""
+    parts = [str(error.filename or ""), error.strerror or str(error), remedy_of(error)]
+    return UserError(": ".join(filter(None, parts)))
 
 
 def exit_with(error: BaseException) -> NoReturn:

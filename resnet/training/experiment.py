@@ -243,7 +243,8 @@ def load_experiment(experiment_id, results_root, logs_root):
     if not (results / CONF).is_file():
         root = pathlib.Path(results_root)
         ids = sorted(path.parent.name for path in root.glob(f"*/{CONF}"))
-        known = f"it has {len(ids)}, such as {', '.join(ids[-5:])}" if ids else "it has none"
+        known = "it has none" if root.is_dir() else "which is no folder"
+        known = f"it has {len(ids)}, such as {', '.join(ids[-5:])}" if ids else known
         raise UsageError(
             f"no experiment {experiment_id!r} in {str(results_root)!r} ({known}). "
             "Give its --id, and --results if it lies elsewhere"

@@ -5,14 +5,17 @@ longer than LIMIT_SECONDS.
 """
 
 import contextlib
+import errno
 import json
+import os
 import re
 import signal
+import time
 
 import pytest
 
 from damage import damaged, odd_settings
-from processes import write_config
+from processes import error_of, run_quickly, write_config
 from resnet.commands import cifar_train, train
 from resnet.commands.cli import COMMANDS
 from resnet.commands.experiments.plan import SETTINGS, read_plan
@@ -21,6 +24,7 @@ from resnet.errors import UserError, exit_with, of_system, shown
 from resnet.settings import NetworkSettings, Recipe, RunOptions, fields_of
 from resnet.training.experiment import require_plain
 from resnet.training.placement import Hosts
+from resnet.weights import checkpoint
 
 QUICK, FULL, LIMIT_SECONDS = 12, 150, 20
 CONF = {
@@ -257,3 +261,64 @@ def test_names_of_every_command_are_checked():
     assert with_id == {
         *("train-cifar", "train-imagenet", "evaluate", "experiments", "export", "publish", "import")
     }
+
+
+ODD_PLACE = "ü b [1]*{x}"
+
+
+@pytest.fixture(scope="module")
+def odd(tmp_path_factory):
+    """A trained experiment whose id and folders have spaces, brackets and more."""
+    folder = tmp_path_factory.mktemp("odd") / ODD_PLACE
+    places = [f"--results={folder}/r", f"--logs={folder}/l"]
+    folder.mkdir()
+    line = [f"--config={write_config(folder)}", "--dataset=synthetic", "--eval_images=500"]
+    done = run_quickly("train-cifar", *line, *places, "--id=a b[é]*", "--max_num_steps=1")
+    assert done.returncode == 0, done.stderr
+    return folder, places
+
+
+def test_names_with_spaces_brackets_and_accents(odd):
+    folder, places = odd
+    assert list(checkpoint.list_checkpoints(folder / "r" / "a b[é]*")) == [1]
+    output = folder / "out [1].npz"
+    line = ["--id=a b[é]*", "--format=npz", f"--output={output}"]
+    assert run_quickly("export", *line, *places).returncode == 0 and output.exists()
+    assert not list(folder.rglob("*.part*"))
+
+
+def test_files_that_stand_where_folders_are_wanted(odd, tmp_path):
+    folder, places = odd
+    path, one = tmp_path / "file", "--id=a b[é]*"
+    path.write_text("mine")
+    train = ["train-cifar", f"--config={folder}/tiny.json", "--dataset=synthetic"]
+    instead = "a file stands where a folder is wanted; give another path"
+    for line, message in {
+        (*train, f"--results={path}", f"--logs={tmp_path}/l"): instead,
+        (*train, f"--results={tmp_path}/r", f"--logs={path}/l"): instead,
+        ("export", one, *places, "--format=npz", f"--output={path}/x.npz"): instead,
+        ("export", one, f"--results={path}"): "which is no folder",
+        ("evaluate", one, f"--results={tmp_path}/none"): "which is no folder",
+        ("results", str(tmp_path)): "give a file, not a folder",
+        ("train-cifar", f"--config={tmp_path}", "--dataset=synthetic"): "Is a directory",
+    }.items():
+        error = error_of(run_quickly(*line))
+        assert message in error.lower() or message in error, error
+    assert path.read_text() == "mine" and not list(tmp_path.glob("*/*"))
+
+
+def test_what_the_system_refuses_has_a_remedy():
+    for number in (errno.ENOENT, errno.EACCES, errno.EROFS, errno.EMFILE, errno.ENAMETOOLONG):
+        message = str(of_system(OSError(number, os.strerror(number), "there")))
+        assert message.startswith(f"there: {os.strerror(number)}: ")
+    assert str(of_system(OSError("odd"))) == "odd"
+
+
+def test_ten_thousand_checkpoints(tmp_path):
+    for step in range(10_000):
+        for suffix in (checkpoint.INDEX, checkpoint.DATA):
+            (tmp_path / f"{checkpoint.PREFIX}{step}{suffix}").touch()
+    start = time.perf_counter()
+    found = checkpoint.list_checkpoints(tmp_path)
+    assert time.perf_counter() - start < 5
+    assert list(found) == list(range(10_000)) and found[9_999].endswith("model.ckpt-9999")
