@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-import os
 import types
 import typing
 from typing import Any
@@ -173,10 +172,10 @@ def _typed(kind: type, value: Any) -> Any:
 
 
 def is_text(value: object) -> bool:
-    """Whether a value is a text that can be an argument of a process, or a file's name."""
+    """Whether a value is a text that processes, files and TensorFlow take as it is."""
     try:
-        return isinstance(value, str) and b"\0" not in os.fsencode(value)
-    except UnicodeEncodeError:  # JSON and YAML can write half a character
+        return isinstance(value, str) and b"\0" not in value.encode()
+    except UnicodeEncodeError:  # half a character, as JSON, YAML and folders' names can have
         return False
 
 

@@ -1174,7 +1174,7 @@ MUTATIONS = [
     Mutation(
         "resnet/settings.py",
         "half a character for a text",
-        'b"\\0" not in os.fsencode(value)',
+        'b"\\0" not in value.encode()',
         '"\\0" not in value',
         (f"{INPUT}::test_configs_that_are_named",),
     ),

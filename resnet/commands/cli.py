@@ -1,5 +1,6 @@
 """What every command does around its main function: flags in, errors out in one line."""
 
+import contextlib
 import dataclasses
 import difflib
 import importlib
@@ -88,6 +89,8 @@ def run(name, arguments, program):
 
     Exit codes: 0, 1 for bad data and the like, 2 for bad flags and configs.
     """
+    with contextlib.suppress(AttributeError):  # a stream that takes every character
+        sys.stdout.reconfigure(errors="backslashreplace")
     command = COMMANDS[name]
     module = importlib.import_module(command.module)
     line = (

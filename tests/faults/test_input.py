@@ -10,12 +10,14 @@ import json
 import os
 import re
 import signal
+import sys
 import time
 
 import pytest
 
+import children
 from damage import damaged, odd_settings
-from processes import error_of, run_quickly, write_config
+from processes import REPOSITORY, error_of, run_quickly, write_config
 from resnet.commands import cifar_train, train
 from resnet.commands.cli import COMMANDS
 from resnet.commands.experiments.plan import SETTINGS, read_plan
@@ -224,6 +226,7 @@ def test_long_flags_and_ids_are_named(tmp_path):
         "--" + "x" * 5000: "unknown flag '--xxx",
         f"--id={'x' * 161}": "of at most 160 bytes",
         "--id=../../x": "must be a plain name",
+        "--data_folder=\udcff": "data_folder is '.*', but must be a text",
         f"--batch_size={DIGITS}": "but must be an integer in",
     }.items():
         with limited(), pytest.raises(UserError, match=message):
@@ -263,6 +266,7 @@ def test_names_of_every_command_are_checked():
     }
 
 
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
 ODD_PLACE = "ü b [1]*{x}"
 
 
@@ -322,3 +326,15 @@ def test_ten_thousand_checkpoints(tmp_path):
     found = checkpoint.list_checkpoints(tmp_path)
     assert time.perf_counter() - start < 5
     assert list(found) == list(range(10_000)) and found[9_999].endswith("model.ckpt-9999")
+
+
+def test_a_terminal_without_accents(tmp_path):
+    """Where a character cannot be printed, its number is."""
+    code = (
+        "import sys; sys.stdout.reconfigure(encoding='ascii', errors='strict')\n"
+        "from resnet.commands.cli import run\n"
+        "try: run('configs', [], 'resnet configs')\n"
+        "finally: print('\\xe9')"
+    )
+    done = children.run([sys.executable, "-c", code], 60, cwd=tmp_path, env=ENVIRONMENT)
+    assert done.returncode == 0 and done.stdout.endswith("\\xe9\n"), done.stderr
