@@ -252,8 +252,8 @@ def test_long_errors_keep_their_remedy(capsys):
     assert len(text) < 1600 and text.endswith("give another\n")
 
 
-def test_names_of_every_command_are_checked():
-    """A command with --id is in this list, and refuses names that lead elsewhere (test_owner)."""
+def test_names_of_every_command_are_checked(tmp_path):
+    """A command with --id is in this list; those that test_owner.py leaves out are tried here."""
     with_id = set()
     for name, command in COMMANDS.items():
         module = __import__(command.module, fromlist=["define_flags"])
@@ -264,6 +264,17 @@ def test_names_of_every_command_are_checked():
     assert with_id == {
         *("train-cifar", "train-imagenet", "evaluate", "experiments", "export", "publish", "import")
     }
+    foreign = ["--source=revnet-public", "--checkpoint=x", "--model=revnet-38"]
+    yaml = tmp_path / "one.yaml"
+    yaml.write_text("- name: ../x\n  dataset: synthetic\n", encoding="utf-8")
+    for line, message in {
+        ("import", *foreign, "--dataset=cifar-10", "--id=../x"): "must be a plain name",
+        ("train-imagenet", "--id=../x"): "must be a plain name",
+        ("experiments", str(yaml)): "'../x', but must be a text of letters",
+        ("experiments", str(yaml), "--id=../x"): "--id does not go with experiments",
+    }.items():
+        assert message in error_of(run_quickly(*line, f"--results={tmp_path}/r"))
+    assert [path.name for path in tmp_path.iterdir()] == ["one.yaml"]
 
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
