@@ -2,12 +2,38 @@
 
 from __future__ import annotations
 
+import errno
 import re
+import reprlib
 import sys
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
     import tensorflow as tf
+
+
+LONGEST = 1500  # characters of a line on stderr
+
+
+class _Shown(reprlib.Repr):
+    """A value as Python writes it, cut short: a file can make any value as long as it likes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlist = self.maxtuple = self.maxdict = 32
+        self.maxlevel, self.maxlong, self.maxstring, self.maxother = 3, 60, 200, 200
+
+    def repr_int(self, x: int, level: int) -> str:
+        """An integer; Python itself writes none of thousands of digits."""
+        try:
+            return super().repr_int(x, level)
+        except ValueError:
+            return f"an integer of {x.bit_length()} bits"
+
+
+def shown(value: Any) -> str:
+    """A value that somebody wrote, for a message: whole unless it is long."""
+    return _Shown().repr(value)
 
 
 class UserError(Exception):
@@ -27,11 +53,46 @@ class DataError(UserError):
     """Data that is missing, truncated or corrupt."""
 
 
+_REMEDIES = {
+    errno.ENOENT: "check the path",
+    errno.ENOTDIR: "a file stands where a folder is wanted; give another path, or move it",
+    errno.EEXIST: "a file stands where a folder is wanted; give another path, or move it",
+    errno.EISDIR: "give a file, not a folder",
+    errno.EACCES: "choose another path, or change who may read and write there",
+    errno.EPERM: "choose another path, or change who may read and write there",
+    errno.EROFS: "choose another path, on a disk that can be written",
+    errno.ENAMETOOLONG: "shorten it",
+    errno.ENOSPC: "free some space, or choose another path",
+    errno.EDQUOT: "free some space, or choose another path",
+    errno.EMFILE: "raise the limit of open files (ulimit -n)",
+    errno.ENFILE: "close other programs, or raise the machine's limit of open files",
+    errno.ENOMEM: "end other processes, or raise the limit of memory",
+}
+
+
+def remedy_of(error: OSError) -> str:
+    """What can be done about what the operating system refuses; "" where nobody knows."""
+    return _REMEDIES.get(error.errno or 0, "")
+
+
+def of_system(error: OSError) -> UserError:
+    """What the operating system refuses, and what can be done about it."""
+    parts = [str(error.filename or ""), error.strerror or str(error), remedy_of(error)]
+    return UserError(": ".join(filter(None, parts)))
+
+
 def exit_with(error: BaseException) -> NoReturn:
     """Prints "error: ..." as one line on stderr and exits with the error's code."""
-    prefix = getattr(error, "prefix", UserError.prefix)
-    print(prefix + " ".join(str(error).split()), file=sys.stderr)
+    print_error(error, getattr(error, "prefix", UserError.prefix))
     sys.exit(getattr(error, "exit_code", 1))
+
+
+def print_error(error: object, prefix: str = UserError.prefix) -> None:
+    """Prints "error: ..." as one line on stderr; of a long one, its start and its end."""
+    line = " ".join(str(error).split())
+    if len(line) > LONGEST:  # the remedy stands at the end
+        line = f"{line[: LONGEST // 2]} ... {line[-LONGEST // 2 :]}"
+    print(prefix + line, file=sys.stderr)
 
 
 def message_of(op_error: tf.errors.OpError) -> str:

@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Iterator
 from typing import Any
 
-from resnet.errors import UserError
+from resnet.errors import UserError, remedy_of
 
 # Errors of write(), which name no file; NumPy's tofile gives no number either.
 _OF_WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, None)
@@ -43,9 +43,10 @@ def written_beside(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
     except OSError as error:
         if is_callers and not _is_about(error, temporary):
             raise
+        remedy = remedy_of(error) or "free some space, or choose another path"
         raise UserError(
             f"cannot write {path}: {error.strerror or error}. "
-            "Free some space or choose another folder; what was there is unchanged"
+            f"{remedy.capitalize()}; what was there is unchanged"
         ) from error
     finally:
         remove(temporary)

@@ -16,7 +16,7 @@ import platform
 from collections.abc import Iterator
 from typing import IO
 
-from resnet.errors import UsageError, UserError
+from resnet.errors import UsageError, UserError, remedy_of
 from resnet.files import make_folder
 
 LOCKS = ".locks"
@@ -46,9 +46,8 @@ def owned(folder: str | os.PathLike[str]) -> Iterator[None]:
         json.dump({"host": platform.node(), "pid": os.getpid(), "since": now}, file)
         file.flush()
     except OSError as error:
-        raise UserError(
-            f"cannot write {path}: {error.strerror}. Free some space or choose another folder"
-        ) from None
+        remedy = remedy_of(error) or "choose another path"
+        raise UserError(f"cannot write {path}: {error.strerror}. {remedy.capitalize()}") from None
     try:
         yield
     finally:

@@ -22,11 +22,28 @@ def peak_over(size: float) -> float:
 
 def available_bytes() -> int | None:
     """Memory that this machine can still give; None where it does not say."""
+    return _machine("MemAvailable")
+
+
+def machine_bytes() -> int | None:
+    """All memory of this machine, what it swaps to included; None where it does not say."""
+    total = _machine("MemTotal")
+    return None if total is None else total + (_machine("SwapTotal") or 0)
+
+
+def address_space() -> int | None:
+    """Bytes of address space that this process may take in all; None without a limit."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    return None if limit == resource.RLIM_INFINITY else limit
+
+
+def _machine(field: str) -> int | None:
+    """Bytes of a field of Linux' table of its memory."""
     try:
         text = pathlib.Path("/proc/meminfo").read_text()
     except OSError:
         return None
-    found = re.search(r"MemAvailable:\s+(\d+) kB", text)
+    found = re.search(rf"{field}:\s+(\d+) kB", text)
     return int(found[1]) * 1024 if found else None
 
 

@@ -10,6 +10,9 @@ from collections.abc import Iterator
 
 from resnet.errors import UserError
 from resnet.hints import install_hint
+from resnet.process_memory import address_space
+
+LOADED_BYTES = 1_100_000_000  # of address space that TensorFlow takes once it is loaded, measured
 
 
 @contextlib.contextmanager
@@ -34,10 +37,29 @@ def load_tensorflow() -> None:
     """Loads TensorFlow, which takes a second or two; starts no devices.
 
     Raises:
-      UserError: it is not installed; says how to.
+      UserError: it is not installed, or memory does not suffice; says what to do.
     """
+    if "tensorflow" in sys.modules:
+        return
     if importlib.util.find_spec("tensorflow") is None:
         raise UserError(f"{sys.executable} lacks TensorFlow: {install_hint()}")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    with quietly():
-        importlib.import_module("tensorflow")
+    limit = address_space()
+    if limit is not None and limit < LOADED_BYTES:  # its libraries may end the process otherwise
+        raise _no_memory(f"this process may take {limit / 1e9:.2f} GB")
+    try:
+        with quietly():
+            importlib.import_module("tensorflow")
+    except MemoryError as error:
+        raise _no_memory(str(error) or "none is left") from None
+    except ImportError as error:
+        if not any(text in str(error) for text in ("failed to map", "annot allocate memory")):
+            raise
+        raise _no_memory(str(error)) from None
+
+
+def _no_memory(detail: str) -> UserError:
+    return UserError(
+        f"out of memory: TensorFlow needs {LOADED_BYTES / 1e9:.1f} GB to load, and a training a GB "
+        f"and more beside ({detail}). End other processes, or raise the limit (ulimit -v)"
+    )

@@ -14,7 +14,7 @@ import types
 import typing
 from typing import Any
 
-from resnet.errors import UsageError
+from resnet.errors import UsageError, shown
 from resnet.schedules import SCHEDULES, learning_rate
 from resnet.sizes import EXAMPLES, parse_size
 
@@ -25,7 +25,8 @@ STOP, SKIP, WARN = "stop", "skip", "warn"  # what to do about a step whose numbe
 OPTIMIZERS = ("sgd", "adam", "adamw", "lion", "rmsprop")
 DECOUPLED = ("adamw", "lion")  # by their definition
 RECIPE_NAMES = ("paper", "fast", "long")
-MAX_SEED = 2**31
+INTEGERS_BELOW = 2**31  # unless a setting says otherwise: what TensorFlow's int32 holds
+UNITS_BELOW = 2**13  # in all: measurements go up to 2,500
 
 
 class SettingError(UsageError):
@@ -42,7 +43,7 @@ class SettingError(UsageError):
 
 def wrong(subject: str, key: str, value: Any, wanted: str, *others: str) -> SettingError:
     """The error of a value that does not fit; `others` are settings that it goes with."""
-    return SettingError(f"{subject}{key} is {value!r}, but must be {wanted}", key, *others)
+    return SettingError(f"{subject}{key} is {shown(value)}, but must be {wanted}", key, *others)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,6 +81,12 @@ class Field:
     facts: Setting
 
     @property
+    def below(self) -> float | None:
+        """What a number must stay below; None: any number will do."""
+        is_integer = int in (self.kind, self.item)
+        return self.facts.below or (INTEGERS_BELOW if is_integer else None)
+
+    @property
     def wanted(self) -> str:
         """What a value must be, in words."""
         facts = self.facts
@@ -87,12 +94,12 @@ class Field:
         plural = {int: "integers", float: "numbers", str: "texts"}
         if facts.choices:
             text = f"one of {', '.join(facts.choices)}"
-        elif facts.is_size:
-            text = f"a size, such as {EXAMPLES}"
+        elif facts.is_size and self.below is not None:
+            text = f"a size below {_short(self.below)} bytes, such as {EXAMPLES}"
         else:
             text = f"a list of {plural[self.item]}" if self.item else names[self.kind]
-            if facts.low is not None and facts.below is not None:
-                text += f" in [{facts.low:g}, {_short(facts.below)})"
+            if facts.low is not None and self.below is not None:
+                text += f" in [{facts.low:g}, {_short(self.below)})"
             elif facts.low is not None:
                 text += f" of {facts.low:g} or more"
         return f"{text}, or null" if self.is_optional else text
@@ -150,8 +157,10 @@ class Field:
             return any(_is_choice(value, choice) for choice in facts.choices)
         if isinstance(value, float) and not math.isfinite(value):
             return False
-        low, below = (-math.inf if facts.low is None else facts.low), facts.below
-        if isinstance(value, bool | str):
+        low, below = (-math.inf if facts.low is None else facts.low), self.below
+        if isinstance(value, str):
+            return is_text(value)
+        if isinstance(value, bool):
             return True
         return value >= low and (below is None or value < below)
 
@@ -163,6 +172,14 @@ def _typed(kind: type, value: Any) -> Any:
     return value if isinstance(value, kind) and isinstance(value, bool) == (kind is bool) else None
 
 
+def is_text(value: object) -> bool:
+    """Whether a value is a text that processes, files and TensorFlow take as it is."""
+    try:
+        return isinstance(value, str) and b"\0" not in value.encode()
+    except UnicodeEncodeError:  # half a character, as JSON, YAML and folders' names can have
+        return False
+
+
 def _is_choice(value: object, choice: str) -> bool:
     """Whether a value is a choice, or begins as one like "tfds:NAME" does."""
     start, colon, _ = choice.partition(":")
@@ -170,7 +187,8 @@ def _is_choice(value: object, choice: str) -> bool:
 
 
 def _short(number: float) -> str:
-    return "2^31" if number == MAX_SEED else f"{number:g}"
+    power = math.log2(number)
+    return f"2^{power:.0f}" if power >= 8 and power.is_integer() else f"{number:g}"
 
 
 @functools.cache
@@ -218,28 +236,32 @@ class NetworkSettings:
 
     name: str = setting("Name of the config.", is_fixed=True)
     family: str = setting("Kind of network, such as resnet, revnet or vgg.", is_fixed=True)
-    image_size: int = setting("Pixels a side.", low=1)
-    num_classes: int = setting("Classes to tell apart.", low=1, is_fixed=True)
+    image_size: int = setting("Pixels a side.", low=1, below=2**13)
+    num_classes: int = setting("Classes to tell apart.", low=1, below=2**20, is_fixed=True)
     block: str = setting(
         "Form of a residual function: two 3x3 convolutions, or a bottleneck.",
         choices=("basic", "bottleneck"),
     )
-    stem_filters: int = setting("Channels of the stem; 0 without one, as in a VGG.", low=0)
+    stem_filters: int = setting(
+        "Channels of the stem; 0 without one, as in a VGG.", low=0, below=2**16
+    )
     filters: tuple[int, ...] = setting(
-        "Channels of each stage; a bottleneck's output has 4 times as many.", low=1
+        "Channels of each stage; a bottleneck's output has 4 times as many.", low=1, below=2**16
     )
     units: tuple[int, ...] = setting(
-        "Units of each stage; a reversible one holds two residual functions.", low=1
+        "Units of each stage; a reversible one holds two residual functions.",
+        low=1,
+        below=UNITS_BELOW,
     )
-    strides: tuple[int, ...] = setting("Stride of each stage's first unit.", low=1)
+    strides: tuple[int, ...] = setting("Stride of each stage's first unit.", low=1, below=2**10)
     preprocessor: str = setting(
         "How images are prepared; cifar: less the mean image; cifar-standard: channels "
         "standardised; cifar-unit: in [0, 1]; inception: random boxes and colours; vgg: crops.",
         "cifar",
         choices=("cifar", "cifar-standard", "cifar-unit", "inception", "vgg"),
     )
-    stem_kernel: int = setting("Pixels a side of the stem's convolution.", 3, low=1)
-    stem_stride: int = setting("Stride of the stem's convolution.", 1, low=1)
+    stem_kernel: int = setting("Pixels a side of the stem's convolution.", 3, low=1, below=2**10)
+    stem_stride: int = setting("Stride of the stem's convolution.", 1, low=1, below=2**10)
     stem_max_pool: bool = setting("3x3 maximum with stride 2 behind the stem.", False)
     activation_order: str = setting(
         "Batch norm and ReLU before each convolution, or behind it (the last ReLU behind the sum).",
@@ -261,11 +283,13 @@ class NetworkSettings:
     preactivate_shortcut: bool = setting(
         "Let it start behind the unit's first batch norm and ReLU.", False
     )
-    bottleneck_width: int = setting("Channels inside a bottleneck, over its filters.", 1, low=1)
+    bottleneck_width: int = setting(
+        "Channels inside a bottleneck, over its filters.", 1, low=1, below=2**10
+    )
     bottleneck_stride_at: int = setting(
         "Which of a bottleneck's convolutions has the stride, 1 or 2.", 1, low=1, below=3
     )
-    cardinality: int = setting("Groups of a bottleneck's 3x3 convolution.", 1, low=1)
+    cardinality: int = setting("Groups of a bottleneck's 3x3 convolution.", 1, low=1, below=2**16)
     dropout: float = setting(
         "Share of values dropped behind a residual function's first convolution.",
         0.0,
@@ -291,12 +315,13 @@ class Recipe:
         "paper",
         choices=RECIPE_NAMES,
     )
-    batch_size: int = setting("Images a step, over all replicas.", 100, low=1)
+    batch_size: int = setting("Images a step, over all replicas.", 100, low=1, below=2**20)
     num_steps: int = setting("Steps of the whole training.", 80_000, low=0)
     num_epochs: float = setting(
         "The same in passes over the training images; a new run makes steps of them. 0: num_steps.",
         0.0,
         low=0,
+        below=INTEGERS_BELOW,
     )
     schedule: str = setting(
         "How the learning rate goes: by boundaries; down to 0 along a cosine or a line; or up from "
@@ -314,7 +339,10 @@ class Recipe:
     )
     warmup_steps: int = setting("Steps in which the learning rate rises at first.", 0, low=0)
     warmup_epochs: float = setting(
-        "The same in passes over the training images. 0: warmup_steps.", 0.0, low=0
+        "The same in passes over the training images. 0: warmup_steps.",
+        0.0,
+        low=0,
+        below=INTEGERS_BELOW,
     )
     optimizer: str = setting(
         "What makes updates of gradients; all but sgd are Keras' own.", "sgd", choices=OPTIMIZERS
@@ -364,10 +392,10 @@ class Recipe:
     log_every: int = setting("Steps between rows of the logs.", 100, low=1, is_free=True)
     evaluate_every: int = setting("Steps between evaluations.", 1_000, low=1, is_free=True)
     save_every: int = setting("Steps between checkpoints.", 10_000, low=1, is_free=True)
-    evaluation_batch_size: int = setting("Images of a batch in evaluation.", 100, low=1)
-    seed: int = setting(
-        "Of initial weights, the order of images and their augmentation.", 0, low=0, below=MAX_SEED
+    evaluation_batch_size: int = setting(
+        "Images of a batch in evaluation.", 100, low=1, below=2**20
     )
+    seed: int = setting("Of initial weights, the order of images and their augmentation.", 0, low=0)
 
     def check_recipe(self, subject: str) -> None:
         """Checks what depends on several fields.
@@ -439,6 +467,7 @@ class Computation:
         "Memory of a device for activations of units that then need not be recomputed.",
         None,
         low=0,
+        below=2**60,
         is_size=True,
         is_free=True,
     )
@@ -469,16 +498,23 @@ class RunOptions(Computation):
         "Updates in one call of the device; same bits.",
         1,
         low=1,
+        below=2**16,
         is_free=True,
         group=Computation.HEADING,
     )
     num_gpu: int | None = setting(
-        "GPUs of every host to train on; 0 is the CPU.", None, low=0, is_free=True, group="Devices"
+        "GPUs of every host to train on; 0 is the CPU.",
+        None,
+        low=0,
+        below=2**10,
+        is_free=True,
+        group="Devices",
     )
     logical_cpus: int | None = setting(
         "Split the CPU into as many replicas instead, for trials.",
         None,
         low=1,
+        below=2**8,
         is_free=True,
         group="Devices",
     )

@@ -52,6 +52,7 @@ BY_HAND = f"{ARGUMENTS}::test_masks_contexts_and_losses_are_those_of_the_layers_
 KERAS_MODEL = "tests/models/test_keras_model.py"
 TRIVIAL = "tests/data/test_trivial_augment.py"
 RUNS = "tests/commands/test_runs.py"
+INPUT = "tests/faults/test_input.py"
 OWNER = "tests/faults/test_owner.py"
 DAMAGE = "tests/faults/test_damaged_files.py"
 DAMAGED = f"{DAMAGE}::test_damage_is_named_or_changes_nothing"
@@ -1364,5 +1365,129 @@ MUTATIONS = [
         "if not isinstance(names, list) or not all(",
         "if not all(",
         (f"{ARCHIVES}::test_an_index_that_makes_no_sense_is_named",),
+    ),
+    Mutation(
+        "resnet/settings.py",
+        "integers without a bound",
+        "(INTEGERS_BELOW if is_integer else None)",
+        "None",
+        (
+            f"{INPUT}::test_what_is_written_is_taken_or_named",
+            f"{INPUT}::test_configs_that_are_named",
+        ),
+    ),
+    Mutation(
+        "resnet/settings.py",
+        "half a character for a text",
+        'b"\\0" not in value.encode()',
+        '"\\0" not in value',
+        (f"{INPUT}::test_configs_that_are_named",),
+    ),
+    Mutation(
+        "resnet/sizes.py",
+        "a size of hundreds of digits",
+        "if not math.isfinite(size):",
+        "if math.isnan(size):",
+        ("tests/test_sizes.py::test_what_is_no_size",),
+    ),
+    Mutation(
+        "resnet/configs/config.py",
+        "units bounded a stage alone",
+        "if sum(self.units) >= UNITS_BELOW:",
+        "if max(self.units) >= UNITS_BELOW:",
+        (f"{INPUT}::test_experiments_that_are_named",),
+    ),
+    Mutation(
+        "resnet/configs/config.py",
+        "a list for a config's name",
+        '        known["name"].checked(content["name"])',
+        "        pass",
+        (f"{INPUT}::test_configs_that_are_named",),
+    ),
+    Mutation(
+        "resnet/training/conf.py",
+        "run options unchecked",
+        "name: known[name].checked(value, subject)",
+        "name: value",
+        (f"{INPUT}::test_configs_that_are_named",),
+    ),
+    Mutation(
+        "resnet/commands/experiments/yaml_file.py",
+        "aliases without end",
+        "if (count := size(node)) > LARGEST:",
+        "if (count := size(node)) < 0:",
+        (f"{INPUT}::test_experiments_that_are_named",),
+    ),
+    Mutation(
+        "resnet/commands/experiments/yaml_file.py",
+        "brackets as deep as anybody likes",
+        "    except RecursionError:\n",
+        "    except ArithmeticError:\n",
+        (f"{INPUT}::test_experiments_that_are_named",),
+    ),
+    Mutation(
+        "resnet/commands/experiments/plan.py",
+        "sweeps of any size",
+        "(count := _num_combinations(settings)) > MOST_RUNS",
+        "(count := _num_combinations(settings)) < 0",
+        (f"{INPUT}::test_experiments_that_are_named",),
+    ),
+    Mutation(
+        "resnet/commands/flags.py",
+        "flags as long as anybody likes",
+        "len(name) > LONGEST_NAME",
+        "len(name) < 0",
+        (f"{INPUT}::test_long_flags_and_ids_are_named",),
+    ),
+    Mutation(
+        "resnet/training/experiment.py",
+        "ids longer than names of files",
+        "len(os.fsencode(experiment_id)) > LONGEST_ID",
+        "False",
+        (f"{INPUT}::test_long_flags_and_ids_are_named",),
+    ),
+    Mutation(
+        "resnet/commands/train.py",
+        "an id that leads out of its folder where nothing is made",
+        "    require_plain(experiment_id)\n",
+        "",
+        (f"{INPUT}::test_long_flags_and_ids_are_named",),
+    ),
+    Mutation(
+        "resnet/errors.py",
+        "errors without end",
+        "if len(line) > LONGEST:",
+        "if len(line) < 0:",
+        (f"{INPUT}::test_long_errors_keep_their_remedy",),
+    ),
+    Mutation(
+        "resnet/files.py",
+        "one remedy for all that cannot be written",
+        'remedy = remedy_of(error) or "free some space, or choose another path"',
+        'remedy = "free some space, or choose another path"',
+        (f"{INPUT}::test_files_that_stand_where_folders_are_wanted",),
+    ),
+    Mutation(
+        "resnet/training/memory.py",
+        "parameters need no memory",
+        "BYTES_PER_PARAMETER * network.num_parameters",
+        "0",
+        ("tests/training/test_memory.py::test_the_need_grows_with_images_and_parameters",),
+    ),
+    Mutation(
+        "resnet/training/memory.py",
+        "a limit of address space unheeded",
+        "needed + TINY_RUN_BYTES > limit",
+        "needed > limit",
+        (
+            "tests/training/test_memory.py::test_what_cannot_fit_is_refused_before_anything_is_built",
+        ),
+    ),
+    Mutation(
+        "resnet/training/progress.py",
+        "progress by the machine's clock",
+        "return time.monotonic",
+        "return time.time",
+        ("tests/training/test_progress.py::test_a_clock_that_is_set_back_makes_no_negative_times",),
     ),
 ]

@@ -328,7 +328,7 @@ def test_compare_prints_a_table_of_every_way():
         ("--units=3,x,3", "must be a list of integers"),
         ("--units=3,3", "must be as long as units (2)"),
         ("--model=revnet-39", "unknown model 'revnet-39'"),
-        ("--steps=0", "--steps is 0, but must be an integer of 1 or more"),
+        ("--steps=0", "--steps is 0, but must be an integer in [1, 2^31)"),
     ],
 )
 def test_bad_flags(arguments, message):

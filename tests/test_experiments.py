@@ -80,7 +80,7 @@ def test_everything_wrong_is_named_before_anything_runs(tmp_path):
         "3: unknown key 'dropot': did you mean 'dropout'?",
         "2: a: key 'model': unknown model 'resnet21-v1': did you mean",
         "6: key 'dropout': dropout is 1.5, but must be a number in [0, 1)",
-        "8: key 'max_num_steps': max_num_steps is 'many', but must be an integer of 1 or more",
+        "8: key 'max_num_steps': max_num_steps is 'many', but must be an integer in [1, 2^31)",
         "12: d: key 'backprop': backprop \"reversible\" needs a RevNet",
         "13: key 'name': 'd' stands in line 10 too",
         "15: key 'name' is missing, but must be a text",

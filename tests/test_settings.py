@@ -54,7 +54,7 @@ def test_texts_of_flags(name, value, found):
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("batch_size", 1.0, "batch_size is 1.0, but must be an integer of 1 or more"),
+        ("batch_size", 1.0, r"batch_size is 1.0, but must be an integer in \[1, 2\^20\)"),
         ("batch_size", True, "batch_size is True"),
         ("seed", 2**31, r"must be an integer in \[0, 2\^31\)"),
         ("dropout", float("nan"), r"must be a number in \[0, 1\)"),
@@ -64,7 +64,7 @@ def test_texts_of_flags(name, value, found):
         ("weight_decay", 10**400, "must be a number of 0 or more"),
         ("jit", "maybe", "must be one of auto, on, off"),
         ("memory_budget", "2XB", "'2XB' is not a size"),
-        ("num_gpu", -1, "must be an integer of 0 or more, or null"),
+        ("num_gpu", -1, r"must be an integer in \[0, 2\^10\), or null"),
         ("nesterov", 1, "must be true or false"),
     ],
 )

@@ -1,5 +1,6 @@
 """What every command does around its main function: flags in, errors out in one line."""
 
+import contextlib
 import dataclasses
 import difflib
 import importlib
@@ -8,7 +9,7 @@ import shlex
 import sys
 
 from resnet.commands.flags import HELP_FLAGS, Flags
-from resnet.errors import UsageError, UserError, exit_with, message_of
+from resnet.errors import UsageError, UserError, exit_with, message_of, of_system
 from resnet.quiet import load_tensorflow
 
 
@@ -88,6 +89,8 @@ def run(name, arguments, program):
 
     Exit codes: 0, 1 for bad data and the like, 2 for bad flags and configs.
     """
+    with contextlib.suppress(AttributeError):  # a stream that takes every character
+        sys.stdout.reconfigure(errors="backslashreplace")
     command = COMMANDS[name]
     module = importlib.import_module(command.module)
     line = (
@@ -112,8 +115,10 @@ def run(name, arguments, program):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        exit_with(UserError(f"{where}{error.strerror or error}"))
+        exit_with(of_system(error))
+    except MemoryError as error:
+        detail = f" ({error})" if str(error) else ""
+        exit_with(UserError(f"out of memory{detail}: end other processes, or raise its limit"))
     except KeyboardInterrupt:
         interrupted = UserError("interrupted; what was saved before is complete")
         interrupted.exit_code = 130

@@ -6,11 +6,12 @@ import textwrap
 
 from absl import flags as absl_flags
 
-from resnet.errors import UsageError
+from resnet.errors import UsageError, shown
 from resnet.settings import Field, Setting, SettingError
 
 ESSENTIALS = "Essentials"
 HELP_FLAGS = ("-h", "-?", "--help", "-help", "--helpshort", "--helpfull")
+LONGEST_NAME = 100  # characters of a flag's, and more
 INDENT = 34  # columns before a flag's help
 MIN_WIDTH, MAX_WIDTH = 72, 100
 
@@ -106,6 +107,9 @@ class Flags:
         Raises:
           UsageError: an unknown flag, or a value that does not fit.
         """
+        for name in (argument.partition("=")[0] for argument in arguments):
+            if name.startswith("-") and len(name) > LONGEST_NAME:  # absl compares it to all
+                raise UsageError(f"unknown flag {shown(name)}. See --help")
         self._values.set_gnu_getopt(True)
         try:
             return self._values([self.program, *arguments])[1:]

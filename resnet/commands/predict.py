@@ -6,9 +6,7 @@ Takes images of any size, in any format that Pillow reads; the middle square of 
 enlarged to what the network takes. `resnet weights` lists the weights there are.
 """
 
-import sys
-
-from resnet.errors import DataError
+from resnet.errors import DataError, print_error
 
 ESSENTIAL = ("model", "weights", "top")
 POSITIONAL = ("IMAGE...",)
@@ -42,7 +40,7 @@ def main(flags, *paths):
         try:
             image = read_photo(path, model.config.image_size)
         except DataError as error:  # the others are looked at all the same
-            print(f"error: {error}", file=sys.stderr)
+            print_error(error)
             code = error.exit_code
             continue
         probabilities = tf.nn.softmax(model(model.prepare(image))[0]).numpy()

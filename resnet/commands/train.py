@@ -17,9 +17,16 @@ from resnet.ownership import owned
 from resnet.pretrained import PREFIX
 from resnet.settings import SettingError
 from resnet.training.conf import read_conf
-from resnet.training.experiment import Experiment, load_experiment, new_folders, new_id
+from resnet.training.experiment import (
+    Experiment,
+    load_experiment,
+    new_folders,
+    new_id,
+    require_plain,
+)
 from resnet.training.hosts import naming_lost_hosts
 from resnet.training.interrupts import stop_requests
+from resnet.training.memory import naming_memory, require_memory
 from resnet.training.metrics import LOSS
 from resnet.training.placement import Hosts, find_hosts, place
 from resnet.training.state import Training
@@ -87,6 +94,14 @@ def _run(task, flags, experiment, started, hosts, resume, stop):
             _time(task, experiment, task.load(experiment), placement, jit)
         return
     experiment.make_network(placement.num_replicas)  # raises before any data is read
+    if not (flags.smoke_test or _only_evaluates(flags)):
+        require_memory(experiment, placement)
+    with naming_memory(experiment, placement):
+        _compute(task, flags, experiment, started, placement, jit, resume, stop)
+
+
+def _compute(task, flags, experiment, started, placement, jit, resume, stop):
+    """Reads the data, and does with it what the flags ask for."""
     data = task.load(experiment)
     if stop:
         raise KeyboardInterrupt  # nothing has begun
@@ -97,9 +112,10 @@ def _run(task, flags, experiment, started, hosts, resume, stop):
         _evaluate(task, experiment, data, placement, flags.best)
         return
     print(summary(experiment, placement), flush=True)
+    is_chief = placement.hosts.is_chief
     owner = _alone(experiment, started, flags.restore_step)
-    with owner if hosts.is_chief else contextlib.nullcontext():
-        feed = task.make_feed(data, experiment, hosts.is_chief)
+    with owner if is_chief else contextlib.nullcontext():
+        feed = task.make_feed(data, experiment, is_chief)
         results = train_and_evaluate(experiment, feed, placement, jit, flags.line, resume, stop)
     task.finish(results, experiment)
 
@@ -261,6 +277,7 @@ def _new(task, flags, hosts):
     if len(hosts) > 1 and not flags.id:
         raise UsageError(f"--id is needed with {len(hosts)} hosts: the same one on each of them")
     experiment_id = flags.id if flags.is_given("id") else new_id(run.dataset, config.name)
+    require_plain(experiment_id)
     if not hosts.is_chief or flags.dry_run:
         folders = [pathlib.Path(root) / experiment_id for root in (flags.results, flags.logs)]
     else:

@@ -8,7 +8,16 @@ import pathlib
 from typing import Any
 
 from resnet.configs.recipes import RECIPES
-from resnet.settings import NetworkSettings, Recipe, SettingError, check_fields, fields_of, wrong
+from resnet.errors import shown
+from resnet.settings import (
+    UNITS_BELOW,
+    NetworkSettings,
+    Recipe,
+    SettingError,
+    check_fields,
+    fields_of,
+    wrong,
+)
 
 IN_EPOCHS = {"num_steps": "num_epochs", "warmup_steps": "warmup_epochs"}
 BOTTLENECK_FACTOR = 4  # channels of a bottleneck's output over its filters
@@ -27,6 +36,8 @@ class Config(Recipe, NetworkSettings):
         subject = f"config {self.name}: "
         check_fields(self, subject)
         self.check_recipe(subject)
+        if sum(self.units) >= UNITS_BELOW:
+            raise wrong(subject, "units", self.units, f"fewer than {UNITS_BELOW:,} in all")
         for name in ("filters", "strides"):
             values = getattr(self, name)
             if len(values) != len(self.units):
@@ -117,10 +128,12 @@ def entry_of(name: str) -> Entry:
     Raises:
       SettingError: as `get_config`.
     """
-    if name not in _REGISTRY:
-        close = difflib.get_close_matches(name, _REGISTRY, n=1)
+    if not isinstance(name, str) or name not in _REGISTRY:
+        close = difflib.get_close_matches(str(name), _REGISTRY, n=1)
         hint = f"did you mean {close[0]!r}? " if close else ""
-        raise SettingError(f"unknown model {name!r}: {hint}choose one of {', '.join(_REGISTRY)}")
+        raise SettingError(
+            f"unknown model {shown(name)}: {hint}choose one of {', '.join(_REGISTRY)}"
+        )
     return _REGISTRY[name]
 
 
@@ -142,7 +155,9 @@ def config_from_json(content: dict[str, Any], base: Config | None = None) -> Con
         if key not in known:
             close = difflib.get_close_matches(key, known, n=1)
             hint = f"did you mean {close[0]!r}?" if close else f"fields: {', '.join(sorted(known))}"
-            raise SettingError(f"unknown config field {key!r}: {hint}", key)
+            raise SettingError(f"unknown config field {shown(key)}: {hint}", key)
+    if "name" in content:
+        known["name"].checked(content["name"])
     if base is None:
         required = {n for n, field in known.items() if field.default is dataclasses.MISSING}
         if content.keys() >= (required if content.get("name") not in _REGISTRY else known.keys()):
@@ -153,8 +168,8 @@ def config_from_json(content: dict[str, Any], base: Config | None = None) -> Con
     for steps, epochs in IN_EPOCHS.items():
         if content.get(epochs) and steps in content:
             raise SettingError(
-                f"{epochs} is {content[epochs]} and {steps} is {content[steps]}: leave one of them "
-                "out",
+                f"{epochs} is {shown(content[epochs])} and {steps} is {shown(content[steps])}: "
+                "leave one of them out",
                 epochs,
                 steps,
             )
@@ -168,18 +183,22 @@ def _recipe_of(content: dict[str, Any]) -> dict[str, Any]:
     Of a training of another length, its warm-up takes the same share.
 
     Raises:
-      SettingError: no such recipe.
+      SettingError: no such recipe, or a length that makes no sense.
     """
     if "recipe" not in content:
         return {}
-    recipe = RECIPES[fields_of(Config)["recipe"].checked(content["recipe"])]
+    known = fields_of(Config)
+    recipe = RECIPES[known["recipe"].checked(content["recipe"])]
     share = recipe.get("warmup_steps", 0) / recipe.get("num_steps", 1)
     if not share or content.keys() & {"warmup_steps", "warmup_epochs"}:
         return recipe
-    steps, epochs = content.get("num_steps"), content.get("num_epochs")
-    if isinstance(epochs, int | float) and epochs > 0:
+    steps, epochs = (
+        known[name].checked(content[name]) if name in content else None
+        for name in ("num_steps", "num_epochs")
+    )
+    if epochs:
         return recipe | {"warmup_steps": 0, "warmup_epochs": share * epochs}
-    return recipe | {"warmup_steps": round(share * steps)} if isinstance(steps, int) else recipe
+    return recipe if steps is None else recipe | {"warmup_steps": round(share * steps)}
 
 
 def _one_rate(content: dict[str, Any], base: Config) -> dict[str, Any]:

@@ -5,9 +5,9 @@ import sys
 
 import numpy as np
 import tensorflow as tf
-from tqdm import tqdm
 
 from resnet.data.feed import PADDING_LABEL
+from resnet.training.progress import Progress
 
 TOP = 5  # best guesses that count for top-5
 
@@ -76,7 +76,7 @@ class Evaluation:
           Accuracy; None if `stop` comes to be true meanwhile.
         """
         total, known = 0, int(batches.cardinality())
-        progress = tqdm(
+        progress = Progress(
             self._dealt(batches),
             desc=name,
             total=num_batches or (known if known >= 0 else None),

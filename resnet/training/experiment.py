@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+import os
 import pathlib
 import re
 import secrets
@@ -9,7 +10,7 @@ import secrets
 from resnet.arrays import load_array, save_array
 from resnet.configs import Config, config_from_json, read_json
 from resnet.data.cifar.preparation import CHANNELS, MEAN_IMAGE
-from resnet.errors import UsageError, UserError
+from resnet.errors import UsageError, UserError, shown
 from resnet.files import write_json
 from resnet.models import Model, Network
 from resnet.pretrained import PREFIX, Pretrained, by_reference
@@ -23,6 +24,8 @@ from resnet.weights.folder import (
     IMAGENET_RESULTS,
     LABEL_NAMES,
 )
+
+LONGEST_ID = 160  # bytes: names of files have 255, and what is being written adds to them
 
 
 @dataclasses.dataclass(frozen=True)
@@ -180,10 +183,11 @@ def require_plain(experiment_id):
       UsageError: it is not.
     """
     is_hidden = not experiment_id or experiment_id.startswith(".")
-    if is_hidden or set(experiment_id) & set("/\\\0") or not experiment_id.isprintable():
+    is_one = experiment_id.isprintable() and not set(experiment_id) & set("/\\\0")
+    if is_hidden or not is_one or len(os.fsencode(experiment_id)) > LONGEST_ID:
         raise UsageError(
-            f"--id is {experiment_id!r}, but must be a plain name without slashes, and no dot at "
-            "its start"
+            f"--id is {shown(experiment_id)}, but must be a plain name without slashes, no dot at "
+            f"its start, of at most {LONGEST_ID} bytes"
         )
 
 
@@ -239,7 +243,8 @@ def load_experiment(experiment_id, results_root, logs_root):
     if not (results / CONF).is_file():
         root = pathlib.Path(results_root)
         ids = sorted(path.parent.name for path in root.glob(f"*/{CONF}"))
-        known = f"it has {len(ids)}, such as {', '.join(ids[-5:])}" if ids else "it has none"
+        known = "it has none" if root.is_dir() else "which is no folder"
+        known = f"it has {len(ids)}, such as {', '.join(ids[-5:])}" if ids else known
         raise UsageError(
             f"no experiment {experiment_id!r} in {str(results_root)!r} ({known}). "
             "Give its --id, and --results if it lies elsewhere"

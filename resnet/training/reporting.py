@@ -6,11 +6,11 @@ import sys
 import time
 
 import numpy as np
-from tqdm import tqdm
 
 from resnet.files import write_json
 from resnet.training.logs import Logs
 from resnet.training.metrics import LEFT_OUT, LOSS, METRICS, PAST_EXACT_RANGE
+from resnet.training.progress import Progress
 
 OPEN_WINDOW = "open_window.json"  # what was measured since the last row
 COLUMNS = {"learn_rate": "lr", "step_seconds": "seconds", "peak_mb": "mb"}
@@ -94,7 +94,7 @@ class Reporter:
         self._first_angle = angles[0][1] if angles else None
         self._kept = experiment.logs / OPEN_WINDOW
         self._window = Window(step, _kept_window(self._kept, step))
-        self._progress = tqdm(
+        self._progress = Progress(
             initial=step,
             total=experiment.num_steps,
             unit=" steps",

@@ -181,15 +181,9 @@ class Training:
 
     @contextlib.contextmanager
     def _naming_errors(self, takes_images):
-        """Within it, errors of the device, and of data that is read, say what a user can do."""
+        """Within it, errors of data that is read say what a user can do."""
         try:
             yield
-        except tf.errors.ResourceExhaustedError as error:
-            raise UserError(
-                f"out of memory with --backprop {self.experiment.options.backprop}: "
-                f"{message_of(error)}. Lower --batch_size or --memory_budget, raise --num_pass, "
-                "or choose a --backprop that keeps less"
-            ) from None
         except BAD_DATA as error:
             is_lost = len(self.placement.hosts) > 1 and is_lost_host(error)
             if is_lost or not takes_images:

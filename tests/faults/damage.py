@@ -30,3 +30,26 @@ def damaged(content, count, seed=0):
                 what = "random bytes"
                 data[place : place + size] = rng.bytes(len(data[place : place + size]))
         yield f"{what} at {place}, {size}", bytes(data)
+
+
+# What nobody means: of every kind, too large, too deep, and what breaks programs that print it.
+ODD_VALUES = (
+    *(None, True, -1, 0, 0.5, 1e308, float("inf"), float("nan"), 10**9, 2**63, 10**400),
+    *("", "x", "0", "../x", "a\0b", "\ud800", "9" * 400 + "GB", "x" * 5000, "2026-99-99"),
+    *([], {}, [[]], [None], ["x"], [1] * 2000, [10**400], {"x": 1}, {"x": {"y": []}}),
+)
+
+
+def odd_settings(content, names, count, seed=0):
+    """Yields (what was done, dict) `count` times: a dict with odd values at some of its keys.
+
+    Args:
+      content: dict.
+      names: list of further keys that it may have.
+    """
+    rng = np.random.default_rng(seed)
+    keys = [*content, *names]
+    for _ in range(count):
+        chosen = [keys[i] for i in rng.integers(0, len(keys), int(rng.integers(1, 3)))]
+        odd = {key: ODD_VALUES[int(rng.integers(len(ODD_VALUES)))] for key in chosen}
+        yield f"{str(odd)[:200]}", content | odd

@@ -8,6 +8,7 @@ import re
 
 from resnet.commands.experiments.yaml_file import Value
 from resnet.configs import list_configs
+from resnet.errors import shown
 
 KEYS = ("module", "model", "model_parameters", "train_parameters", "skip_error_test")
 DATASET = "cifar-10"  # it has no other
@@ -109,7 +110,7 @@ class _Translation:
         """Whether a value is what it must be; notes it as a problem if not."""
         if KINDS[wanted](keys[key].content):
             return True
-        self._problem(keys[key], f"key {key!r} is {keys[key].content!r}, but must be {wanted}")
+        self._problem(keys[key], f"key {key!r} is {shown(keys[key].content)}, but must be {wanted}")
         return False
 
     def _checked(self, keys, part, known):
@@ -117,7 +118,7 @@ class _Translation:
         value = keys.get(part, Value({}, self._line))
         content = {} if value.content is None else value.content
         if not isinstance(content, dict):
-            self._problem(value, f"key {part!r} is {content!r}, but must be a mapping")
+            self._problem(value, f"key {part!r} is {shown(content)}, but must be a mapping")
             return {}
         found = {}
         for key, inner in content.items():
@@ -149,14 +150,14 @@ class _Translation:
                 if block.content not in BLOCK_TYPES:
                     choices = " or ".join(BLOCK_TYPES)
                     self._problem(
-                        block, f"key 'block_type' is {block.content!r}, but must be {choices}"
+                        block, f"key 'block_type' is {shown(block.content)}, but must be {choices}"
                     )
                     return
                 config = f"resnet{depth}-{BLOCK_TYPES[block.content]}"
                 if is_deep:
                     self.found.setdefault("shortcut", Value(DEEP_SHORTCUT, model.line))
         if config not in list_configs():
-            self._problem(model, f"key 'model' is {name!r}, which is none of that project's")
+            self._problem(model, f"key 'model' is {shown(name)}, which is none of that project's")
             return
         if not prefix:
             text = f"model {name!r}, which that project calls cifar_{name}, is {config}"

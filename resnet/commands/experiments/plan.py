@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 import itertools
+import math
 import pathlib
 import re
 
@@ -12,14 +13,15 @@ from resnet.commands.experiments.cifar_vs_tensorflow2 import is_foreign, transla
 from resnet.commands.experiments.yaml_file import Value, read_mappings
 from resnet.configs import Config, config_from_json, get_config
 from resnet.data.registry import CIFAR, CIFAR_CHOICES, CIFAR_PREPROCESSORS
-from resnet.errors import UsageError
+from resnet.errors import UsageError, shown
 from resnet.pretrained import PREFIX, by_reference
-from resnet.settings import NetworkSettings, RunOptions, SettingError, fields_of
-from resnet.training.experiment import Experiment
+from resnet.settings import NetworkSettings, RunOptions, SettingError, fields_of, is_text, wrong
+from resnet.training.experiment import Experiment, require_plain
 from resnet.training.placement import require_one_place
 from resnet.weights.checkpoint import list_checkpoints
 from resnet.weights.folder import BEST
 
+MOST_RUNS = 1_000  # of an experiment
 OWN_KEYS = ("name", "seeds", "smoke_test")
 # What the training command takes if nothing is said.
 DEFAULTS = {"model": DEFAULT_MODEL, "dataset": next(iter(CIFAR))}
@@ -119,10 +121,10 @@ class _Plan:
             if key not in known:
                 close = difflib.get_close_matches(key, known, n=1)
                 hint = f"did you mean {close[0]!r}?" if close else f"choose from {sorted(known)}"
-                self._problem(value.line, f"unknown key {key!r}: {hint}")
+                self._problem(value.line, f"unknown key {shown(key)}: {hint}")
         name = keys.get("name", Value(None, line))
         if not isinstance(name.content, str) or not re.fullmatch(r"\w[\w.+-]*", name.content):
-            missing = "missing" if name.content is None else repr(name.content)
+            missing = "missing" if name.content is None else shown(name.content)
             self._problem(
                 name.line,
                 f"key 'name' is {missing}, but must be a text of letters, digits and .+-_",
@@ -145,7 +147,7 @@ class _Plan:
                 content = keys["seeds"].content
                 self._problem(
                     keys["seeds"].line,
-                    f"key 'seeds' is {content!r}, but must be a list, such as [0, 1, 2]",
+                    f"key 'seeds' is {shown(content)}, but must be a list, such as [0, 1, 2]",
                 )
                 return
             if "seed" in keys:
@@ -153,6 +155,10 @@ class _Plan:
             settings["seed"] = keys["seeds"]
         if "model" not in settings and not keys.keys() <= known:
             return  # perhaps it is the key that is misspelt
+        if (count := _num_combinations(settings)) > MOST_RUNS:
+            text = f"the lists of {name.content!r} make {count:,} runs: {MOST_RUNS:,} at most"
+            self._problem(line, f"{text}; shorten them, or give experiments of their own")
+            return
         ids = set()
         for chosen, suffixes in _sweep(settings):
             group = ".".join([name.content, *(s for k, s in suffixes.items() if k != "seed")])
@@ -161,6 +167,11 @@ class _Plan:
                 self._problem(line, f"a sweep of {name.content!r} lists a value twice: {run_id}")
                 continue
             ids.add(run_id)
+            try:
+                require_plain(run_id)
+            except UsageError as error:  # a sweep may make it long
+                self._problem(line, error)
+                continue
             self._add_run(line, run_id, group, chosen, smoke_test.content)
         for key, value in settings.items():
             if _is_sweep(key, value) and not value.content:
@@ -233,10 +244,10 @@ def _checked(key, content):
     """
     if key in SETTINGS and key != "dataset":
         return SETTINGS[key].checked(content)
-    if isinstance(content, str) and (key != "dataset" or content in CIFAR):
+    if is_text(content) and (key != "dataset" or content in CIFAR):
         return content
     wanted = f"one of {', '.join(CIFAR_CHOICES)}" if key == "dataset" else "a text"
-    raise SettingError(f"{key} is {content!r}, but must be {wanted}", key)
+    raise wrong("", key, content, wanted)
 
 
 def _sweep_hint(key, settings):
@@ -258,6 +269,11 @@ def _is_sweep(key, value):
     """Whether a value lists values; of settings that are lists themselves, lists of lists do."""
     content = value.content
     return isinstance(content, list) and (not _takes_list(key) or any(map(_is_list, content)))
+
+
+def _num_combinations(settings):
+    """How many combinations `_sweep` gives."""
+    return math.prod(len(v.content) for key, v in settings.items() if _is_sweep(key, v))
 
 
 def _sweep(settings):

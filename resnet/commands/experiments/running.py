@@ -2,12 +2,11 @@
 
 import dataclasses
 import pathlib
-import sys
 
 from resnet.commands.experiments.plan import KNOWN_KEYS, read_plan
 from resnet.commands.experiments.report import write_report
 from resnet.commands.experiments.runs import Outcome, Runner
-from resnet.errors import UsageError, UserError
+from resnet.errors import UsageError, UserError, print_error
 
 
 def run_file(flags, path, excluded):
@@ -51,7 +50,7 @@ def _raise_all(problems):
     """Prints all problems but the last, and raises that; nothing if there are none."""
     *others, last = [*problems] or [None]
     for problem in others:
-        print(f"error: {problem}", file=sys.stderr)
+        print_error(problem)
     if last:
         raise UsageError(last)
 

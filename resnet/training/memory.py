@@ -1,0 +1,69 @@
+"""Memory that a training needs: said before it begins, and where it runs out."""
+
+import contextlib
+
+import tensorflow as tf
+
+from resnet.errors import UserError, message_of
+from resnet.models.cost import activation_bytes
+from resnet.process_memory import address_space, machine_bytes
+
+# Weights, gradients and what the optimizer keeps, as float32.
+BYTES_PER_PARAMETER = 12
+# Address space that a tiny run takes, most of it TensorFlow's code and threads; measured with 2
+# cores. Past a limit, its libraries end the process without a word.
+TINY_RUN_BYTES = 2_400_000_000
+REMEDY = (
+    "lower --batch_size, --evaluation_batch_size or --memory_budget, raise --num_pass, or choose "
+    "a --backprop that keeps less (reversible, checkpoint) or --dtype bfloat16"
+)
+
+
+def bytes_needed(experiment, placement):
+    """Predicted bytes of a step's activations and of all parameters, over a host's devices."""
+    network = experiment.make_network(placement.num_replicas)
+    at_once = experiment.images_at_once(placement.num_replicas)
+    of_device = activation_bytes(network) * at_once + BYTES_PER_PARAMETER * network.num_parameters
+    return of_device * len(placement.devices)
+
+
+def require_memory(experiment, placement):
+    """Checks that a training on the CPU may fit into memory; nothing is said of GPUs.
+
+    Raises:
+      UserError: it needs more than the machine has, or than the process may take.
+    """
+    if placement.uses_gpu:
+        return
+    needed, there, limit = bytes_needed(experiment, placement), machine_bytes(), address_space()
+    if there is not None and needed > there:
+        raise UserError(f"{_need(experiment, needed)}, and this machine has {_gb(there)}: {REMEDY}")
+    if limit is not None and needed + TINY_RUN_BYTES > limit:
+        raise UserError(
+            f"{_need(experiment, needed)} beside TensorFlow's own {_gb(TINY_RUN_BYTES)}, and this "
+            f"process may take {_gb(limit)}: raise its limit (ulimit -v), {REMEDY}"
+        )
+
+
+@contextlib.contextmanager
+def naming_memory(experiment, placement):
+    """Within it, running out of memory says what the training needs, and what can be done."""
+    try:
+        yield
+    except (MemoryError, tf.errors.ResourceExhaustedError) as error:
+        detail = str(error) if isinstance(error, MemoryError) else message_of(error)
+        need = _need(experiment, bytes_needed(experiment, placement))
+        found = f" ({detail})" if detail else ""
+        raise UserError(f"out of memory{found}. {need}: {REMEDY}") from None
+
+
+def _need(experiment, needed):
+    config, options = experiment.config, experiment.options
+    return (
+        f"training needs about {_gb(needed)} with --batch_size {config.batch_size}, --backprop "
+        f"{options.backprop} and --dtype {options.dtype} (predicted)"
+    )
+
+
+def _gb(count):
+    return f"{count / 1e9:,.2f} GB"
