@@ -95,7 +95,7 @@ def test_json_fields_change_a_named_config():
     [
         ("momentum", 1, r"momentum is 1, but must be a number in \[0, 1\)"),
         ("block", "wide", "block is 'wide', but must be one of basic, bottleneck"),
-        ("units", (3, 0, 3), r"units is .*, but must be a list of integers in \[1, 2\^10\)"),
+        ("units", (3, 0, 3), r"units is .*, but must be a list of integers in \[1, 2\^13\)"),
         ("batch_size", 0, r"batch_size is 0, but must be an integer in \[1, 2\^20\)"),
         ("batch_size", True, "batch_size is True, but must be an integer"),
         ("boundaries", (60_000, 40_000), "must be a rising list of 2 steps"),

@@ -174,8 +174,8 @@ ALIASES = "".join(f"  a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in 
         ("- name: a\n  model: [[x]]", r"model is \['x'\], but must be a text"),
         ("- name: a\n  dataset: [[x]]", r"dataset is \['x'\], but must be one of"),
         ('- name: a\n  logs: "a\\0b"', "logs is 'a.x00b', but must be a text"),
-        ("- name: a\n  units: [1000000, 1, 1]", r"must be a list of integers in \[1, 2\^10\)"),
-        ("- name: a\n  units: [400, 400, 400]", "but must be fewer than 1,024 in all"),
+        ("- name: a\n  units: [1000000, 1, 1]", r"must be a list of integers in \[1, 2\^13\)"),
+        ("- name: a\n  units: [4000, 4000, 4000]", "but must be fewer than 8,192 in all"),
         ("- name: a\n  batch_size: 1000000000", r"batch_size is 1000000000, .* in \[1, 2\^20\)"),
         ("- name: a\n  seeds: &s [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]\n  mixup: *s\n  cutmix: *s\n"
          "  cutout: *s", "the lists of 'a' make 10,000 runs: 1,000 at most"),
