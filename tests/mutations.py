@@ -57,6 +57,20 @@ CIFAR_RUNS = "tests/test_run_cifar_train.py"
 
 MUTATIONS = [
     Mutation(
+        "resnet/training/state.py",
+        "freeing the iterator of a training waits for the thread that tunes it",
+        "lambda _: untuned(self._feed.training(first_step, share))",
+        "lambda _: self._feed.training(first_step, share)",
+        (f"{LOOP}::test_no_thread_tunes_what_is_trained_and_evaluated_on",),
+    ),
+    Mutation(
+        "resnet/training/evaluation.py",
+        "freeing the iterator of an evaluation waits for the thread that tunes it",
+        "self._dealt(untuned(batches))",
+        "self._dealt(batches)",
+        (f"{LOOP}::test_no_thread_tunes_what_is_trained_and_evaluated_on",),
+    ),
+    Mutation(
         "resnet/models/parameters.py",
         "weight decay on gamma too",
         'return self.kind in ("conv", "dense")',

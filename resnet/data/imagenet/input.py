@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import os
 
 import tensorflow as tf
 
@@ -17,6 +18,7 @@ from resnet.settings import wrong
 
 SHARDS_AT_ONCE = 16  # read in turns, one record of each
 SHUFFLE_BUFFER = 4096  # encoded images, some 450 MB of the real data set
+NUM_DECODERS = os.cpu_count() or 1  # images decoded at once; nothing tunes it, see feed.untuned
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,7 +149,7 @@ def training_batches(imagenet, config, deterministic, first_step, share):
         records = tf.data.Dataset.from_tensor_slices(files).interleave(
             tf.data.TFRecordDataset,
             cycle_length=min(SHARDS_AT_ONCE, len(paths)),
-            num_parallel_calls=tf.data.AUTOTUNE,
+            num_parallel_calls=min(SHARDS_AT_ONCE, len(paths)),
             deterministic=deterministic,
         )
         buffer = min(SHUFFLE_BUFFER, num_images)
@@ -189,10 +191,10 @@ def training_batches(imagenet, config, deterministic, first_step, share):
     stream = epochs.flat_map(epoch).enumerate(start // num_images * num_images)
     if deterministic:
         stream = stream.skip(start % num_images)
-    stream = stream.map(decode, tf.data.AUTOTUNE, deterministic=deterministic)
+    stream = stream.map(decode, NUM_DECODERS, deterministic=deterministic)
     batches = stream.batch(share.batch_size, drop_remainder=True)
     batches = batches.enumerate(first_step * share.num_replicas).map(add_draws)
-    return batches.prefetch(tf.data.AUTOTUNE)
+    return batches.prefetch(4)
 
 
 def evaluation_batches(imagenet, config, split, batch_size, num_images):
@@ -229,11 +231,9 @@ def evaluation_batches(imagenet, config, split, batch_size, num_images):
 
     records = tf.data.TFRecordDataset([shard.path for shard in imagenet.shards[split]])
     batches = (
-        records.take(num_images)
-        .map(prepare, tf.data.AUTOTUNE, deterministic=True)
-        .batch(batch_size)
+        records.take(num_images).map(prepare, NUM_DECODERS, deterministic=True).batch(batch_size)
     )
-    return batches.map(fill).prefetch(tf.data.AUTOTUNE)
+    return batches.map(fill).prefetch(2)
 
 
 def _class_of(label, num_classes):
