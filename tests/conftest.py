@@ -1,5 +1,6 @@
 """Fixtures that all tests share."""
 
+import gc
 import os
 import pathlib
 import sys
@@ -25,6 +26,12 @@ def shared():
     if not folder.is_dir():
         pytest.skip(f"{folder} with goldens and real data is not here; set RESNET_SHARED")
     return folder
+
+
+def pytest_collection_finish():
+    """What is loaded by now, the garbage collector need not look through again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)

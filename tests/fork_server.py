@@ -1,36 +1,40 @@
 """Runs scripts in forks of a process that has loaded TensorFlow, a second or two faster each.
 
-Reads JSON lines [folder, script or -m, arguments...] from stdin and answers each with a
-JSON line {"returncode", "stdout", "stderr"}. Nothing of the project is imported but
-what loads TensorFlow and the embedded data set, whose images are drawn once for all forks;
-a fork sees flags, devices and signals as a new process does.
+python fork_server.py ADDRESS: a socket's path; see forked.py for who asks. Each connection is
+one script: a JSON line {"folder", "line": [script or -m, arguments...], "environment"} with the
+descriptors of its stdout and stderr. The answer is a line with its process id, and one with its
+exit status when it ends; whoever closes the connection before kills it. Nothing of the project
+is imported but what loads TensorFlow and the embedded data set, whose images are drawn once for
+all forks; a fork sees flags, devices and signals as a new process does.
 """
 
+import contextlib
+import gc
 import importlib
 import json
 import os
 import pathlib
 import runpy
+import select
 import signal
+import socket
 import sys
-import tempfile
+import threading
 import traceback
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
 from resnet.quiet import load_tensorflow
 
-LIMIT_SECONDS = 120  # of one script
+LIMIT_SECONDS = 300  # of one script
 
 
-def run(folder, target, arguments, stdout, stderr):
-    """The child: runs a script as __main__ in a folder; never returns."""
-    code = 1
+def run(folder, line, environment):
+    """The script's process: runs it as __main__ in a folder; never returns."""
+    code, (target, *arguments) = 1, line
     try:
         os.chdir(folder)
-        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-        os.dup2(stdout.fileno(), 1)
-        os.dup2(stderr.fileno(), 2)
+        os.environ.update(environment)
         signal.alarm(LIMIT_SECONDS)
         if target == "-m":
             module, *arguments = arguments
@@ -50,18 +54,61 @@ def run(folder, target, arguments, stdout, stderr):
         os._exit(code)
 
 
-load_tensorflow()
-importlib.import_module("resnet.data.cifar.synthetic").load()
-answers = os.fdopen(os.dup(1), "w")
-for line in sys.stdin:
-    folder, target, *arguments = json.loads(line)
-    with tempfile.TemporaryFile("w+") as stdout, tempfile.TemporaryFile("w+") as stderr:
-        child = os.fork()
-        if not child:
-            run(folder, target, arguments, stdout, stderr)
-        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        for file in (stdout, stderr):
-            file.seek(0)
-        answer = {"returncode": code, "stdout": stdout.read(), "stderr": stderr.read()}
-    answers.write(json.dumps(answer) + "\n")
-    answers.flush()
+def watch(connection):
+    """The process between: starts the script's, and tells of it; never returns."""
+    request, outputs, *_ = socket.recv_fds(connection, 2**20, 2)
+    pid, ended = os.fork(), []
+    if not pid:
+        connection.close()
+        os.setsid()
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        for number, output in enumerate(outputs, 1):
+            os.dup2(output, number)
+            os.close(output)
+        run(**json.loads(request))
+    for output in outputs:
+        os.close(output)
+
+    def kill_when_closed():
+        connection.recv(1)
+        if not ended:
+            os.killpg(pid, signal.SIGKILL)
+
+    connection.sendall(f"{pid}\n".encode())
+    threading.Thread(target=kill_when_closed, daemon=True).start()
+    _, status = os.waitpid(pid, 0)
+    ended.append(status)
+    with contextlib.suppress(BrokenPipeError):
+        connection.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
+    os._exit(0)
+
+
+def reap(options):
+    """Takes the exit status of those between that have ended; without options, of all."""
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, options)[0]:
+            pass
+
+
+def serve(address):
+    """Answers until stdin ends."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(address)
+        listener.listen()
+        print("ready", flush=True)
+        while sys.stdin not in select.select([listener, sys.stdin], [], [])[0]:
+            connection, _ = listener.accept()
+            if not os.fork():
+                listener.close()
+                watch(connection)
+            connection.close()
+            reap(os.WNOHANG)
+    reap(0)
+
+
+if __name__ == "__main__":
+    load_tensorflow()
+    importlib.import_module("resnet.data.cifar.synthetic").load()
+    gc.collect()
+    gc.freeze()  # or each fork would look through all that is loaded, and copy it
+    serve(sys.argv[1])

@@ -67,6 +67,20 @@ BUILD_IMAGENET = "tests/data/test_build_imagenet.py"
 
 MUTATIONS = [
     Mutation(
+        "resnet/training/state.py",
+        "freeing the iterator of a training waits for the thread that tunes it",
+        "lambda _: untuned(self._feed.training(first_step, share))",
+        "lambda _: self._feed.training(first_step, share)",
+        (f"{LOOP}::test_no_thread_tunes_what_is_trained_and_evaluated_on",),
+    ),
+    Mutation(
+        "resnet/training/evaluation.py",
+        "freeing the iterator of an evaluation waits for the thread that tunes it",
+        "self._dealt(untuned(batches))",
+        "self._dealt(batches)",
+        (f"{LOOP}::test_no_thread_tunes_what_is_trained_and_evaluated_on",),
+    ),
+    Mutation(
         "resnet/models/parameters.py",
         "weight decay on gamma too",
         'return self.kind in ("conv", "dense")',
@@ -1257,7 +1271,7 @@ MUTATIONS = [
     Mutation(
         "resnet/data/imagenet/input.py",
         "images that cannot be decoded are looked for by checksums alone",
-        "records = records.map(_whole(config), tf.data.AUTOTUNE, deterministic=True)",
+        "records = records.map(_whole(config), NUM_DECODERS, deterministic=True)",
         "pass",
         (f"{IMAGENET}::test_damage_met_while_reading_names_the_shard",),
     ),

@@ -4,12 +4,15 @@ import functools
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
+import tempfile
 
 import numpy as np
 
 import children
+import forked
 from resnet.weights.checkpoint_format import read_checkpoint
 
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
@@ -51,8 +54,15 @@ def run_file(path, *arguments):
     """Runs a file that is not one of the project's scripts to its end; returns what it prints.
 
     Those of tests need processes because logical devices can only be made before
-    TensorFlow starts.
+    TensorFlow starts. TensorFlow is loaded already.
     """
+    done = _run_fork([str(path), *map(str, arguments)], REPOSITORY)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def run_file_afresh(path, *arguments):
+    """As `run_file`, in a process in which nothing is loaded."""
     done = children.run(
         [sys.executable, str(path), *map(str, arguments)],
         cwd=REPOSITORY,
@@ -78,47 +88,66 @@ def _measured():
 
 @functools.cache
 def _fork_server():
-    """A process that forks itself for every script; see fork_server.py."""
+    """(process that forks itself for every script, its address); see fork_server.py."""
+    address = os.path.join(tempfile.mkdtemp(prefix="forks"), "socket")
     environment = os.environ | children.HIDDEN_GPUS
     environment.pop(COVERAGE, None)  # or the first fork that ends would remove the folder
     server = subprocess.Popen(
-        [sys.executable, *_measured(), str(REPOSITORY / "tests" / "fork_server.py")],
+        [sys.executable, *_measured(), str(REPOSITORY / "tests" / "fork_server.py"), address],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
         cwd=REPOSITORY,
         env=environment,
     )
-    return server
+    assert server.stdout.readline() == "ready\n"
+    return server, address
 
 
 def end_fork_server():
-    """Ends the process that `run_quickly` has started, if it has."""
+    """Ends the process that forks itself, if there is one."""
     if _fork_server.cache_info().currsize:
-        _fork_server().communicate()
+        server, address = _fork_server()
+        server.communicate()
+        shutil.rmtree(os.path.dirname(address))
         _fork_server.cache_clear()
+
+
+def _run_fork(line, folder):
+    """Runs a command line without its Python in a folder, in a fork of the server's process."""
+    request = json.dumps({"folder": str(folder), "line": line, "environment": {}})
+    with tempfile.TemporaryFile("w+") as stdout, tempfile.TemporaryFile("w+") as stderr:
+        with forked.ask(_fork_server()[1], request, (stdout.fileno(), stderr.fileno())) as answers:
+            _, status = map(int, answers)  # the server limits the script's time
+        for file in (stdout, stderr):
+            file.seek(0)
+        return subprocess.CompletedProcess(line, status, stdout.read(), stderr.read())
 
 
 def run_quickly(script, *arguments, folder=REPOSITORY):
     """As `run`, in a folder, for scripts that end soon: TensorFlow is loaded already."""
-    server = _fork_server()
-    _, *line = command(script, *arguments)
-    server.stdin.write(json.dumps([str(folder), *line]) + "\n")
-    server.stdin.flush()
-    answer = json.loads(server.stdout.readline())  # the server limits the script's time
-    return subprocess.CompletedProcess(line, **answer)
+    return _run_fork(command(script, *arguments)[1:], folder)
 
 
-def start(script, *arguments, environment=None):
-    """Starts a script, with more environment variables; its output is a pipe of lines."""
-    return children.start(
-        command(script, *arguments),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=REPOSITORY,
-        env=os.environ | (environment or {}),
-    )
+def start(script, *arguments):
+    """Starts a script; its output is a pipe of lines."""
+    return _start(command(script, *arguments))
+
+
+def start_quickly(script, *arguments, environment=None):
+    """As `start`, with more environment variables: TensorFlow is loaded already.
+
+    Its process id is another one than the script's, to which it passes signals on.
+    """
+    line = command(script, *arguments)[1:]
+    request = {"folder": str(REPOSITORY), "line": line, "environment": environment or {}}
+    stand_in = [sys.executable, "-SE", forked.__file__]
+    return _start([*stand_in, _fork_server()[1], json.dumps(request)])
+
+
+def _start(line):
+    pipe = subprocess.PIPE
+    return children.start(line, stdout=pipe, stderr=pipe, text=True, cwd=REPOSITORY)
 
 
 def host_environment(index, ports):

@@ -30,7 +30,7 @@ BASE = Measurement(config=resnet.get_config("revnet-38"), options={}, batch_size
 
 
 def benchmark(*arguments):
-    done = run("benchmark", *arguments)
+    done = run_quickly("benchmark", *arguments)
     assert done.returncode == 0, done.stderr
     (line,) = done.stdout.splitlines()
     return json.loads(line)
@@ -44,17 +44,22 @@ def test_one_json_line():
     assert set(result["versions"]) == {"python", "tensorflow", "numpy"}
 
 
-def test_memory_is_freed():
-    """RevNet-110's slope of peak memory over the batch, stored and reversible.
+@pytest.mark.parametrize(
+    ("units", "least", "ratio"), [(5, 3.8, 3.3), pytest.param(9, 7, 6, marks=pytest.mark.slow)]
+)
+def test_memory_is_freed(units, least, ratio):
+    """The slope of peak memory over the batch, of RevNet-110 and of about half of it.
 
     Stored: each of the 108 convolutions in the units keeps its input and, if a batch
     norm follows, its output: 3 half-width tensors a residual function, and one sum.
     A half is 32 * 32 * 16 * 4 = 65,536 bytes in stage 1, half that in stage 2 and a
     quarter in stage 3, 18 functions each: 65,536 * 1.75 * 18 * 4 = 8.3 MB an image.
+    Reversible backprop keeps about 1 MB an image, whatever the depth.
     """
     slopes = {
         backprop: benchmark(
             "--model=revnet-110",
+            f"--units={units},{units},{units}",
             f"--backprop={backprop}",
             "--batch_size=16",
             "--steps=1",
@@ -63,8 +68,8 @@ def test_memory_is_freed():
         for backprop in ("stored", "reversible")
     }
     print(f"MB an image: {slopes}")
-    assert slopes["stored"] > 7
-    assert slopes["stored"] / slopes["reversible"] >= 6
+    assert slopes["stored"] > least
+    assert slopes["stored"] / slopes["reversible"] >= ratio
 
 
 def test_recompute_grad_is_another_way_to_the_same_gradients(monkeypatch):

@@ -1,6 +1,7 @@
 """What tests rely on: their processes end with them, and their ports are theirs alone."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -9,6 +10,7 @@ import pytest
 
 import children
 import ports
+from processes import start_quickly
 
 # Starts a process in a session of its own, says which, and waits.
 PARENT = """
@@ -65,3 +67,25 @@ def test_ports_are_not_shared(free_ports):
     assert len(set(free_ports)) == 2 and not any(low <= port <= high for port in free_ports)
     with ports.reserved(50) as others:
         assert len(others) == 50 and not set(others) & set(free_ports)
+
+
+SAYS_ITS_ID = """\
+import os, signal, sys, time
+signal.signal(signal.SIGINT, lambda *_: sys.exit(7))
+print(os.getpid(), os.environ["NOTE"], flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, 7), (signal.SIGTERM, -15), (signal.SIGKILL, -9)]
+)
+def test_a_fork_gets_the_signals_of_its_stand_in_and_ends_with_it(tmp_path, number, status):
+    script = tmp_path / "says.py"
+    script.write_text(SAYS_ITS_ID)
+    process = start_quickly(str(script), environment={"NOTE": "here"})
+    pid, note = process.stdout.readline().split()
+    assert note == "here" and int(pid) != process.pid
+    process.send_signal(number)
+    assert process.communicate(timeout=10) == ("", "") and process.returncode == status
+    assert_ends(int(pid))

@@ -12,7 +12,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from processes import assert_same_checkpoint, error_of, run, run_quickly, start, write_config
+from processes import (
+    assert_same_checkpoint,
+    error_of,
+    run,
+    run_quickly,
+    start_quickly,
+    write_config,
+)
 from resnet.weights.checkpoint_format import read_checkpoint
 
 SCRIPT = "run_cifar_train.py"
@@ -136,7 +143,7 @@ def test_killed_and_restored_equals_uninterrupted_to_the_bit(tmp_path, dtype, ch
     assert train(tmp_path, "whole", *arguments, save_every=save_every, **fields).returncode == 0
     kill_at = random.randint(1, steps - 1)
     config = write_config(tmp_path, save_every=save_every, **fields)
-    process = start(
+    process = start_quickly(
         SCRIPT,
         f"--config={config}",
         "--dataset=synthetic",
@@ -168,7 +175,7 @@ def test_killed_and_restored_equals_uninterrupted_to_the_bit(tmp_path, dtype, ch
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_saves_and_names_the_command_to_continue(tmp_path, number):
     config = write_config(tmp_path, save_every=1000)
-    process = start(
+    process = start_quickly(
         SCRIPT, f"--config={config}", "--dataset=synthetic", "--id=s", *places(tmp_path)
     )
     for line in process.stdout:

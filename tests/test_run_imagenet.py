@@ -14,7 +14,7 @@ from processes import (
     host_environment,
     run,
     run_quickly,
-    start,
+    start_quickly,
     write_config,
 )
 
@@ -97,7 +97,7 @@ def test_train_restore_and_evaluate(tmp_path, shards):
 
 
 def test_follow_evaluates_every_checkpoint_of_a_running_training(tmp_path, shards):
-    training = start(TRAIN, *train_arguments(tmp_path, shards, "run", "--max_num_steps=9"))
+    training = start_quickly(TRAIN, *train_arguments(tmp_path, shards, "run", "--max_num_steps=9"))
     for line in training.stdout:
         if line.startswith("step 1:"):
             break
@@ -191,7 +191,7 @@ def test_real_images_at_full_size(tmp_path, shared):
 
 
 def start_host(index, ports, *arguments):
-    return start(TRAIN, *arguments, environment=host_environment(index, ports))
+    return start_quickly(TRAIN, *arguments, environment=host_environment(index, ports))
 
 
 def read_to(process, start):

@@ -3,6 +3,8 @@
 import dataclasses
 from collections.abc import Callable
 
+import tensorflow as tf
+
 PADDING_LABEL = -1  # of what fills a batch of an evaluation, and does not count
 
 
@@ -43,3 +45,14 @@ class Feed:
     prepare: Callable = lambda inputs: inputs
     find_damage: Callable = lambda error: None
     indices: Callable | None = None
+
+
+def untuned(dataset):
+    """A tf.data.Dataset that computes the same, without the thread that tunes its parallelism.
+
+    Whoever frees an iterator waits for that thread. It is woken just before it is told to end: if
+    it looks between the two, as happens where processors are busy, it sleeps on, up to a minute.
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return dataset.with_options(options)

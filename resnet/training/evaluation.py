@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import tensorflow as tf
 
-from resnet.data.feed import PADDING_LABEL
+from resnet.data.feed import PADDING_LABEL, untuned
 from resnet.training.progress import Progress
 
 TOP = 5  # best guesses that count for top-5
@@ -77,7 +77,7 @@ class Evaluation:
         """
         total, known = 0, int(batches.cardinality())
         progress = Progress(
-            self._dealt(batches),
+            self._dealt(untuned(batches)),
             desc=name,
             total=num_batches or (known if known >= 0 else None),
             unit=" batches",
@@ -105,7 +105,9 @@ class Evaluation:
 def class_probabilities(model, batches):
     """Class probabilities, (N, classes) float32, of batches of (images, labels)."""
     classify = tf.function(model, autograph=False, reduce_retracing=True)
-    return np.concatenate([tf.nn.softmax(classify(images)).numpy() for images, _ in batches])
+    return np.concatenate(
+        [tf.nn.softmax(classify(images)).numpy() for images, _ in untuned(batches)]
+    )
 
 
 def first_images(batches, num_images):

@@ -5,7 +5,7 @@ import contextlib
 import tensorflow as tf
 
 from resnet.configs import read_json
-from resnet.data.feed import Share
+from resnet.data.feed import Share, untuned
 from resnet.errors import UserError, message_of
 from resnet.files import write_json
 from resnet.models import Model
@@ -140,7 +140,7 @@ class Training:
             first_step, share = self.step, self.share
             self._batches = iter(
                 self.placement.strategy.distribute_datasets_from_function(
-                    lambda _: self._feed.training(first_step, share)
+                    lambda _: untuned(self._feed.training(first_step, share))
                 )
             )
         return self._batches

@@ -14,7 +14,9 @@ from resnet.weights.checkpoint import restore_checkpoint, save_checkpoint
 
 LARGEST = (
     *("resnet-101", "resnet-152", "revnet-104", "resnet1001-v2", "revnet-1001"),
-    *("wrn-28-10", "revwrn-28-10"),
+    *("wrn-28-10", "revwrn-28-10", "wrn-16-8", "vgg-16", "vgg-19"),
+    *("resnet-110", "revnet-110", "revnet-164", "revnet-110-eager"),
+    *("resnet44-v1", "resnet56-v1", "resnet110-v1", "resnet44-v2", "resnet56-v2", "resnet110-v2"),
 )
 BATCH_SIZE = 2
 IMAGE_SIZE = 64  # of ImageNet's, whose networks take any: the full size has tests of its own

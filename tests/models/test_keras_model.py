@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import resnet
-from processes import run_file
+from processes import run_file_afresh
 from resnet import Classifier
 from resnet.settings import SettingError
 
@@ -177,7 +177,7 @@ def test_files_load_in_a_new_process(tmp_path, age):
     first, second = ("resnet, tensorflow", "keras") if age == "new" else ("keras", "resnet")
     script.write_text(LOADS.format(first=first, second=second))
     np.save(images, IMAGES)
-    assert run_file(pathlib.Path(script), path, images) == "bfloat16 reversible False\n"
+    assert run_file_afresh(pathlib.Path(script), path, images) == "bfloat16 reversible False\n"
     np.testing.assert_array_equal(np.load(images), model(IMAGES))
 
 
@@ -196,7 +196,7 @@ def test_the_package_shows_what_it_has_and_loads_nothing(tmp_path):
         "for name in resnet.__all__: getattr(resnet, name)\n"
         "print(resnet.reversible.Sequence.__name__)\n"
     )
-    assert run_file(script) == "Sequence\n"
+    assert run_file_afresh(script) == "Sequence\n"
 
 
 def test_a_summary_counts_every_parameter():

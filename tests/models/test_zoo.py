@@ -132,7 +132,7 @@ def dropped_gradients(seed, **options):
         resnet.get_config("revwrn-40-4"),
         stem_filters=8,
         filters=(8, 16, 32),
-        units=(4, 2, 2),
+        units=(3, 1, 1),
         dropout=0.3,
     )
     model = resnet.get_model(config, **options)

@@ -13,6 +13,7 @@ import resnet
 from processes import assert_same_checkpoint
 from resnet.errors import UserError
 from resnet.training import train
+from resnet.training.evaluation import Evaluation
 from resnet.training.interrupts import StopRequest, stop_requests
 from resnet.training.logs import Logs
 from resnet.training.placement import Hosts
@@ -329,6 +330,23 @@ def test_the_first_images_are_evaluated_where_a_limit_is_given():
         found = Evaluations(data.feed, model, options)("test", shows_progress=False)
         assert found.num_images == min(limit or 10, 10)
         assert found.top1 == pytest.approx(100 * np.mean(best[:limit]))
+
+
+def test_no_thread_tunes_what_is_trained_and_evaluated_on(tmp_path):
+    """Freeing an iterator would wait for it, now and then for up to a minute."""
+    training, seen = Training(experiment_in(tmp_path), Data().feed, alone()), []
+
+    class Strategy:
+        def distribute_datasets_from_function(self, make):
+            seen.append(make(None))
+            return seen[-1]
+
+    training.placement = dataclasses.replace(training.placement, strategy=Strategy())
+    training.next_batch()
+    evaluation = Evaluation(lambda images: tf.reshape(images, [-1, SIDE * SIDE * 3]))
+    evaluation._dealt = lambda batches: seen.append(batches) or batches
+    evaluation(Data().evaluation())
+    assert [dataset.options().autotune.enabled for dataset in seen] == [False, False]
 
 
 def test_hooks_and_the_last_step():

@@ -2,8 +2,6 @@
 
 import pathlib
 import signal
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -11,7 +9,7 @@ import tensorflow as tf
 
 import resnet
 from images import make_shards
-from processes import REPOSITORY, host_environment, run_file
+from processes import host_environment, run_file, start_quickly
 from resnet.training.evaluation import Evaluation
 from resnet.training.interrupts import StopRequest
 from resnet.training.optimizer import Momentum
@@ -29,15 +27,8 @@ def test_two_hosts_keep_the_same_weights(tmp_path, free_ports):
     hosts = []
     for i in (0, 1):
         outputs.append(tmp_path / f"{i}.npz")
-        hosts.append(
-            subprocess.Popen(
-                [sys.executable, str(script), str(shards), str(outputs[i])],
-                stderr=subprocess.PIPE,
-                text=True,
-                env={"PYTHONPATH": str(REPOSITORY), "PATH": "/usr/bin:/bin"}
-                | host_environment(i, free_ports),
-            )
-        )
+        cluster = host_environment(i, free_ports)
+        hosts.append(start_quickly(str(script), shards, outputs[i], environment=cluster))
     errors = [host.communicate(timeout=120)[1] for host in hosts]
     assert [host.returncode for host in hosts] == [0, 0], errors
     one, other = (dict(np.load(output)) for output in outputs)

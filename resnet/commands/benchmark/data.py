@@ -6,9 +6,9 @@ import time
 import tensorflow as tf
 
 from resnet.configs import get_config
-from resnet.data.feed import Share
+from resnet.data.feed import Share, untuned
 from resnet.data.imagenet.example import parse_example
-from resnet.data.imagenet.input import imagenet_feed, open_imagenet
+from resnet.data.imagenet.input import NUM_DECODERS, imagenet_feed, open_imagenet
 from resnet.data.imagenet.preprocessing import PREPROCESSORS
 from resnet.errors import UsageError
 from resnet.training.placement import place
@@ -50,7 +50,7 @@ def measure_input(model, data_dir, batch_size):
     rates = {"decode": [], "input": []}
     for _ in range(ROUNDS):
         for kind, make in kinds.items():
-            rates[kind].append(_rate(iter(make()), num_batches, batch_size))
+            rates[kind].append(_rate(iter(untuned(make())), num_batches, batch_size))
     inputs, _ = next(iter(kinds["input"]()))
     medians = {kind: statistics.median(found) for kind, found in rates.items()}
     ratios = [i / d for d, i in zip(rates["decode"], rates["input"], strict=True)]
@@ -90,8 +90,8 @@ def _decoded(imagenet, batch_size):
         return tf.shape(tf.io.decode_jpeg(parse_example(record)[0], channels=3))
 
     records = tf.data.TFRecordDataset(paths).repeat()
-    shapes = records.map(decode, tf.data.AUTOTUNE, deterministic=False)
-    return shapes.batch(batch_size).prefetch(tf.data.AUTOTUNE)
+    shapes = records.map(decode, NUM_DECODERS, deterministic=False)
+    return shapes.batch(batch_size).prefetch(4)
 
 
 def _augment_rate(feed, inputs, batch_size):

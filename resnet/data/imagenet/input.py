@@ -2,11 +2,12 @@
 
 import dataclasses
 import functools
+import os
 
 import tensorflow as tf
 
 from resnet.data.augmentation import cutout, draw_cutout, draw_mix, mix
-from resnet.data.feed import PADDING_LABEL, Feed
+from resnet.data.feed import PADDING_LABEL, Feed, untuned
 from resnet.data.imagenet import preprocessing as imagenet_preprocessing
 from resnet.data.imagenet.example import label_of, parse_example
 from resnet.data.imagenet.index import known_index
@@ -18,6 +19,7 @@ from resnet.settings import wrong
 
 SHARDS_AT_ONCE = 16  # read in turns, one record of each
 SHUFFLE_BUFFER = 4096  # encoded images, some 450 MB of the real data set
+NUM_DECODERS = os.cpu_count() or 1  # images decoded at once; nothing tunes it, see feed.untuned
 
 
 @dataclasses.dataclass(frozen=True)
@@ -159,7 +161,7 @@ def training_batches(imagenet, config, deterministic, first_step, share):
         records = tf.data.Dataset.from_tensor_slices(files).interleave(
             tf.data.TFRecordDataset,
             cycle_length=min(SHARDS_AT_ONCE, len(paths)),
-            num_parallel_calls=tf.data.AUTOTUNE,
+            num_parallel_calls=min(SHARDS_AT_ONCE, len(paths)),
             deterministic=deterministic,
         )
         buffer = min(SHUFFLE_BUFFER, num_images)
@@ -201,10 +203,10 @@ def training_batches(imagenet, config, deterministic, first_step, share):
     stream = epochs.flat_map(epoch).enumerate(start // num_images * num_images)
     if deterministic:
         stream = stream.skip(start % num_images)
-    stream = stream.map(decode, tf.data.AUTOTUNE, deterministic=deterministic)
+    stream = stream.map(decode, NUM_DECODERS, deterministic=deterministic)
     batches = stream.batch(share.batch_size, drop_remainder=True)
     batches = batches.enumerate(first_step * share.num_replicas).map(add_draws)
-    return batches.prefetch(tf.data.AUTOTUNE)
+    return batches.prefetch(4)
 
 
 def evaluation_batches(imagenet, config, split, batch_size, num_images):
@@ -234,10 +236,10 @@ def evaluation_batches(imagenet, config, split, batch_size, num_images):
     records = tf.data.TFRecordDataset([shard.path for shard in imagenet.shards[split]])
     batches = (
         records.take(num_images)
-        .map(_whole(config), tf.data.AUTOTUNE, deterministic=True)
+        .map(_whole(config), NUM_DECODERS, deterministic=True)
         .batch(batch_size)
     )
-    return batches.map(fill).prefetch(tf.data.AUTOTUNE)
+    return batches.map(fill).prefetch(2)
 
 
 def _whole(config):
@@ -275,9 +277,9 @@ def find_damage(imagenet, config, split, error):
     for shard in shards:
         records, count = tf.data.TFRecordDataset(shard.path), 0
         if not isinstance(error, tf.errors.DataLossError):  # of a checksum: no need to decode
-            records = records.map(_whole(config), tf.data.AUTOTUNE, deterministic=True)
+            records = records.map(_whole(config), NUM_DECODERS, deterministic=True)
         try:
-            for _ in records.prefetch(tf.data.AUTOTUNE):
+            for _ in untuned(records.prefetch(4)):
                 count += 1
         except tf.errors.OpError as found:
             return f"shard {shard.path}, record {count}: {message_of(found)}"
