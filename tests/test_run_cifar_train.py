@@ -102,6 +102,7 @@ def test_a_run_and_what_it_leaves(tmp_path):
         "step_seconds",
         "peak_mb",
         "past_exact_range",
+        "updates_left_out",
         "valid_acc",
         "eval_seconds",
     }

@@ -35,11 +35,12 @@ def step_of(value, prefix):
       CheckpointError: it is no such number.
     """
     array = np.asarray(value)
-    if array.size != 1 or array.dtype.kind not in "iu" or array.item() < 0:
+    is_number = array.size == 1 and array.dtype.kind in "iuf"  # f: revnet-public's
+    if not is_number or not (0 <= array.item() < 2**63) or array.item() % 1:
         raise CheckpointError(
             f"checkpoint {prefix} is damaged: its step is no whole number from 0. Give another"
         )
-    return array.item()
+    return int(array.item())
 
 
 @contextlib.contextmanager

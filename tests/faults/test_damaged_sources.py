@@ -117,7 +117,7 @@ def test_values_that_are_no_numbers_are_named(tensors, read):
         read(tensors | {GRAPH: np.ones(3)})
 
 
-@pytest.mark.parametrize("step", [b"text", np.ones(3, np.int64), np.int64(-1), np.float32(1)])
+@pytest.mark.parametrize("step", [b"text", np.ones(3, np.int64), np.int64(-1), np.float32(1.5)])
 def test_a_step_that_is_none_is_named(read, step):
     with pytest.raises(CheckpointError, match="the/prefix is damaged: its step is no whole number"):
         read({"Model/global_step": step}, "revnet-public")

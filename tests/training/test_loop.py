@@ -23,7 +23,17 @@ from resnet.weights.checkpoint import list_checkpoints, set_aside
 from resnet.weights.checkpoint_format import AVERAGE, read_checkpoint
 from resnet.weights.folder import BEST, RESULT
 from resnet.weights.trained import restore_trained
-from small_training import BATCH_SIZE, CONFIG, Data, alone, column, experiment_in, numbers, run
+from small_training import (
+    BATCH_SIZE,
+    CONFIG,
+    SIDE,
+    Data,
+    alone,
+    column,
+    experiment_in,
+    numbers,
+    run,
+)
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 import resnet
+from resnet.data.feed import Feed
 from resnet.errors import DataError
 from resnet.training import hosts
 from resnet.training.hosts import Agreement
@@ -148,7 +149,9 @@ def test_workers_are_counted_behind_the_chief(monkeypatch):
 
 
 def test_only_where_images_are_taken_an_error_is_one_of_images():
-    training = types.SimpleNamespace(placement=types.SimpleNamespace(hosts=Hosts()))
+    training = types.SimpleNamespace(
+        placement=types.SimpleNamespace(hosts=Hosts()), _feed=Feed(None, {})
+    )
 
     def fail(takes_images):
         with Training._naming_errors(training, takes_images):
