@@ -8,7 +8,7 @@ import zlib
 
 import tensorflow as tf
 
-from resnet.errors import UserError
+from resnet.errors import UserError, message_of
 from resnet.weights.checkpoint import list_checkpoints
 
 AGREE_EVERY = 10  # steps between questions whether a host was asked to stop
@@ -59,9 +59,8 @@ def naming_lost_hosts(hosts, results, resume):
             raise
         checkpoints = list_checkpoints(results)
         kept = f"the last checkpoint is step {max(checkpoints)}" if checkpoints else "none is saved"
-        detail = " ".join(error.message.split())
         raise HostLostError(
-            f"another host was lost ({detail}); {kept}. See what that host said, then "
+            f"another host was lost ({message_of(error)}); {kept}. See what that host said, then "
             f"start all of them again, each with its TF_CONFIG: {resume}"
         ) from None
 
