@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import glob
 import json
 import os
 import pathlib
@@ -22,7 +23,8 @@ def written_beside(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
     """Yields a temporary path next to `path`; renames it to `path` on success.
 
     Works for a file or a folder that the caller makes at the temporary path. On
-    failure the temporary is removed and `path` is as it was.
+    failure the temporary is removed and `path` is as it was. What a dead process has left of
+    the same goes first.
 
     Raises:
       UserError: the disk is full or the folder cannot be written. Errors of other
@@ -33,6 +35,8 @@ def written_beside(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
     is_callers = False  # whether it is the caller who may fail
     try:
         make_folder(path.parent)
+        for leftover in path.parent.glob(f"{glob.escape(path.name)}.*@*.part"):
+            _remove_if_dead(leftover)
         is_callers = True
         yield temporary
         is_callers = False
@@ -64,11 +68,16 @@ def remove_leftovers(folder: str | os.PathLike[str]) -> None:
     Nothing that another process may be writing is touched: of other hosts' nothing is known.
     """
     for path in [*pathlib.Path(folder).glob("*.part*"), *pathlib.Path(folder).glob("*/*.part*")]:
-        mark = re.search(r"(?P<host>[^@]*@)?(?P<pid>\d+)\.part", path.name)
-        if mark is None or (mark["host"] and not mark["host"].endswith(f".{platform.node()}@")):
-            continue
-        if not _is_running(int(mark["pid"])):
-            remove(path)
+        _remove_if_dead(path)
+
+
+def _remove_if_dead(path: pathlib.Path) -> None:
+    """Removes what was written beside, if it was on this host, by a process that is dead."""
+    mark = re.search(r"(?P<host>[^@]*@)?(?P<pid>\d+)\.part", path.name)
+    if mark is None or (mark["host"] and not mark["host"].endswith(f".{platform.node()}@")):
+        return
+    if not _is_running(int(mark["pid"])):
+        remove(path)
 
 
 def _is_running(pid: int) -> bool:

@@ -516,6 +516,16 @@ MUTATIONS = [
     ),
     Mutation(
         "resnet/files.py",
+        "what a killed export has left stays",
+        "            _remove_if_dead(leftover)\n",
+        "            pass\n",
+        (
+            "tests/test_files.py::"
+            "test_whoever_writes_a_file_again_removes_what_a_dead_process_left_of_it",
+        ),
+    ),
+    Mutation(
+        "resnet/files.py",
         "what is written does not outlast a power cut",
         "            sync(written)\n",
         "            pass\n",

@@ -115,3 +115,14 @@ def test_leftovers_of_the_dead_are_removed_and_of_nobody_else(tmp_path):
     remove_leftovers(tmp_path)
     assert not any(path.exists() for path in dead)
     assert all(path.exists() for path in kept)
+
+
+def test_whoever_writes_a_file_again_removes_what_a_dead_process_left_of_it(tmp_path):
+    dead, running, other = (
+        tmp_path / f"{name}.{platform.node()}@{pid}.part"
+        for name, pid in (("a[1]", 4_999_999), ("a[1]", os.getppid()), ("b", 4_999_999))
+    )
+    for path in (dead, running, other):
+        path.write_text("half")
+    write_text(tmp_path / "a[1]", "whole")
+    assert names(tmp_path) == sorted(["a[1]", running.name, other.name])

@@ -19,6 +19,7 @@ from resnet.reversible.gradients import Term, recompute, terms_of
 from resnet.reversible.memory import stored_bytes, units_that_fit
 from resnet.reversible.ordering import after
 from resnet.reversible.repeated import Repeated
+from resnet.reversible.resampling import Haar, Inverse, Pad, Squeeze
 from resnet.reversible.sequence import BACKPROPS, run_sequence
 from resnet.reversible.sequence_layer import Sequence
 
@@ -30,9 +31,13 @@ __all__ = [
     "Coupling",
     "Function",
     "GradientError",
+    "Haar",
+    "Inverse",
     "NotReversibleError",
+    "Pad",
     "Repeated",
     "Sequence",
+    "Squeeze",
     "Term",
     "after",
     "check_gradients",

@@ -168,7 +168,8 @@ def test_every_kill_of_what_works_on_a_trained_one(tmp_path, whole, name):
         one = Trial(folder)
         shutil.copytree(whole.work, one.work, dirs_exist_ok=True)
         checkpoint = list_checkpoints(one.results)[STEPS]
-        places = [f"--output={one.work / 'exports' / 'it'}"] if name != "import" else []
+        ending = {"npz": ".npz", "keras": ".keras"}.get(name, "")
+        places = [f"--output={one.work / 'exports' / 'it'}{ending}"]
         if name == "import":
             places = [f"--checkpoint={checkpoint}", f"--config={one.config}"]
         return one, (RESNET, *COMMANDS[name], *places)
