@@ -22,8 +22,8 @@ BACKPROPS = ("reversible", "stored", "checkpoint")
 DTYPES = ("float32", "bfloat16")
 SWITCH = ("auto", "on", "off")
 STOP, SKIP, WARN = "stop", "skip", "warn"  # what to do about a step whose numbers went wrong
-OPTIMIZERS = ("sgd", "adam", "adamw", "lion", "rmsprop")
-DECOUPLED = ("adamw", "lion")  # by their definition
+OPTIMIZERS = ("sgd", "muon", "adam", "adamw", "lion", "rmsprop")
+DECOUPLED = ("muon", "adamw", "lion")  # by their definition
 RECIPE_NAMES = ("paper", "fast", "long")
 INTEGERS_BELOW = 2**31  # unless a setting says otherwise: what TensorFlow's int32 holds
 UNITS_BELOW = 2**13  # in all: measurements go up to 2,500
@@ -345,18 +345,29 @@ class Recipe:
         below=INTEGERS_BELOW,
     )
     optimizer: str = setting(
-        "What makes updates of gradients; all but sgd are Keras' own.", "sgd", choices=OPTIMIZERS
+        "What makes updates of gradients: momentum; muon, with orthogonal updates of convolutions' "
+        "kernels; or Keras' own.",
+        "sgd",
+        choices=OPTIMIZERS,
     )
     momentum: float = setting(
-        "Of stochastic gradient descent and rmsprop; the others' beta_1.", 0.9, low=0, below=1
+        "Of stochastic gradient descent, muon and rmsprop; the others' beta_1.",
+        0.9,
+        low=0,
+        below=1,
     )
-    nesterov: bool = setting("Nesterov's form of momentum.", False)
+    sgd_ratio: float = setting(
+        "With optimizer muon: the learning rate of what is no kernel, over that of kernels.",
+        30.0,
+        low=0,
+    )
+    nesterov: bool = setting("Nesterov's form of momentum, of sgd; muon always has it.", False)
     weight_decay: float = setting("Adds weight_decay * w to the gradient of weights.", 2e-4, low=0)
     decay_all: bool = setting(
         "Let weight decay act on batch norm's scales and offsets and on biases, too.", False
     )
     decoupled_weight_decay: bool = setting(
-        "Take learning rate * weight_decay * w off weights instead; adamw and lion always do.",
+        "Take learning rate * weight_decay * w off weights instead, as muon, adamw and lion do.",
         False,
     )
     global_clipnorm: float | None = setting(

@@ -686,7 +686,7 @@ MUTATIONS = [
         (f"{LOOP}::test_the_first_images_are_evaluated_where_a_limit_is_given",),
     ),
     Mutation(
-        "resnet/training/optimizer.py",
+        "resnet/training/momentum.py",
         "no momentum in Nesterov's form",
         "use_nesterov=self.nesterov",
         "use_nesterov=False",
@@ -971,6 +971,27 @@ MUTATIONS = [
         "return self.config.decay_all or self._parameters",
         "return self._parameters",
         (f"{OPTIMIZER}::test_which_weights_decay_and_how",),
+    ),
+    Mutation(
+        "resnet/training/muon.py",
+        "Muon's update without its size",
+        "size = UPDATE_SIZE * float(max(shape)) ** 0.5",
+        "size = UPDATE_SIZE",
+        (f"{OPTIMIZER}::test_muon_takes_the_orthogonal_part_of_the_momentum",),
+    ),
+    Mutation(
+        "resnet/training/muon.py",
+        "Muon without Nesterov's form",
+        "matrices = gradients[name] + self._momentum * m",
+        "matrices = m",
+        (f"{OPTIMIZER}::test_muon_takes_the_orthogonal_part_of_the_momentum",),
+    ),
+    Mutation(
+        "resnet/training/optimizer.py",
+        "no weight is a kernel to Muon",
+        "if model.is_kernel(name)}",
+        "if not name}",
+        (f"{OPTIMIZER}::test_muon_takes_the_kernels_of_a_model_alone",),
     ),
     Mutation(
         "resnet/training/optimizer.py",

@@ -70,7 +70,7 @@ def test_warm_up_of_rates_between_boundaries():
         ({"ema_decay": 1.0}, r"ema_decay is 1.0, but must be a number in \[0, 1\)"),
         ({"global_clipnorm": 0.0}, "global_clipnorm is 0.0, but must be more than 0, or null"),
         ({"optimizer": "adam", "nesterov": True}, "nesterov is True, but must be false: optimizer"),
-        ({"optimizer": "sdg"}, "optimizer is 'sdg', but must be one of sgd, adam, adamw, lion"),
+        ({"optimizer": "sdg"}, "optimizer is 'sdg', but must be one of sgd, muon, adam, adamw"),
     ],
 )
 def test_recipes_that_do_not_fit(fields, message):

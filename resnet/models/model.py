@@ -307,6 +307,10 @@ class Model(tf.Module):
         """Whether weight decay acts on a trained variable."""
         return self.config.decay_all or self._parameters[storage_name].is_decayed
 
+    def is_kernel(self, storage_name: str) -> bool:
+        """Whether a variable is a convolution's kernel, or those of several units."""
+        return self._parameters[storage_name].kind == "conv"
+
     def update_moving_averages(self, statistics: Mapping[str, tf.Tensor]) -> None:
         """Moves each moving average 1 % of the way to {storage name: batch statistic}."""
         for name, variable in self.statistics_by_storage_name.items():

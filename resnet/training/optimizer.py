@@ -1,11 +1,11 @@
-"""Optimizers: gradients clipped, weights decayed, and an update by SGD or by one of Keras'."""
+"""Optimizers: gradients clipped, weights decayed, and an update by SGD, Muon or one of Keras'."""
 
 import keras
 import tensorflow as tf
 
 from resnet.training.averaging import WeightAverage
-from resnet.training.slots import variables_beside
-from resnet.weights.checkpoint_format import MOMENTUM
+from resnet.training.momentum import Momentum
+from resnet.training.muon import Muon
 
 KERAS = {
     "adam": lambda momentum: keras.optimizers.Adam(beta_1=momentum),
@@ -20,6 +20,9 @@ def make_optimizer(model):
     config, variables = model.config, model.trainable_by_storage_name
     if config.optimizer == "sgd":
         update = Momentum(variables, config.momentum, config.nesterov)
+    elif config.optimizer == "muon":
+        kernels = {name for name in variables if model.is_kernel(name)}
+        update = Muon(variables, kernels, config.momentum, config.sgd_ratio)
     else:
         update = KerasUpdate(variables, config.optimizer, config.momentum)
     decay = config.weight_decay if config.decay_is_decoupled else 0.0
@@ -42,7 +45,7 @@ class Optimizer:
         """Makes one of an update.
 
         Args:
-          update: Momentum or KerasUpdate.
+          update: Momentum, Muon or KerasUpdate.
           clipnorm: largest norm of all gradients together; None: any.
           decay: learning rate times decay, times a weight, is taken off it first.
           decayed: variables that are.
@@ -70,35 +73,6 @@ class Optimizer:
         self.update(gradients, learning_rate, step)
         if self.average:
             self.average.update(step)
-
-
-class Momentum:
-    """m = momentum m + g;  w = w - learning_rate m, or, in Nesterov's form, - learning_rate
-    (g + momentum m) with the new m.
-
-    Attributes:
-      slots: {"Momentum": {storage name: tf.Variable}}, the accumulators m.
-    """
-
-    def __init__(self, variables, momentum, nesterov=False):
-        """Makes accumulators of zeros for {storage name: tf.Variable}."""
-        self.variables, self.momentum, self.nesterov = variables, momentum, nesterov
-        self.slots = {MOMENTUM: variables_beside(variables, MOMENTUM, tf.zeros_like)}
-
-    def __call__(self, gradients, learning_rate, step=None):
-        """Updates the variables; arguments as of `Optimizer.apply`."""
-        for name, variable in self.variables.items():
-            # The fused kernel. Written as separate sums, the graph optimiser would
-            # reorder them differently from run to run, and restored runs would
-            # no longer be equal bit for bit.
-            tf.raw_ops.ResourceApplyMomentum(
-                var=variable.handle,
-                accum=self.slots[MOMENTUM][name].handle,
-                lr=learning_rate,
-                grad=gradients[name],
-                momentum=self.momentum,
-                use_nesterov=self.nesterov,
-            )
 
 
 class KerasUpdate:

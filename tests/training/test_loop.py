@@ -155,6 +155,7 @@ def test_the_due_checkpoint_is_saved_though_a_log_cannot_be(tmp_path, monkeypatc
 def test_ten_restarts_leave_what_none_would(tmp_path, monkeypatch):
     """Logs, but for times and memory, and every tensor; stopped also between rows."""
     changes = {"num_steps": 12, "log_every": 3, "evaluate_every": 4, "save_every": 5}
+    changes |= {"optimizer": "muon"}
     whole = experiment_in(tmp_path / "whole", **changes)
     run(whole)
     parts = experiment_in(tmp_path / "parts", **changes)

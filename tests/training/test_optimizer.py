@@ -9,7 +9,9 @@ import tensorflow as tf
 
 import resnet
 from resnet.training.averaging import WeightAverage
-from resnet.training.optimizer import Momentum, Optimizer, make_optimizer
+from resnet.training.momentum import Momentum
+from resnet.training.muon import Muon, orthogonal
+from resnet.training.optimizer import Optimizer, make_optimizer
 from resnet.weights.checkpoint_format import AVERAGE, MOMENTUM
 
 RNG = np.random.default_rng(0)
@@ -91,6 +93,62 @@ def test_an_optimizer_of_keras_is_keras_own(name, keras_optimizer):
         theirs.apply(list(gradients.values()))
     for variable, copy in zip(trained.values(), copies, strict=True):
         np.testing.assert_allclose(variable, copy, rtol=1e-5, atol=1e-6)
+
+
+def nearest(matrix):
+    """What Muon's iteration does to a matrix's singular values, by its decomposition."""
+    u, s, v = np.linalg.svd(matrix, full_matrices=False)
+    s = s / np.linalg.norm(s)
+    for _ in range(5):
+        s = 3.4445 * s - 4.7750 * s**3 + 2.0315 * s**5
+    return u @ np.diag(s) @ v
+
+
+@pytest.mark.parametrize("shape", [(3, 3, 4, 6), (2, 3, 3, 2, 40), (3, 1, 1, 8, 8)])
+def test_muon_takes_the_orthogonal_part_of_the_momentum(shape):
+    """Of one kernel, or of each in a stack; all else by Nesterov's momentum at its own rate."""
+    kernel, bias = RNG.standard_normal(shape), RNG.standard_normal(5)
+    found = {"w": tf.Variable(kernel, dtype=tf.float32), "b": tf.Variable(bias, dtype=tf.float32)}
+    muon, m, n = Muon(found, {"w"}, 0.8, sgd_ratio=20.0), 0.0, 0.0
+    assert list(muon.slots[MOMENTUM]) == ["w", "b"]
+    for step, rate in enumerate(RATES):
+        g, h = RNG.standard_normal(shape), RNG.standard_normal(5)
+        gradients = {"w": tf.constant(g, tf.float32), "b": tf.constant(h, tf.float32)}
+        Optimizer(muon, decay=0.1, decayed=[found["w"]]).apply(
+            gradients, tf.constant(rate), tf.constant(step, tf.int64)
+        )
+        m, n = 0.8 * m + g, 0.8 * n + h
+        matrices = (g + 0.8 * m).reshape(-1, np.prod(shape[-4:-1]), shape[-1])
+        update = np.stack([nearest(matrix) for matrix in matrices]).reshape(shape)
+        size = 0.2 * np.sqrt(max(matrices.shape[1:]))
+        kernel = kernel - rate * 0.1 * kernel - rate * size * update
+        bias = bias - 20 * rate * (h + 0.8 * n)
+    np.testing.assert_allclose(found["w"], kernel, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(found["b"], bias, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(muon.slots[MOMENTUM]["w"], m, rtol=1e-5, atol=1e-5)
+
+
+def test_orthogonal_matrices_have_singular_values_near_one():
+    matrices = tf.constant(RNG.standard_normal([3, 20, 7]), tf.float32)
+    values = np.linalg.svd(orthogonal(matrices).numpy(), compute_uv=False)
+    assert values.min() > 0.6 and values.max() < 1.3
+    np.testing.assert_array_equal(orthogonal(tf.zeros([2, 3, 4])), np.zeros([2, 3, 4]))
+
+
+def test_muon_takes_the_kernels_of_a_model_alone():
+    model = model_of(optimizer="muon", weight_decay=0.0)
+    optimizer, before = make_optimizer(model), model.get_weights()
+    gradients = {n: tf.ones(v.shape) for n, v in model.trainable_by_storage_name.items()}
+    optimizer.apply(gradients, tf.constant(0.01), tf.constant(0, tf.int64))
+    for name, value in model.get_weights().items():
+        if "ema_" in name:
+            continue
+        moved = before[name] - value
+        if value.ndim == 4:  # of rank one, as all ones are, with a norm of that size
+            longer = max(np.prod(value.shape[:3]), value.shape[3])
+            assert np.linalg.norm(moved) < 1.3 * 0.01 * 0.2 * np.sqrt(longer)
+        else:
+            np.testing.assert_allclose(moved, 0.01 * 30 * 1.9, rtol=1e-4)
 
 
 def test_which_weights_decay_and_how():

@@ -12,7 +12,7 @@ from images import make_shards
 from processes import host_environment, run_file, start_quickly
 from resnet.training.evaluation import Evaluation
 from resnet.training.interrupts import StopRequest
-from resnet.training.optimizer import Momentum
+from resnet.training.momentum import Momentum
 
 
 @pytest.mark.parametrize(("replicas", "passes"), [(2, 1), (1, 4)])
