@@ -59,7 +59,7 @@ class Muon:
             names, matrices = zip(*members, strict=True)
             size = UPDATE_SIZE * float(max(shape)) ** 0.5
             update = learning_rate * size * orthogonal(tf.concat(matrices, axis=0))
-            parts = tf.split(update, [len(m) for m in matrices])
+            parts = tf.split(update, [stack.shape[0] for stack in matrices])
             for name, part in zip(names, parts, strict=True):
                 kernel = self._kernels[name]
                 kernel.assign_sub(tf.reshape(part, kernel.shape))
