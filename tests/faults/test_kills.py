@@ -175,7 +175,7 @@ def test_every_kill_of_what_works_on_a_trained_one(tmp_path, whole, name):
         return one, (RESNET, *COMMANDS[name], *places)
 
     def names(one):
-        """All but a dead process's lock, which holds nobody up: whoever works there takes it away."""
+        """All but the lock of a dead process, which holds nobody up."""
         found = (str(path.relative_to(one.work)) for path in one.work.rglob("*"))
         return sorted(name for name in found if ".locks" not in name)
 
