@@ -27,6 +27,7 @@ class Mutation:
 
 
 LOOP = "tests/training/test_loop.py"
+RESAMPLING = "tests/reversible/test_resampling.py"
 BAD_STEPS = "tests/training/test_bad_steps.py"
 KILLS = "tests/faults/test_kills.py"
 PARTS = "tests/training/test_parts.py"
@@ -240,6 +241,34 @@ MUTATIONS = [
         "return (dx1, dx2 + dx2_of_f), dparams",
         "return (dx1, dx2), dparams",
         (f"{SEQUENCE}::test_gradients_equal_finite_differences[reversible-True-False]",),
+    ),
+    Mutation(
+        "resnet/reversible/resampling.py",
+        "rounding of the wavelet is differentiated as if it were none at all",
+        "lambda upstream: upstream * 0.5",
+        "lambda upstream: upstream",
+        (f"{RESAMPLING}::test_gradients_are_those_of_the_dense_jacobian",),
+    ),
+    Mutation(
+        "resnet/reversible/resampling.py",
+        "differences are rounded to the nearest",
+        "tf.floor(d * (0.5 / GRID_STEP))",
+        "tf.round(d * (0.5 / GRID_STEP))",
+        (f"{RESAMPLING}::test_exact_haar_is_lifting_of_whole_numbers",),
+    ),
+    Mutation(
+        "resnet/reversible/resampling.py",
+        "the wavelet's values past the exact range are not counted",
+        "count_past_exact_range(*tf.nest.flatten(y)) if self.exact else None",
+        "None",
+        (f"{RESAMPLING}::test_the_whole_range_of_the_grid_comes_back",),
+    ),
+    Mutation(
+        "resnet/reversible/resampling.py",
+        "rows and columns of the wavelet exchanged",
+        "tf.concat([low[0], high[0], low[1], high[1]], axis=-1)",
+        "tf.concat([low[0], low[1], high[0], high[1]], axis=-1)",
+        (f"{RESAMPLING}::test_haar_is_the_wavelet",),
     ),
     Mutation(
         "resnet/reversible/affine.py",
