@@ -8,6 +8,7 @@ import os
 import shlex
 import sys
 
+from resnet.commands.allocator import start_with
 from resnet.commands.flags import HELP_FLAGS, Flags
 from resnet.errors import UsageError, UserError, exit_with, message_of, of_system
 from resnet.quiet import load_tensorflow
@@ -106,6 +107,8 @@ def run(name, arguments, program):
             sys.exit(0)
         positional = flags.parse(arguments)
         _check_positional(positional, getattr(module, "POSITIONAL", ()))
+        if "allocator" in flags:
+            start_with(flags.allocator)
         if command.computes:
             load_tensorflow()
         code = module.main(flags, *positional)

@@ -4,6 +4,7 @@ import dataclasses
 import math
 import shlex
 
+from resnet.commands.allocator import ALLOCATORS
 from resnet.configs import config_from_json, get_config, list_configs
 from resnet.configs.config import IN_EPOCHS
 from resnet.configs.recipes import RECIPES
@@ -12,7 +13,7 @@ from resnet.training.conf import read_conf
 
 RECIPE = fields_of(Recipe)
 OPTIONS = fields_of(RunOptions)
-PLACES = ("results", "logs", "data_folder", "data_dir")  # what a command to continue repeats
+PLACES = ("results", "logs", "data_folder", "data_dir")
 ESSENTIAL = (
     *("dataset", "model", "recipe", "config", "id", "restore", "max_num_steps", "dtype"),
     "backprop",
@@ -51,6 +52,13 @@ def define_config_flags(flags, default_model=None):
 
 def define_computation_flags(flags):
     """Defines the flags that say how a model computes."""
+    flags.text(
+        Computation.HEADING,
+        "allocator",
+        "Library that gives memory, on Linux; less of it is needed, mostly.",
+        default_text="the system's",
+        choices=ALLOCATORS,
+    )
     for name, field in fields_of(Computation).items():
         by_family = name in ("backprop", "exact")
         flags.setting(field, CHOSEN_BY_FAMILY if by_family else None)
@@ -283,6 +291,7 @@ def argument(name, value):
 
 def resume_command(flags, experiment):
     """The command line that continues an experiment, with what this one may have changed."""
-    repeated = [n for n in flags.names() if n in PLACES or (n in FREE and flags.restore)]
+    always = (*PLACES, "allocator")
+    repeated = [n for n in flags.names() if n in always or (n in FREE and flags.restore)]
     arguments = ["--restore", "--id", experiment.id, *given_arguments(flags, repeated)]
     return f"{flags.program} {shlex.join(arguments)}"

@@ -6,6 +6,7 @@ import pathlib
 import random
 import re
 import shutil
+import time
 
 import pytest
 
@@ -15,7 +16,7 @@ from resnet.weights.checkpoint import list_checkpoints
 
 HARNESS = pathlib.Path(__file__).with_name("kill_points.py")
 TRAIN, RESNET = "run_cifar_train.py", "resnet/__main__.py"
-STEPS = 6
+STEPS, NUM_RANDOM = 6, 60
 NEW_INDEX = r"results/one/model\.ckpt-(\d+)\.index\.\S*\.part"
 TIMES = ("step_seconds", "peak_mb", "eval_seconds")  # logs whose values differ from run to run
 CONFIG = {
@@ -118,17 +119,20 @@ def assert_as_whole(trial, whole):
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """A training that was not killed."""
-    trial = Trial(tmp_path_factory.mktemp("whole"))
+    """A training that was not killed, and how long it took."""
+    trial, start = Trial(tmp_path_factory.mktemp("whole")), time.monotonic()
     done = trial.train()
     assert done.returncode == 0, done.stderr
+    trial.seconds = time.monotonic() - start
     return trial
 
 
 def killed(folder, whole, how, at):
-    """Kills a training, goes on, and compares."""
+    """Kills a training, goes on, and compares; returns whether it had not ended before."""
     trial = Trial(folder)
     done = trial.train(how, at)
+    if how == "time" and done.returncode == 0:
+        return False
     assert done.returncode == -9, (how, at, done.stdout, done.stderr)
     saved = max(list_checkpoints(trial.results), default=None)
     if how == "power":
@@ -136,6 +140,7 @@ def killed(folder, whole, how, at):
     said = trial.go_on()
     assert saved is None or f"model.ckpt-{saved}\n" in said
     assert_as_whole(trial, whole)
+    return True
 
 
 @pytest.mark.parametrize(
@@ -208,6 +213,8 @@ def test_every_kill_and_power_cut(tmp_path, whole):
 
 @pytest.mark.faults_full
 def test_random_kills(tmp_path, whole):
-    rng = random.Random(0)
-    for number in range(50):
-        killed(tmp_path / str(number), whole, "time", rng.uniform(0, 2))
+    rng, count, tries = random.Random(0), 0, 0
+    while count < NUM_RANDOM:
+        tries += 1
+        count += killed(tmp_path / str(tries), whole, "time", rng.uniform(0, whole.seconds))
+    print(f"{count} kills at random moments of {whole.seconds:.1f} s")
