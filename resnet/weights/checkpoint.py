@@ -99,11 +99,12 @@ def save_checkpoint(
 
 
 def remove_checkpoints(folder: str | os.PathLike[str], steps_kept: Container[int]) -> None:
-    """Removes the checkpoints of a folder but those of some steps."""
-    for prefix in [p for step, p in list_checkpoints(folder).items() if step not in steps_kept]:
-        # The index first: without it, the checkpoint is none.
-        for suffix in (INDEX, DATA):
-            pathlib.Path(prefix + suffix).unlink(missing_ok=True)
+    """Removes the checkpoints of a folder but those of some steps; of halves, what there is."""
+    for suffix in (INDEX, DATA):  # the index first: without it, the checkpoint is none
+        for path in pathlib.Path(folder).glob(f"{PREFIX}*{suffix}"):
+            step = path.name.removeprefix(PREFIX).removesuffix(suffix)
+            if step.isdecimal() and int(step) not in steps_kept:
+                path.unlink(missing_ok=True)
 
 
 def set_aside(folder: str | os.PathLike[str], step: int) -> pathlib.Path | None:

@@ -85,6 +85,7 @@ def main(folder, journal, how, at, script, *arguments):
             file.write(f"{name} {os.path.relpath(path, folder)}\n")
         if how != "time" and count == int(at):
             if disk:
+                builtins.open = io.open = real_open
                 for name, call in real.items():
                     setattr(os, name, call)
                 disk.cut()

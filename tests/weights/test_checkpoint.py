@@ -78,6 +78,9 @@ def test_an_index_without_its_data_is_no_checkpoint(tmp_path):
     save_checkpoint(tmp_path, 5, *make(), seed=0)
     remove_checkpoints(tmp_path, [5])
     assert list(list_checkpoints(tmp_path)) == [5]
+    # A kill between the two leaves a half; that goes, too.
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["model.ckpt-5.data-00000-of-00001", "model.ckpt-5.index"]
 
 
 def test_values_that_are_not_finite_are_not_saved(tmp_path):
