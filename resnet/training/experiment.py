@@ -195,12 +195,13 @@ def new_folders(experiment_id, roots):
     """The folders of a new experiment, one below each root, such as (results, logs).
 
     Raises:
-      UsageError: the id is not a plain name, or one of them exists.
+      UsageError: the id is not a plain name, or one of them exists and holds more than what
+        somebody was killed at writing.
     """
     require_plain(experiment_id)
     folders = [pathlib.Path(root) / experiment_id for root in roots]
     for folder in folders:
-        if folder.exists():
+        if folder.is_file() or any(".part" not in path.name for path in folder.glob("*")):
             begun = (folders[0] / CONF).exists()
             raise UsageError(
                 f"experiment {experiment_id!r} exists in {str(folder.parent)!r}: "

@@ -20,15 +20,17 @@ from processes import (
     start_quickly,
     write_config,
 )
+from resnet.errors import UsageError
 from resnet.ownership import InUseError, is_owned, owned
 from resnet.training import evaluator
 from resnet.training.evaluator import Evaluator
-from resnet.training.experiment import require_plain
+from resnet.training.experiment import new_folders, require_plain
 
 TRAIN = "run_cifar_train.py"
 HOLDS = """\
 import sys, time
 sys.path.insert(0, sys.argv[1])
+from resnet.errors import UsageError
 from resnet.ownership import owned
 with owned(sys.argv[2]):
     print("held", flush=True)
@@ -156,3 +158,14 @@ def test_a_follower_says_once_that_nobody_trains(tmp_path, monkeypatch, capsys):
     with pytest.raises(KeyboardInterrupt):
         follower.follow()
     assert capsys.readouterr().out.count("no process trains one now") == 1
+
+
+def test_what_somebody_was_killed_at_writing_is_no_experiment(tmp_path):
+    roots = (tmp_path / "results", tmp_path / "logs")
+    folder = roots[0] / "one"
+    folder.mkdir(parents=True)
+    (folder / "conf.json.host@7.part").write_text("{")
+    assert new_folders("one", roots) == [folder, roots[1] / "one"]
+    (folder / "mean_image.npy").write_text("")
+    with pytest.raises(UsageError, match="'one' exists in .*: remove"):
+        new_folders("one", roots)
