@@ -167,5 +167,5 @@ def test_what_somebody_was_killed_at_writing_is_no_experiment(tmp_path):
     (folder / "conf.json.host@7.part").write_text("{")
     assert new_folders("one", roots) == [folder, roots[1] / "one"]
     (folder / "mean_image.npy").write_text("")
-    with pytest.raises(UsageError, match="'one' exists in .*: remove"):
+    with pytest.raises(UsageError, match=r"'one' exists in .*: remove"):
         new_folders("one", roots)
