@@ -8,7 +8,7 @@ import zlib
 
 import tensorflow as tf
 
-from resnet.errors import UserError, message_of
+from resnet.errors import UserError
 from resnet.weights.checkpoint import list_checkpoints
 
 AGREE_EVERY = 10  # steps between questions whether a host was asked to stop
@@ -30,6 +30,7 @@ LOST_HOST_WORDS = re.compile(
     r"remote task|failed to connect|barrier",
     re.IGNORECASE,
 )
+AROUND = re.compile(r"^\{\{function_node [^}]*\}\} | \[Op:\w+\]( name:)?$")
 
 
 def is_lost_host(error):
@@ -59,8 +60,10 @@ def naming_lost_hosts(hosts, results, resume):
             raise
         checkpoints = list_checkpoints(results)
         kept = f"the last checkpoint is step {max(checkpoints)}" if checkpoints else "none is saved"
+        # All lines, for each may say which host, but not the operation around them.
+        detail = AROUND.sub("", " ".join(error.message.split()))
         raise HostLostError(
-            f"another host was lost ({message_of(error)}); {kept}. See what that host said, then "
+            f"another host was lost ({detail}); {kept}. See what that host said, then "
             f"start all of them again, each with its TF_CONFIG: {resume}"
         ) from None
 

@@ -36,3 +36,9 @@ def test_the_whole_message_is_kept(tmp_path):
     with pytest.raises(HostLostError) as caught, naming_lost_hosts(TWO, tmp_path, "again"):
         raise error
     assert "first line second {{node x}} line" in str(caught.value)
+    around = tf.errors.AbortedError(None, None, "{{function_node __f}} gone\nhost 1 [Op:Op] name:")
+    with (
+        pytest.raises(HostLostError, match=r"\(gone host 1\);"),
+        naming_lost_hosts(TWO, tmp_path, "again"),
+    ):
+        raise around
