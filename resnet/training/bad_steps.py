@@ -7,6 +7,7 @@ from resnet.errors import UserError
 from resnet.files import write_json
 from resnet.settings import SKIP
 from resnet.training.metrics import LEFT_OUT, LOSS, PAST_EXACT_RANGE
+from resnet.training.steps import BAD_GRADIENT
 from resnet.weights.checkpoint import list_checkpoints
 from resnet.weights.folder import DIAGNOSIS
 
@@ -28,33 +29,46 @@ class BadSteps:
           UserError: an update was left out and training is not to go on, or too often. The
             training is where it was before that update, and a diagnosis is written.
         """
+        gradients = metrics.pop(BAD_GRADIENT)
         left_out = np.atleast_1d(metrics[LEFT_OUT].numpy())
         if not left_out.any():
             return
         training, first = self._training, self._training.step - num_steps
         options = training.experiment.options
-        values = {name: np.atleast_1d(metrics[name].numpy()) for name in (LOSS, PAST_EXACT_RANGE)}
+        values = (metrics[LOSS], metrics[PAST_EXACT_RANGE], gradients)
+        losses, pasts, gradients = (np.atleast_1d(value.numpy()) for value in values)
         for i in np.flatnonzero(left_out):
-            step, loss, past = first + int(i) + 1, values[LOSS][i], values[PAST_EXACT_RANGE][i]
+            step, loss, past = first + int(i) + 1, losses[i], pasts[i]
             is_range = bool(past) and training.steps.stops_past_range
             if is_range or options.nan_policy != SKIP:
-                raise self._error(step, loss, past, is_range)
+                raise self._error(step, loss, past, is_range, int(gradients[i]))
             self._num_left_out += 1
             if self._num_left_out > options.nan_limit:
-                raise self._error(step, loss, past, is_range)
+                raise self._error(step, loss, past, is_range, int(gradients[i]))
             self._say(
                 step,
                 f"warning: {_what(loss, past, is_range)}, and the update is left out "
                 f"({self._num_left_out} of at most {options.nan_limit})",
             )
 
-    def _error(self, step, loss, past, is_range):
-        """The UserError of the step that ends the training, which is put back before it."""
+    def _error(self, step, loss, past, is_range, gradient):
+        """The UserError of the step that ends the training, which is put back before it.
+
+        Where only a gradient is not finite and updates do not wait, the update was made: then
+        `gradient`, its place among those trained, is all that is known.
+        """
         training = self._training
         experiment, options = training.experiment, training.experiment.options
         training.rewind(step - 1)
         rate = training.learning_rate
-        found = diagnose(training)
+        if np.isfinite(loss) and not training.steps.waits:
+            name = list(training.model.trainable_by_storage_name)[gradient]
+            names = training.model.public_names([name])
+            found = {"first_gradient": names[-1], "images": training.image_indices()}
+            images = _images(training, training.next_batch()[0])
+            found["first_value"] = "the images" if _is_bad(images) else None
+        else:
+            found = diagnose(training)
         path = experiment.results / DIAGNOSIS
         if training.placement.hosts.is_chief:
             numbers = {"step": step, "learning_rate": rate, "loss": str(loss)}
@@ -100,6 +114,7 @@ def diagnose(training):
     step = tf.constant(training.step, tf.int64)
     found, _ = training.steps.compute(inputs, labels, step)
     local = training.placement.strategy.experimental_local_results
+    images = _images(training, inputs)
     names = [name for unit in training.model.network.names_by_unit() for name in unit]
     public = training.model.to_public
     weights = training.model.get_weights()
@@ -107,7 +122,6 @@ def diagnose(training):
         kind: {n: v.numpy() for n, v in public(_first(local, found[kind])).items()}
         for kind in ("gradients", "statistics")
     }
-    images = np.concatenate([np.ravel(training.steps.prepare(x)) for x in _parts(local, inputs)])
     values = [name for name in names if _is_bad(kinds["statistics"].get(name))]
     gradients = [name for name in names if _is_bad(kinds["gradients"].get(name))]
     first_value = f"the input of {values[0].rpartition('/')[0]}" if values else None
@@ -130,10 +144,12 @@ def _first(local_results, tensors):
     return {name: local_results(value)[0] for name, value in tensors.items()}
 
 
-def _parts(local_results, inputs):
-    """Each replica's inputs."""
-    columns = [local_results(x) for x in tf.nest.flatten(inputs)]
-    return [tf.nest.pack_sequence_as(inputs, row) for row in zip(*columns, strict=True)]
+def _images(training, inputs):
+    """The values of all images of this host's replicas, as a vector."""
+    local = training.placement.strategy.experimental_local_results
+    columns = [local(x) for x in tf.nest.flatten(inputs)]
+    parts = [tf.nest.pack_sequence_as(inputs, row) for row in zip(*columns, strict=True)]
+    return np.concatenate([np.ravel(training.steps.prepare(part)) for part in parts])
 
 
 def _is_bad(value):

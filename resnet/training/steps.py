@@ -6,6 +6,8 @@ from resnet.models.stages import seed_at
 from resnet.settings import SKIP, STOP, WARN
 from resnet.training.metrics import LEFT_OUT, LOSS, METRICS, METRICS_OF_PASSES, PAST_EXACT_RANGE
 
+BAD_GRADIENT = "bad_gradient"  # beside a step's metrics: see Steps._compute
+
 # Seeds of dropout are [seed of the run and step, part of the batch and place in the network].
 STEP_SEEDS, PART_SEEDS = 2**32, 2**40
 
@@ -16,7 +18,8 @@ class Steps:
     Replicas each take their share of a batch, and passes, one after the other, their
     share of a replica's: each has batch statistics of its own. The gradients and the
     statistics of all of them are averaged before the update. An update is left out if the
-    loss or a gradient is not finite.
+    loss is not finite; where it is asked for, also if a gradient is not, or values are past the
+    exact range: all gradients then wait for the last one, which takes memory.
     """
 
     def __init__(
@@ -32,15 +35,16 @@ class Steps:
     ):
         """`prepare` makes images of a batch's inputs (see data.feed.Feed).
 
-        The policies are RunOptions': with nan_policy "skip", `train_many` goes on behind an
-        update that is left out; with exact_policy "stop", one is left out too if values of the
-        residual stream are past the exact range.
+        The policies are RunOptions': with nan_policy "skip", an update is left out if a gradient
+        is not finite, and `train_many` goes on behind it; with exact_policy "stop", if values
+        of the residual stream are past the exact range.
         """
         keep_order_of_sums()
         self.model, self.optimizer = model, optimizer
         self.strategy = strategy or tf.distribute.get_strategy()
         self.jit, self.num_passes, self.prepare = jit, num_passes, prepare
         self.nan_policy, self.stops_past_range = nan_policy, exact_policy == STOP
+        self.waits = nan_policy == SKIP or self.stops_past_range  # for all gradients
         self.train = tf.function(self._train, autograph=False)
         self.train_many = tf.function(self._train_many, autograph=False, reduce_retracing=True)
         self.compute = tf.function(self._compute, autograph=False)
@@ -111,14 +115,20 @@ class Steps:
             default: drawn anew.
         """
         found, metrics = self._compute(inputs, labels, step)
-        is_finite = tf.math.is_finite(metrics[LOSS]) & found.pop("is_finite")
-        is_good = is_finite & self._is_in_range(metrics)
+        metrics[BAD_GRADIENT] = found.pop(BAD_GRADIENT)
+        has_loss = tf.math.is_finite(metrics[LOSS])
+        is_good = has_loss & (metrics[BAD_GRADIENT] < 0) & self._is_in_range(metrics)
+        metrics[LEFT_OUT] = 1.0 - tf.cast(is_good, tf.float32)
 
-        def update():
-            self.strategy.run(self._update_replica, (found, learning_rate, step))
-            return 0.0
+        def update(learning_rate=learning_rate, is_made=None):
+            arguments = (found, learning_rate, step, is_made)
+            self.strategy.run(self._update_replica, arguments)
+            return ()
 
-        metrics[LEFT_OUT] = tf.cond(is_good, update, lambda: 1.0)
+        if self.waits:
+            tf.cond(is_good, update, lambda: ())
+        else:
+            update(tf.where(has_loss, learning_rate, 0.0), has_loss)
         return metrics
 
     def _compute(self, inputs, labels, step=None):
@@ -126,8 +136,8 @@ class Steps:
 
         Returns:
           (found, metrics): {"gradients", "statistics": {storage name: tensor}, means over all
-          replicas, "is_finite": whether all gradients are}; {name: scalar} of
-          METRICS_OF_PASSES.
+          replicas, BAD_GRADIENT: place of the last gradient that is not finite, the first on its
+          way back, -1.0 if all are}; {name: scalar} of METRICS_OF_PASSES.
         """
         found = self.strategy.run(self._compute_replica, (inputs, labels, step))
         metrics = found.pop("metrics")
@@ -136,7 +146,7 @@ class Steps:
             if metric.is_count:  # a mean over passes and replicas so far
                 reduced[metric.name] *= self.strategy.num_replicas_in_sync * self.num_passes
         # The same on every replica.
-        (found["is_finite"], *_) = self.strategy.experimental_local_results(found["is_finite"])
+        (found[BAD_GRADIENT], *_) = self.strategy.experimental_local_results(found[BAD_GRADIENT])
         return found, reduced
 
     def _is_in_range(self, metrics):
@@ -155,9 +165,8 @@ class Steps:
           {name of a metric: (n,) float32}; zeros behind the update that ends it.
         """
         count = tf.size(learning_rates)
-        arrays = {
-            metric.name: tf.TensorArray(tf.float32, count, element_shape=()) for metric in METRICS
-        }
+        names = [*(metric.name for metric in METRICS), BAD_GRADIENT]
+        arrays = {name: tf.TensorArray(tf.float32, count, element_shape=()) for name in names}
 
         def train_one(i, _, arrays):
             step = first_step + tf.cast(i, tf.int64)
@@ -182,13 +191,24 @@ class Steps:
             replica = tf.distribute.get_replica_context()
             averaged = (result["gradients"], result["statistics"])
             result["gradients"], result["statistics"] = replica.all_reduce("MEAN", averaged)
-        gradients = result["gradients"].values()
-        finite = [tf.reduce_all(tf.math.is_finite(gradient)) for gradient in gradients]
-        return result | {"is_finite": tf.reduce_all(finite)}
+        # A sum is finite if all values are, unless they are about to overflow.
+        sums = tf.stack([tf.reduce_sum(gradient) for gradient in result["gradients"].values()])
+        places = tf.range(tf.size(sums), dtype=tf.float32)
+        bad = tf.reduce_max(tf.where(tf.math.is_finite(sums), -1.0, places))
+        return result | {BAD_GRADIENT: bad}
 
-    def _update_replica(self, found, learning_rate, step):
-        self.model.update_moving_averages(found["statistics"])
-        self.optimizer.apply(found["gradients"], learning_rate, step)
+    def _update_replica(self, found, learning_rate, step, is_made=None):
+        """Updates the model; nothing of it if `is_made`, a bool scalar, is there and false.
+
+        Then `learning_rate` is 0, and what the optimizer keeps beside the weights is lost.
+        """
+        gradients, statistics = found["gradients"], found["statistics"]
+        if is_made is not None:
+            gradients = {name: tf.where(is_made, g, 0.0) for name, g in gradients.items()}
+            before = self.model.statistics_by_storage_name
+            statistics = {n: tf.where(is_made, s, before[n]) for n, s in statistics.items()}
+        self.model.update_moving_averages(statistics)
+        self.optimizer.apply(gradients, learning_rate, step)
 
 
 def keep_order_of_sums():
