@@ -546,7 +546,7 @@ class RunOptions(Computation):
         is_free=True,
     )
     nan_policy: str = setting(
-        "At a loss or gradient that is not finite: stop before the update, or leave it out.",
+        "At a loss or gradient that is not finite: stop unsaved, or leave the update out.",
         STOP,
         choices=(STOP, SKIP),
         is_free=True,

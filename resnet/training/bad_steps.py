@@ -23,11 +23,11 @@ class BadSteps:
         self._num_left_out = 0
 
     def __call__(self, metrics, num_steps):
-        """Takes the metrics of the last so many steps: {name: scalar or (n,) tensor}.
+        """Takes what the last so many steps returned; BAD_GRADIENT, its own, out of it.
 
         Raises:
-          UserError: an update was left out and training is not to go on, or too often. The
-            training is where it was before that update, and a diagnosis is written.
+          UserError: an update was not good and training is not to go on, or too often. The
+            training is before that step, and a diagnosis is written.
         """
         gradients = metrics.pop(BAD_GRADIENT)
         left_out = np.atleast_1d(metrics[LEFT_OUT].numpy())
@@ -64,7 +64,8 @@ class BadSteps:
         if np.isfinite(loss) and not training.steps.waits:
             name = list(training.model.trainable_by_storage_name)[gradient]
             names = training.model.public_names([name])
-            found = {"first_gradient": names[-1], "images": training.image_indices()}
+            place = names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"  # of a stack
+            found = {"first_gradient": place, "images": training.image_indices()}
             images = _images(training, training.next_batch()[0])
             found["first_value"] = "the images" if _is_bad(images) else None
         else:

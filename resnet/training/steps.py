@@ -106,7 +106,7 @@ class Steps:
         }
 
     def _train(self, inputs, labels, learning_rate, step=None):
-        """Updates the model by one batch; returns {name of a metric: scalar}.
+        """Updates the model by one batch; returns {name of a metric, and BAD_GRADIENT: scalar}.
 
         Args:
           inputs, labels: a batch.
