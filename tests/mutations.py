@@ -551,6 +551,7 @@ MUTATIONS = [
         (
             "tests/test_files.py::"
             "test_whoever_writes_a_file_again_removes_what_a_dead_process_left_of_it",
+            f"{KILLED}::test_the_next_start_ends_what_a_killed_one_began",
         ),
     ),
     Mutation(
@@ -1425,13 +1426,6 @@ MUTATIONS = [
         "if count >= MOST_MEMBERS:",
         "if False:",
         (f"{TAR}::test_thousands_of_members",),
-    ),
-    Mutation(
-        "resnet/data/cifar/build.py",
-        "what a killed build has left stays",
-        "remove_leftovers(root)",
-        "pass",
-        (f"{KILLED}::test_the_next_start_ends_what_a_killed_one_began",),
     ),
     Mutation(
         "resnet/data/cifar/input.py",

@@ -8,7 +8,6 @@ from resnet.data.cifar.records import write_records
 from resnet.data.download import NotThereError, fetch, sha256
 from resnet.data.registry import CIFAR
 from resnet.errors import DataError
-from resnet.files import remove_leftovers
 from resnet.hints import unverified_hint
 from resnet.ownership import owned
 
@@ -30,7 +29,6 @@ def build(
     """
     root = pathlib.Path(root)
     with owned(root / name):
-        remove_leftovers(root)
         _build(name, root, str(source or CIFAR[name].site), verify)
 
 
