@@ -39,8 +39,8 @@ class Window:
         return {"first_step": self.first_step, "seconds": seconds, "values": values}
 
     def add(self, metrics):
-        """Takes the metrics of one step, or of several: {name: scalar or (n,) tensor}."""
-        self._unread.append(metrics)
+        """Takes, of what one step or several returned, METRICS: {name: scalar or (n,) tensor}."""
+        self._unread.append({metric.name: metrics[metric.name] for metric in METRICS})
 
     def read(self):
         """{name: [value of each step]}; waits for the device."""

@@ -151,7 +151,7 @@ class Training:
             return next(self.batches)
 
     def rewind(self, step):
-        """Goes back to a step behind which no update was made: its batch comes next."""
+        """Goes back to the batch behind a step; the weights stay as they are."""
         self.step, self._batches = step, None
 
     def image_indices(self):

@@ -6,7 +6,7 @@ from resnet.models.stages import seed_at
 from resnet.settings import SKIP, STOP, WARN
 from resnet.training.metrics import LEFT_OUT, LOSS, METRICS, METRICS_OF_PASSES, PAST_EXACT_RANGE
 
-BAD_GRADIENT = "bad_gradient"  # beside a step's metrics: see Steps._compute
+NORMS = "norms"  # beside a step's metrics: see Steps.names_of_norms
 
 # Seeds of dropout are [seed of the run and step, part of the batch and place in the network].
 STEP_SEEDS, PART_SEEDS = 2**32, 2**40
@@ -17,9 +17,10 @@ class Steps:
 
     Replicas each take their share of a batch, and passes, one after the other, their
     share of a replica's: each has batch statistics of its own. The gradients and the
-    statistics of all of them are averaged before the update. An update is left out if the
-    loss is not finite; where it is asked for, also if a gradient is not, or values are past the
-    exact range: all gradients then wait for the last one, which takes memory.
+    statistics of all of them are averaged before the update. An update is good if its loss,
+    gradients and statistics are finite and, where it is asked for, no value is past the exact
+    range. One that is not good is made all the same, unless updates wait until all of that is
+    known: then all gradients are there at once, which takes memory.
     """
 
     def __init__(
@@ -35,9 +36,9 @@ class Steps:
     ):
         """`prepare` makes images of a batch's inputs (see data.feed.Feed).
 
-        The policies are RunOptions': with nan_policy "skip", an update is left out if a gradient
-        is not finite, and `train_many` goes on behind it; with exact_policy "stop", if values
-        of the residual stream are past the exact range.
+        The policies are RunOptions': with nan_policy "skip", an update that is not finite is left
+        out, and `train_many` goes on behind it; with exact_policy "stop", an update is not good
+        if values of the residual stream are past the exact range. With either, updates wait.
         """
         keep_order_of_sums()
         self.model, self.optimizer = model, optimizer
@@ -106,7 +107,7 @@ class Steps:
         }
 
     def _train(self, inputs, labels, learning_rate, step=None):
-        """Updates the model by one batch; returns {name of a metric, and BAD_GRADIENT: scalar}.
+        """Updates the model by one batch; returns {name of a metric: scalar; NORMS: vector}.
 
         Args:
           inputs, labels: a batch.
@@ -115,20 +116,20 @@ class Steps:
             default: drawn anew.
         """
         found, metrics = self._compute(inputs, labels, step)
-        metrics[BAD_GRADIENT] = found.pop(BAD_GRADIENT)
-        has_loss = tf.math.is_finite(metrics[LOSS])
-        is_good = has_loss & (metrics[BAD_GRADIENT] < 0) & self._is_in_range(metrics)
+        metrics[NORMS] = norms = found.pop(NORMS)
+        is_good = tf.math.is_finite(metrics[LOSS]) & tf.reduce_all(tf.math.is_finite(norms))
+        if self.stops_past_range:
+            is_good &= metrics[PAST_EXACT_RANGE] == 0
         metrics[LEFT_OUT] = 1.0 - tf.cast(is_good, tf.float32)
 
-        def update(learning_rate=learning_rate, is_made=None):
-            arguments = (found, learning_rate, step, is_made)
-            self.strategy.run(self._update_replica, arguments)
+        def update():
+            self.strategy.run(self._update_replica, (found, learning_rate, step))
             return ()
 
         if self.waits:
             tf.cond(is_good, update, lambda: ())
         else:
-            update(tf.where(has_loss, learning_rate, 0.0), has_loss)
+            update()
         return metrics
 
     def _compute(self, inputs, labels, step=None):
@@ -136,8 +137,8 @@ class Steps:
 
         Returns:
           (found, metrics): {"gradients", "statistics": {storage name: tensor}, means over all
-          replicas, BAD_GRADIENT: place of the last gradient that is not finite, the first on its
-          way back, -1.0 if all are}; {name: scalar} of METRICS_OF_PASSES.
+          replicas, NORMS: (n,) float32, see `names_of_norms`}; {name: scalar} of
+          METRICS_OF_PASSES.
         """
         found = self.strategy.run(self._compute_replica, (inputs, labels, step))
         metrics = found.pop("metrics")
@@ -146,12 +147,19 @@ class Steps:
             if metric.is_count:  # a mean over passes and replicas so far
                 reduced[metric.name] *= self.strategy.num_replicas_in_sync * self.num_passes
         # The same on every replica.
-        (found[BAD_GRADIENT], *_) = self.strategy.experimental_local_results(found[BAD_GRADIENT])
+        (found[NORMS], *_) = self.strategy.experimental_local_results(found[NORMS])
         return found, reduced
 
-    def _is_in_range(self, metrics):
-        """Whether the residual stream allows the update."""
-        return metrics[PAST_EXACT_RANGE] == 0 if self.stops_past_range else tf.constant(True)
+    def names_of_norms(self):
+        """[(kind, name)] of what a step's NORMS are of.
+
+        The kinds are "gradient" and "batch statistic". What several units share, with the unit
+        as leading axis, has one norm and the name "FIRST to LAST".
+        """
+        model = self.model
+        trained, statistics = model.trainable_by_storage_name, model.statistics_by_storage_name
+        kinds = (("gradient", trained), ("batch statistic", statistics))
+        return [(kind, _span(model.public_names([n]))) for kind, names in kinds for n in names]
 
     def _train_many(self, batches, learning_rates, first_step):
         """Updates the model by several batches, one after the other, in one call.
@@ -162,18 +170,22 @@ class Steps:
           first_step: int64 scalar, the number of updates done.
 
         Returns:
-          {name of a metric: (n,) float32}; zeros behind the update that ends it.
+          {name of a metric: (n,) float32; NORMS: (n, m)}; zeros behind the update that ends it.
         """
         count = tf.size(learning_rates)
-        names = [*(metric.name for metric in METRICS), BAD_GRADIENT]
-        arrays = {name: tf.TensorArray(tf.float32, count, element_shape=()) for name in names}
+        shapes = {metric.name: () for metric in METRICS}
+        shapes[NORMS] = (len(self.names_of_norms()),)
+        arrays = {
+            name: tf.TensorArray(tf.float32, count, element_shape=shape)
+            for name, shape in shapes.items()
+        }
 
         def train_one(i, _, arrays):
             step = first_step + tf.cast(i, tf.int64)
             metrics = self._train(*next(batches), learning_rates[i], step)
             goes_on = metrics[LEFT_OUT] == 0
             if self.nan_policy == SKIP:
-                goes_on |= self._is_in_range(metrics)
+                goes_on |= not self.stops_past_range or metrics[PAST_EXACT_RANGE] == 0
             arrays = {name: array.write(i, metrics[name]) for name, array in arrays.items()}
             return i + 1, goes_on, arrays
 
@@ -191,24 +203,18 @@ class Steps:
             replica = tf.distribute.get_replica_context()
             averaged = (result["gradients"], result["statistics"])
             result["gradients"], result["statistics"] = replica.all_reduce("MEAN", averaged)
-        # A sum is finite if all values are, unless they are about to overflow.
-        sums = tf.stack([tf.reduce_sum(gradient) for gradient in result["gradients"].values()])
-        places = tf.range(tf.size(sums), dtype=tf.float32)
-        bad = tf.reduce_max(tf.where(tf.math.is_finite(sums), -1.0, places))
-        return result | {BAD_GRADIENT: bad}
+        tensors = [result["gradients"][name] for name in self.model.trainable_by_storage_name]
+        tensors += [result["statistics"][name] for name in self.model.statistics_by_storage_name]
+        # One operation a tensor: each takes some 14 kB of memory, whatever it computes.
+        return result | {NORMS: tf.stack([tf.nn.l2_loss(tensor) for tensor in tensors])}
 
-    def _update_replica(self, found, learning_rate, step, is_made=None):
-        """Updates the model; nothing of it if `is_made`, a bool scalar, is there and false.
+    def _update_replica(self, found, learning_rate, step):
+        self.model.update_moving_averages(found["statistics"])
+        self.optimizer.apply(found["gradients"], learning_rate, step)
 
-        Then `learning_rate` is 0, and what the optimizer keeps beside the weights is lost.
-        """
-        gradients, statistics = found["gradients"], found["statistics"]
-        if is_made is not None:
-            gradients = {name: tf.where(is_made, g, 0.0) for name, g in gradients.items()}
-            before = self.model.statistics_by_storage_name
-            statistics = {n: tf.where(is_made, s, before[n]) for n, s in statistics.items()}
-        self.model.update_moving_averages(statistics)
-        self.optimizer.apply(gradients, learning_rate, step)
+
+def _span(names):
+    return names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
 
 
 def keep_order_of_sums():

@@ -10,8 +10,10 @@ import tensorflow as tf
 from processes import assert_same_checkpoint
 from resnet.errors import UserError
 from resnet.models import Model
-from resnet.training.bad_steps import diagnose
+from resnet.training.bad_steps import Numbers, diagnose
+from resnet.training.metrics import LOSS
 from resnet.training.state import Training
+from resnet.training.steps import NORMS
 from resnet.weights.checkpoint import list_checkpoints
 from resnet.weights.folder import DIAGNOSIS
 from small_training import CONFIG, Data, alone, column, experiment_in, run
@@ -33,13 +35,12 @@ def test_a_loss_that_is_not_finite_names_its_step_and_is_not_saved(
     assert "(now 0.01) and start again, or continue with --restore and --nan" in str(e.value)
     assert list(list_checkpoints(experiment.results)) == [2]
     found = json.loads((experiment.results / DIAGNOSIS).read_text())
-    assert found["step"] == 4 and found["loss"] == "nan" and found["weights"] == []
+    assert found["step"] == 4 and found["loss"] == "nan"
     assert found["learning_rate"] == pytest.approx(0.01)
     assert found["images"] == [3, 103]
     assert found["first_value"] == "the images"
     assert found["first_gradient"] == "Model/logit/b"
-    name, largest = found["largest"]["weight"]
-    assert name.startswith("Model/") and largest > 0
+    assert np.isfinite(found["largest_norm"]["batch statistic"][1])
 
 
 @pytest.mark.parametrize("steps_per_call", [1, 10])
@@ -74,19 +75,26 @@ def test_not_too_many_updates_are_left_out(tmp_path):
         run(experiment, Data([1, 3]))
 
 
-def test_a_gradient_that_is_not_finite_ends_before_its_update(tmp_path, monkeypatch):
+@pytest.mark.parametrize("kind", ["gradient", "batch statistic"])
+def test_what_is_not_finite_beside_a_finite_loss_ends_the_run(tmp_path, monkeypatch, kind):
     compute = Model.forward_and_backward
 
     def overflowing(self, images, labels, seed=None):
         result = compute(self, images, labels, seed)
-        name = "stage_2/start/sub1/conv1/w"
+        groups = {"gradient": "gradients", "batch statistic": "statistics"}
+        group, tensor = groups[kind], "conv1/w" if kind == "gradient" else "bn1/ema_mean"
+        name = f"stage_2/start/sub1/{tensor}"
         is_bright = tf.reduce_max(tf.cast(images, tf.float32)) > 100
-        result["gradients"][name] += tf.where(is_bright, np.inf, 0.0)
+        result[group][name] += tf.where(is_bright, np.inf, 0.0)
         return result
 
     monkeypatch.setattr(Model, "forward_and_backward", overflowing)
     experiment = experiment_in(tmp_path, save_every=1)
-    wanted = "a gradient is not finite at step 3; .*step 2.*gradient .*Model/unit_2_0/sub1/conv1/w"
+    clue = {
+        "gradient": "gradient .*: Model/unit_2_0/sub1/conv1/w",
+        "batch statistic": "value .*: the input of Model/unit_2_0/sub1/bn1",
+    }
+    wanted = f"a {kind} is not finite at step 3; .*step 2.*the first {clue[kind]}"
     with pytest.raises(UserError, match=wanted):
         run(experiment, Data([2], value=1000.0))
 
@@ -114,16 +122,29 @@ def test_values_past_the_exact_range_can_end_a_run(tmp_path, capsys):
         trained("stop")
 
 
+def numbers(training):
+    """Numbers of the next step of a training, which is not made."""
+    step = tf.constant(training.step, tf.int64)
+    found, metrics = training.steps.compute(*training.next_batch(), step)
+    training.rewind(training.step)
+    return Numbers(metrics[LOSS], 0, training.steps, found[NORMS])
+
+
 def test_a_diagnosis_names_the_first_in_the_networks_order(tmp_path):
     experiment = experiment_in(tmp_path, units=(2, 2))
     training = Training(experiment, Data().feed, alone())
     assert training.model.config.filters == CONFIG.filters
-    assert diagnose(training)["first_value"] is None
+    found = diagnose(training, numbers(training))
+    assert found["first_value"] is None
+    gradients = training.steps.compute(*training.next_batch(), tf.constant(0, tf.int64))[0]
+    norms = {n: np.linalg.norm(g.numpy().ravel()) for n, g in gradients["gradients"].items()}
+    name, norm = found["largest_norm"]["gradient"]
+    assert norm == pytest.approx(max(norms.values()), rel=1e-5)
+    assert name in training.model.public_names([max(norms, key=norms.get)])
+    training.rewind(0)
     weights, name = training.model.get_weights(), "Model/unit_2_0/sub1/conv1/w"
     weights[name][0, 0, 0, 0] = np.inf
     training.model.set_weights(weights)
-    found = diagnose(training)
+    found = diagnose(training, numbers(training))
     assert found["first_value"] == "the input of Model/unit_2_0/sub2/bn2"
-    assert found["weights"] == [name]
     assert found["first_gradient"] == "Model/logit/b"
-    assert np.isfinite(found["largest"]["weight"][1])
