@@ -235,7 +235,7 @@ class NetworkSettings:
     HEADING = "Network"
 
     name: str = setting("Name of the config.", is_fixed=True)
-    family: str = setting("Kind of network, such as resnet, revnet or vgg.", is_fixed=True)
+    family: str = setting("Kind of network, such as resnet, revnet, irevnet or vgg.", is_fixed=True)
     image_size: int = setting("Pixels a side.", low=1, below=2**13)
     num_classes: int = setting("Classes to tell apart.", low=1, below=2**20, is_fixed=True)
     block: str = setting(
@@ -256,9 +256,10 @@ class NetworkSettings:
     strides: tuple[int, ...] = setting("Stride of each stage's first unit.", low=1, below=2**10)
     preprocessor: str = setting(
         "How images are prepared; cifar: less the mean image; cifar-standard: channels "
-        "standardised; cifar-unit: in [0, 1]; inception: random boxes and colours; vgg: crops.",
+        "standardised; cifar-unit: in [0, 1]; cifar-grid: in [-2, 2], steps of 1/64; inception: "
+        "random boxes and colours; vgg: crops.",
         "cifar",
-        choices=("cifar", "cifar-standard", "cifar-unit", "inception", "vgg"),
+        choices=("cifar", "cifar-standard", "cifar-unit", "cifar-grid", "inception", "vgg"),
     )
     stem_kernel: int = setting("Pixels a side of the stem's convolution.", 3, low=1, below=2**10)
     stem_stride: int = setting("Stride of the stem's convolution.", 1, low=1, below=2**10)
@@ -285,6 +286,13 @@ class NetworkSettings:
     )
     bottleneck_width: int = setting(
         "Channels inside a bottleneck, over its filters.", 1, low=1, below=2**10
+    )
+    inner_filters: tuple[int, ...] = setting(
+        "Channels inside the residual functions of each stage of an i-RevNet.",
+        (),
+        low=1,
+        below=2**16,
+        may_be_empty=True,
     )
     bottleneck_stride_at: int = setting(
         "Which of a bottleneck's convolutions has the stride, 1 or 2.", 1, low=1, below=3

@@ -29,6 +29,7 @@ class Mutation:
 LOOP = "tests/training/test_loop.py"
 RESAMPLING = "tests/reversible/test_resampling.py"
 BAD_STEPS = "tests/training/test_bad_steps.py"
+IREVNET = "tests/models/test_irevnet.py"
 KILLS = "tests/faults/test_kills.py"
 PARTS = "tests/training/test_parts.py"
 METRICS = "tests/training/test_metrics.py"
@@ -588,6 +589,34 @@ MUTATIONS = [
         "step = first + int(i) + 1",
         "step = first + int(i)",
         (f"{BAD_STEPS}::test_a_loss_that_is_not_finite_names_its_step_and_is_not_saved",),
+    ),
+    Mutation(
+        "resnet/models/network.py",
+        "an i-RevNet keeps the input of each stage",
+        "for group in [places] if self.family.inverts else [[s] for s in places]:",
+        "for group in [[s] for s in places]:",
+        (f"{IREVNET}::test_of_all_activations_the_features_alone_are_kept",),
+    ),
+    Mutation(
+        "resnet/models/stages.py",
+        "of stages in a row, units before others that are walked back are kept",
+        "num_kept = num_kept + kept if kept == len(own) else kept",
+        "num_kept = num_kept + kept",
+        (f"{IREVNET}::test_of_all_activations_the_features_alone_are_kept",),
+    ),
+    Mutation(
+        "resnet/models/units.py",
+        "an i-RevNet's images come back with other channels",
+        "h = h[..., -IMAGE_CHANNELS * self.stride**2 :]",
+        "h = h[..., : IMAGE_CHANNELS * self.stride**2]",
+        (f"{IREVNET}::test_images_come_back_to_the_bit",),
+    ),
+    Mutation(
+        "resnet/models/cost.py",
+        "units are kept before others that are walked back",
+        "            room = 0  # of one sequence, units at its end alone are kept\n",
+        "            pass\n",
+        (f"{IREVNET}::test_units_that_are_kept_are_the_networks_last",),
     ),
     Mutation(
         "resnet/training/steps.py",

@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import Callable
 
 # Names of preparations that settings.NetworkSettings explains, by what they are made for.
-CIFAR_PREPROCESSORS = ("cifar", "cifar-standard", "cifar-unit")
+CIFAR_PREPROCESSORS = ("cifar", "cifar-standard", "cifar-unit", "cifar-grid")
 IMAGENET_PREPROCESSORS = ("inception", "vgg")
 
 

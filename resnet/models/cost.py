@@ -17,6 +17,7 @@ def _side_pairs(network):
     """[(pixels a side of a stage's input, of its units' output)]."""
     side, found = network.stem.out_side(network.config.image_size), []
     for stage in network.stages:
+        side = side // 2 if stage.squeezes else side
         before = side
         for convolutions in stage.chains():
             for convolution in convolutions:
@@ -91,7 +92,8 @@ def _walk_bytes(network):
     found, waiting = [], _image_bytes(network)
     for stage, side in _stages_and_sides(network):
         found.append(waiting + _working_bytes(stage, side))
-        waiting += stage.num_halves * _half_bytes(stage, side)
+        if not network.family.inverts:  # else no stage's input is kept
+            waiting += stage.num_halves * _half_bytes(stage, side)
     return found
 
 
@@ -117,10 +119,13 @@ def units_to_keep(network, extra_bytes=0):
         # What is kept here also waits while the stages behind are walked back.
         room = min(room, limit - walk_bytes)
         num_units = 1 + stage.num_others
+        most = num_units
         if not extra_bytes:  # measured to be free among the last stage's equal units alone
-            num_units = 0 if kept else stage.num_others
-        kept.append(min(num_units, int(room // _kept_unit_bytes(stage, side))))
+            most = 0 if kept else stage.num_others
+        kept.append(min(most, int(room // _kept_unit_bytes(stage, side))))
         room -= kept[-1] * _kept_unit_bytes(stage, side)
+        if network.family.inverts and kept[-1] < num_units:
+            room = 0  # of one sequence, units at its end alone are kept
     return kept[::-1]
 
 

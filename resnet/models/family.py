@@ -4,10 +4,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from resnet.configs import Config
-from resnet.models.units import Head, NoStem, Stem
+from resnet.models.units import Head
 from resnet.settings import Computation, SettingError, fields_of, wrong
 
 AnyStage = Any  # as resnet/models/stages.py describes
+AnyStem = Any  # one of resnet/models/units.py
 
 
 class Family:
@@ -20,11 +21,13 @@ class Family:
       name: what Config.family says.
       title: its name in messages.
       num_halves: parts that the stream's channels are split in: 2 where units have an inverse.
+      inverts: whether all of a network up to its head has an inverse: its stages run as one.
       defaults: how its networks compute where nothing is asked for.
     """
 
     name = title = ""
     num_halves = 1
+    inverts = False
     defaults = Computation(backprop="stored", exact=False)
 
     @property
@@ -75,8 +78,8 @@ class Family:
 
     # ------------------------------------------------------------------- building
 
-    def stem(self, config: Config, computation: Computation) -> Stem | NoStem:
-        """The stem: a Stem or NoStem."""
+    def stem(self, config: Config, computation: Computation) -> AnyStem:
+        """The stem: one of resnet/models/units.py."""
         raise NotImplementedError
 
     def stage(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -244,11 +245,49 @@ class Model(tf.Module):
         Returns:
           logits: (N, classes) float32.
         """
-        values = {n: tf.convert_to_tensor(v) for n, v in self.variables_by_storage_name.items()}
-        logits, statistics, _ = self.network.apply(values, self.network.checked(images), training)
+        images = self.network.checked(images)
+        logits, statistics, _ = self.network.apply(self._values(), images, training)
         if training:
             self.update_moving_averages(statistics)
         return logits
+
+    def features(self, images: tf.Tensor) -> tf.Tensor:
+        """What the mean over pixels is taken of, in evaluation.
+
+        Args:
+          images: (N, H, W, 3) float, preprocessed as the config's data set is.
+
+        Returns:
+          (N, h, w, channels) float32.
+        """
+        images = self.network.checked(images)
+        return self._features.apply(self._values(), images, training=False)[0]
+
+    def invert(self, features: tf.Tensor) -> tf.Tensor:
+        """The images of features: the inverse of `features`, of an i-RevNet.
+
+        In exact mode every bit comes back of images on the grid, multiples of 2**-12, as whole
+        pixels are with preprocessor "cifar-grid"; of others, what they were rounded to. The
+        batch must be the same: with another number of images, arithmetic may round otherwise.
+
+        Args:
+          features: (N, h, w, channels) float32.
+
+        Returns:
+          (N, H, W, 3) float32.
+
+        Raises:
+          UsageError (a ValueError): another kind of network, or features of another shape.
+        """
+        return self.network.invert(self._values(), features)
+
+    @functools.cached_property
+    def _features(self) -> Network:
+        """The network without its top."""
+        return Network(self.config, self.computation, include_top=False)
+
+    def _values(self) -> dict[str, tf.Tensor]:
+        return {n: tf.convert_to_tensor(v) for n, v in self.variables_by_storage_name.items()}
 
     def loss_and_gradients(
         self, images: tf.Tensor, labels: tf.Tensor

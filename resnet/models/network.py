@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import tensorflow as tf
 
@@ -11,7 +12,7 @@ from resnet.models.cost import stage_sides, units_to_keep
 from resnet.models.families import family_of
 from resnet.models.layers import IMAGE_CHANNELS
 from resnet.models.parameters import Parameter, prefixed, under
-from resnet.models.stages import LOOP_FROM, seed_at
+from resnet.models.stages import LOOP_FROM, invert_stages, reconstruct, run_stages, seed_at
 from resnet.reversible import count_past_exact_range, recompute, round_to_grid
 from resnet.reversible.nest import Nest
 from resnet.settings import Computation
@@ -26,7 +27,7 @@ def is_stacked(storage_name: str) -> bool:
 
 
 class Network:
-    """The structure of a ResNet, RevNet or VGG; it holds no values.
+    """The structure of a ResNet, RevNet, i-RevNet or VGG; it holds no values.
 
     Each tensor has a public name, revnet-public's where that has one (such as
     Model/unit_1_0/f/sub1/conv1/w). In storage the equal units of a stage share one
@@ -136,8 +137,11 @@ class Network:
     @property
     def output_shape(self) -> tuple[int, ...]:
         """(classes,), or of features (H, W, channels)."""
-        if self.head.include_top:
-            return (self.config.num_classes,)
+        return (self.config.num_classes,) if self.head.include_top else self.features_shape
+
+    @property
+    def features_shape(self) -> tuple[int, int, int]:
+        """(H, W, channels) of what the mean over pixels is taken of."""
         side = stage_sides(self)[-1]
         return (side, side, self.head.channels)
 
@@ -171,10 +175,10 @@ class Network:
         x, statistics = self._apply_stem(values, images, training)
         past = [count_past_exact_range(*x)] if self.computation.exact else []
         seed = self._dropout_seed(training, seed)
-        for s, stage in enumerate(self.stages, 1):
-            params = under(f"stage_{s}", values)
-            x, found, count = stage(params, x, training, seed_at(seed, s * STAGE_SEEDS))
-            statistics = statistics | prefixed(f"stage_{s}", found)
+        for places, stages, params, seeds in self._sequences(values, seed):
+            x, found, count = run_stages(stages, params, x, training, seeds)
+            for s, statistics_of in zip(places, found, strict=True):
+                statistics = statistics | prefixed(f"stage_{s}", statistics_of)
             past.append(count)
         x = tf.concat(x, axis=-1) if self.family.num_halves == 2 else x
         logits, found = self.head(values, x, training)
@@ -196,7 +200,7 @@ class Network:
         def stem(params: Nest, images: Nest) -> tuple[Nest, Nest]:
             return self.stem(params, images, training)
 
-        recomputes = training and self.computation.backprop != "stored"
+        recomputes = training and self.computation.backprop != "stored" and self.stem.parameters()
         run = recompute(stem) if recomputes else stem  # of the stem, only the images are kept
         x, statistics = run(
             {name: values[name] for name in self.stem.parameters() if name in values}, images
@@ -224,8 +228,50 @@ class Network:
         """
         x, _ = self._apply_stem(values, images, training=True)
         seed, errors = self._dropout_seed(True, seed), []
-        for s, stage in enumerate(self.stages, 1):
-            params = under(f"stage_{s}", values)
-            x, error = stage.reconstruct(params, x, seed_at(seed, s * STAGE_SEEDS))
+        for _, stages, params, seeds in self._sequences(values, seed):
+            x, error = reconstruct(stages, params, x, seeds)
             errors.append(error)
         return tf.reduce_max(errors)
+
+    def invert(self, values: Mapping[str, tf.Tensor], features: tf.Tensor) -> tf.Tensor:
+        """The images of features, which `apply` in evaluation returned for them.
+
+        Args:
+          values: {storage name: tensor}.
+          features: (N, H, W, channels) float32.
+
+        Returns:
+          (N, H, W, 3) float32: the images, rounded to the grid if exact.
+
+        Raises:
+          UsageError (a ValueError): the network cannot be inverted, or another shape.
+        """
+        if not self.family.inverts:
+            raise UsageError(
+                f"{self.config.name} is a {self.family.title}, which has no inverse as a whole: "
+                "take an i-RevNet, such as irevnet-38"
+            )
+        features = tf.convert_to_tensor(features, tf.float32)
+        shape = self.features_shape
+        if not features.shape[1:].is_compatible_with(shape):
+            raise UsageError(
+                f"features have shape {tuple(features.shape)}, but those of {self.config.name} "
+                f"have (N, {', '.join(map(str, shape))})"
+            )
+        x = tuple(tf.split(features, 2, axis=-1))
+        for _, stages, params, _ in reversed(list(self._sequences(values, None))):
+            x = invert_stages(stages, params, x)
+        return self.stem.invert(tf.concat(x, axis=-1))
+
+    def _sequences(
+        self, values: Mapping[str, tf.Tensor], seed: tf.Tensor | None
+    ) -> Iterator[tuple[list[int], list[Any], list[dict[str, tf.Tensor]], list[Nest]]]:
+        """Yields (places, stages, their parameters, their seeds) of stages that run as one."""
+        places = list(range(1, len(self.stages) + 1))
+        for group in [places] if self.family.inverts else [[s] for s in places]:
+            yield (
+                group,
+                [self.stages[s - 1] for s in group],
+                [under(f"stage_{s}", values) for s in group],
+                [seed_at(seed, s * STAGE_SEEDS) for s in group],
+            )

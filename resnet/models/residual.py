@@ -30,7 +30,7 @@ class Residual:
     activate_first: bool = True  # whether the leading BN and ReLU are there, if preactivated
     dtype: tf.DType = tf.float32  # of its arithmetic; parameters stay float32
     activation_order: str = "preactivated"
-    bottleneck_width: int = 1  # channels inside a bottleneck, over a quarter of its filters
+    width: int | None = None  # channels inside; default: `filters`, a bottleneck's a quarter
     bottleneck_stride_at: int = 1  # which of its convolutions has the stride
     cardinality: int = 1  # groups of a bottleneck's 3x3 convolution
     dropout: float = 0.0  # share of values
@@ -43,11 +43,12 @@ class Residual:
     def convolutions(self):
         """[Convolution], first to last."""
         if self.block == "basic":
+            width = self.width or self.filters
             return [
-                Convolution(3, self.stride, self.in_channels, self.filters),
-                Convolution(3, 1, self.filters, self.filters),
+                Convolution(3, self.stride, self.in_channels, width),
+                Convolution(3, 1, width, self.filters),
             ]
-        width = self.filters // BOTTLENECK_FACTOR * self.bottleneck_width
+        width = self.width or self.filters // BOTTLENECK_FACTOR
         strides = [self.stride if i == self.bottleneck_stride_at else 1 for i in (1, 2)]
         return [
             Convolution(1, strides[0], self.in_channels, width),

@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+from resnet.configs.config import BOTTLENECK_FACTOR
 from resnet.models.family import Family, require, require_defaults
 from resnet.models.layers import IMAGE_CHANNELS, Convolution
 from resnet.models.residual import Residual, Shortcut
@@ -13,6 +14,7 @@ BOTTLENECK_FIELDS = ("bottleneck_width", "bottleneck_stride_at", "cardinality")
 class ResidualFamily(Family):
     """A network of residual functions."""
 
+    has_inner_filters = False  # whether configs say what residual functions have inside
     stream_dtype = None  # of what units add to; None: the arithmetic's
 
     def check(self, config):
@@ -21,6 +23,8 @@ class ResidualFamily(Family):
         require(config, config.stem_filters >= 1, "stem_filters", "1 or more", "family")
         unused = () if block == "bottleneck" else BOTTLENECK_FIELDS
         unused += () if order == "preactivated" else ("leading_activation",)
+        if not self.has_inner_filters:
+            unused += ("inner_filters",)
         wanted = f"left at its default: nothing in {order} {block} units depends on it"
         require_defaults(config, unused, wanted, "block", "activation_order")
         require(
@@ -72,8 +76,12 @@ class ResidualFamily(Family):
         is_preactivated = config.activation_order == "preactivated"
         return Head(config.stage_channels[-1], config.num_classes, is_preactivated)
 
-    def residual(self, config, computation, in_channels, filters, stride=1, activate_first=True):
-        """A unit's residual function."""
+    def residual(
+        self, config, computation, in_channels, filters, stride=1, activate_first=True, width=None
+    ):
+        """A unit's residual function; `width` channels inside, default: the config's."""
+        if width is None and config.block == "bottleneck":
+            width = filters // BOTTLENECK_FACTOR * config.bottleneck_width
         return Residual(
             config.block,
             in_channels,
@@ -82,7 +90,7 @@ class ResidualFamily(Family):
             activate_first,
             tf.as_dtype(computation.dtype),
             config.activation_order,
-            config.bottleneck_width,
+            width,
             config.bottleneck_stride_at,
             config.cardinality,
             config.dropout,

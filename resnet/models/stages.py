@@ -4,7 +4,7 @@ Each tensor of the equal units is stored once, with the unit as leading axis:
 few variables and few update operations, however deep the network. A stage's
 parameters are {"start/...": one unit's tensor, "units/...": stacked tensor}.
 
-What a network asks of a stage, beside a call: `num_others`, `num_halves`, `max_pool`;
+What a network asks of a stage, beside `run_stages`: `num_others`, `num_halves`, `max_pool`;
 `start_parameters()` and `unit_parameters()`; and for its cost, `dtype`, `stream_dtype`, `chains()`
 and `start_shortcut_convolutions()`.
 """
@@ -20,6 +20,7 @@ from resnet.reversible import (
     AdditiveCoupling,
     AdditiveTransition,
     Repeated,
+    Squeeze,
     recompute,
     run_sequence,
 )
@@ -53,6 +54,7 @@ class Stage:
     """A ResNet's or VGG's stage."""
 
     num_halves = 1  # parts that the channels are split in
+    squeezes = False
 
     start: ResidualUnit | PlainUnit
     unit: ResidualUnit | PlainUnit  # the form of the others
@@ -122,6 +124,7 @@ class ReversibleStage:
     exact: bool
     num_kept: int = 0  # units at its end that "reversible" stores all the same
     loop: bool = False  # whether units of equal shape run in a loop
+    squeezes: bool = False  # whether it begins with space to depth
 
     @property
     def dtype(self):
@@ -152,49 +155,30 @@ class ReversibleStage:
         one = self.residual.parameters()
         return prefixed("f", one) | prefixed("g", one)
 
-    def __call__(self, params, x, training, seed=None):
-        """Runs the stage.
+    def found(self, couplings, aux):
+        """(statistics, past) of the aux of a stage's couplings: those of `couplings`.
+
+        {name: batch statistic}; int32 number of values past the exact range.
+        """
+        pairs = list(zip(couplings, aux, strict=True))[int(self.squeezes) :]
+        (_, (f, g, _)), *others = pairs
+        units = [(coupling, prefixed("f", f) | prefixed("g", g)) for coupling, (f, g, _) in others]
+        statistics = prefixed("start", prefixed("f", f) | prefixed("g", g))
+        statistics |= prefixed("units", _joined(units))
+        return statistics, tf.add_n([tf.reduce_sum(past) for _, _, past in aux])
+
+    def couplings(self, params, training, seed=None):
+        """What the stage is made of.
 
         Args:
           params: {name: tensor}.
-          x: pair of (N, H, W, C) float32.
           training: whether batch norm uses the batch's statistics, and values are dropped.
           seed: (2,) int64 that says which; None if none are.
 
         Returns:
-          (y, statistics, past): pair of (N, H/stride, W/stride, filters); {name: batch
-          statistic}; int32 number of values past the exact range.
+          (couplings, their parameters, how many at the end are kept): of a pair of
+          (N, H, W, C) float32 -> (N, H/stride, W/stride, filters).
         """
-        units, unit_params, num_kept = self._couplings(params, training, seed)
-        y, aux = run_sequence(units, unit_params, x, self.backprop, num_kept)
-        first, *found = [prefixed("f", f) | prefixed("g", g) for f, g, _ in aux]
-        statistics = prefixed("start", first) | prefixed("units", _joined(units[1:], found))
-        return y, statistics, tf.add_n([tf.reduce_sum(past) for _, _, past in aux])
-
-    def reconstruct(self, params, x, seed=None):
-        """Runs the stage in training and inverts its units back to the first that can be.
-
-        Args:
-          params: {name: tensor}.
-          x: pair of (N, H, W, C) float32.
-          seed: as in `__call__`.
-
-        Returns:
-          (y, error): the stage's output; the largest error of a value that backprop restores,
-          relative to the largest value.
-        """
-        units, params, num_kept = self._couplings(params, True, seed)
-        begin, cut = int(not units[0].is_invertible), len(units) - num_kept
-        x, _ = run_sequence(units[:begin], params[:begin], x, "stored")
-        h, _ = run_sequence(units[begin:cut], params[begin:cut], x, "stored")
-        y, _ = run_sequence(units[max(begin, cut) :], params[max(begin, cut) :], h, "stored")
-        for unit, unit_params in zip(units[begin:cut][::-1], params[begin:cut][::-1], strict=True):
-            h = unit.inverse(unit_params, h)
-        error = [tf.reduce_max(tf.abs(a - b)) for a, b in zip(h, x, strict=True)]
-        return y, tf.reduce_max(error) / tf.reduce_max([tf.reduce_max(tf.abs(t)) for t in x])
-
-    def _couplings(self, params, training, seed):
-        """(couplings, their parameters, how many at the end are kept)."""
 
         def pure(residual, place):
             return lambda params, x: residual(params, x, training, seed_at(seed, place))
@@ -219,9 +203,11 @@ class ReversibleStage:
             )
         others, others_params, num_kept = self._others(unit_at, under("units", params))
         others_params = [(under("f", p), under("g", p)) for p in others_params]
-        if self.num_kept > self.num_others:
-            num_kept += 1
-        return [first, *others], [start_params, *others_params], num_kept
+        before = [Squeeze()] if self.squeezes else []
+        couplings = [*before, first, *others]
+        all_params = [*((),) * len(before), start_params, *others_params]
+        is_all_kept = self.num_kept > self.num_others
+        return couplings, all_params, len(couplings) if is_all_kept else num_kept
 
     def _others(self, unit_at, params):
         """(couplings, their parameters, how many couplings at the end are kept).
@@ -243,10 +229,85 @@ class ReversibleStage:
         return couplings, coupling_params, 1 if is_loop else count
 
 
-def _joined(couplings, nests):
-    """The {name: tensor} of every unit as one stack; couplings in loops come first."""
-    pairs = list(zip(couplings, nests, strict=True))
+def _joined(pairs):
+    """The {name: tensor} of every unit as one stack, of (coupling, nest); loops come first."""
     parts = [nest for coupling, nest in pairs if isinstance(coupling, Repeated)]
     single = [nest for coupling, nest in pairs if not isinstance(coupling, Repeated)]
     parts += [stack(single)] if single else []
-    return {name: tf.concat([part[name] for part in parts], axis=0) for name in (nests or [{}])[0]}
+    names = pairs[0][1] if pairs else ()
+    return {name: tf.concat([part[name] for part in parts], axis=0) for name in names}
+
+
+def run_stages(stages, params, x, training, seeds):
+    """Runs stages one behind the other: reversible ones as one sequence.
+
+    Args:
+      stages: list of stages, of which only the first may have a unit without inverse.
+      params: [{name: tensor}], of each.
+      x: what the first stage takes.
+      training: whether batch norm uses the batch's statistics, and values are dropped.
+      seeds: [(2,) int64 or None], of each: which values are dropped.
+
+    Returns:
+      (y, statistics, past): the last stage's output; [{name: batch statistic}] of each; int32
+      number of values past the exact range.
+    """
+    if not isinstance(stages[0], ReversibleStage):
+        y, statistics, past = stages[0](params[0], x, training, seeds[0])
+        return y, [statistics], past
+    couplings, all_params, num_kept, ends = _in_a_row(stages, params, training, seeds)
+    y, aux = run_sequence(couplings, all_params, x, stages[0].backprop, num_kept)
+    found = [
+        stage.found(couplings[begin:end], aux[begin:end])
+        for stage, begin, end in zip(stages, [0, *ends], ends, strict=False)
+    ]
+    return y, [statistics for statistics, _ in found], tf.add_n([past for _, past in found])
+
+
+def reconstruct(stages, params, x, seeds):
+    """Runs reversible stages in training, and inverts them back to the first unit that can be.
+
+    Args:
+      stages, params, x, seeds: as of `run_stages`.
+
+    Returns:
+      (y, error): the last stage's output; the largest error of a value that backprop restores,
+      relative to the largest value.
+    """
+    couplings, params, num_kept, _ = _in_a_row(stages, params, True, seeds)
+    begin, cut = int(not couplings[0].is_invertible), len(couplings) - num_kept
+    x, _ = run_sequence(couplings[:begin], params[:begin], x, "stored")
+    h, _ = run_sequence(couplings[begin:cut], params[begin:cut], x, "stored")
+    y, _ = run_sequence(couplings[max(begin, cut) :], params[max(begin, cut) :], h, "stored")
+    h = _inverse(couplings[begin:cut], params[begin:cut], h)
+    error = [tf.reduce_max(tf.abs(a - b)) for a, b in zip(h, x, strict=True)]
+    return y, tf.reduce_max(error) / tf.reduce_max([tf.reduce_max(tf.abs(t)) for t in x])
+
+
+def invert_stages(stages, params, y):
+    """What reversible stages were given, of their output in evaluation: a pair.
+
+    Args:
+      stages, params: as of `run_stages`; every unit has an inverse.
+      y: pair of (N, H, W, C) float32.
+    """
+    couplings, params, _, _ = _in_a_row(stages, params, False, [None] * len(stages))
+    return _inverse(couplings, params, y)
+
+
+def _in_a_row(stages, params, training, seeds):
+    """(couplings of all stages, their parameters, how many at the end are kept, stages' ends)."""
+    couplings, all_params, ends, num_kept = [], [], [], 0
+    for stage, stage_params, seed in zip(stages, params, seeds, strict=True):
+        own, own_params, kept = stage.couplings(stage_params, training, seed)
+        num_kept = num_kept + kept if kept == len(own) else kept
+        couplings, all_params = couplings + own, all_params + own_params
+        ends.append(len(couplings))
+    return couplings, all_params, num_kept, ends
+
+
+def _inverse(couplings, params, y):
+    """What a sequence of couplings was given."""
+    for coupling, coupling_params in zip(couplings[::-1], params[::-1], strict=True):
+        y = coupling.inverse(coupling_params, y)
+    return y

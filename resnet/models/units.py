@@ -10,7 +10,7 @@ import dataclasses
 
 import tensorflow as tf
 
-from resnet.models.layers import IMAGE_CHANNELS, Convolution, activation, dense
+from resnet.models.layers import IMAGE_CHANNELS, Convolution, activation, dense, pad_channels
 from resnet.models.parameters import batch_norm_parameters, dense_parameters
 from resnet.models.residual import Residual, Shortcut
 
@@ -76,6 +76,42 @@ class NoStem:
     def __call__(self, params, images, training):
         """(N, H, W, channels), and no statistics."""
         return tf.cast(images, self.dtype), {}
+
+
+@dataclasses.dataclass(frozen=True)
+class PadStem:
+    """Space to depth, and zero channels in front: images -> (N, H/stride, W/stride, filters).
+
+    In front, so that the first residual function of a RevNet sees the images.
+    """
+
+    filters: int  # channels of the output
+    stride: int  # a power of 2
+    stream_dtype: tf.DType  # of the output
+
+    def out_side(self, side):
+        """Pixels a side of the output for images of so many."""
+        return side // self.stride
+
+    def convolutions(self):
+        """[Convolution]: none."""
+        return []
+
+    def parameters(self):
+        """{name: Parameter}: none."""
+        return {}
+
+    def __call__(self, params, images, training):
+        """(N, H, W, channels) -> (N, H/stride, W/stride, filters), and no statistics."""
+        h = tf.cast(images, self.stream_dtype)
+        if self.stride > 1:
+            h = tf.nn.space_to_depth(h, self.stride)
+        return pad_channels(h, self.filters - h.shape[-1], 0), {}
+
+    def invert(self, h):
+        """(N, H/stride, W/stride, filters) -> the images, (N, H, W, channels)."""
+        h = h[..., -IMAGE_CHANNELS * self.stride**2 :]
+        return tf.nn.depth_to_space(h, self.stride) if self.stride > 1 else h
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,6 +18,7 @@ FIELDS = (
 CIFAR = (100, (0.1, 0.01, 0.001), (40_000, 60_000), 80_000, 0.9, False, 2e-4, "cifar")
 TINY = (10, *CIFAR[1:])
 EAGER = (*CIFAR[:-1], "cifar-unit")
+GRID = (*CIFAR[:-1], "cifar-grid")
 IMAGENET = (
     256,
     (0.1, 0.01, 0.001, 0.0001),
@@ -65,7 +66,8 @@ RECIPES = {
     CIFAR: "resnet-32 resnet-110 resnet-164 revnet-38 revnet-110 revnet-164",
     TINY: "resnet-test revnet-test revnet-btl-test",
     EAGER: "revnet-38-eager revnet-110-eager",
-    IMAGENET: "resnet-50 resnet-101 resnet-152 revnet-56 revnet-104",
+    GRID: "irevnet-38 irevnet-110",
+    IMAGENET: "resnet-50 resnet-101 resnet-152 revnet-56 revnet-104 irevnet-56",
     WARM: "resnet20-v1 resnet32-v1 resnet44-v1 resnet56-v1 resnet110-v1 resnet20-v2 resnet32-v2 "
     "resnet44-v2 resnet56-v2 resnet110-v2 resnet164-v2 resnet1001-v2 revnet-1001",
     VGG: "vgg-11 vgg-13 vgg-16 vgg-19",

@@ -19,6 +19,7 @@ CHANNELS, DEVIATIONS = (np.array(x) for x in CIFAR["cifar-10"].channels)
         ("cifar", np.zeros(3)),  # the mean colour
         ("cifar-standard", -CHANNELS / DEVIATIONS),  # black
         ("cifar-unit", np.zeros(3)),
+        ("cifar-grid", np.zeros(3)),
     ],
 )
 def test_pixels_that_pad(preprocessor, around):
@@ -33,6 +34,7 @@ def test_pixels_that_pad(preprocessor, around):
         "cifar": np.full(3, 155.0),
         "cifar-standard": (1 - CHANNELS) / DEVIATIONS,
         "cifar-unit": np.ones(3),
+        "cifar-grid": np.full(3, 127 / 64),
     }[preprocessor]
     pixels = images.numpy().reshape(-1, 3)
     is_white = np.abs(pixels - white).max(axis=1) < 1e-4

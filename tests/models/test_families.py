@@ -104,7 +104,7 @@ def network(name, changes, **computation):
             "revnet-38",
             {"family": "densenet"},
             "family",
-            "family is 'densenet', but must be one of resnet, revnet, vgg",
+            "family is 'densenet', but must be one of irevnet, resnet, revnet, vgg",
         ),
     ],
 )

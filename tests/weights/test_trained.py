@@ -46,6 +46,7 @@ def test_cifars_preparation_by_hand(preprocessor, tmp_path):
         "cifar": images - mean,
         "cifar-standard": (images / 255 - channels) / deviations,
         "cifar-unit": images / 255,
+        "cifar-grid": (images - 128.0) / 64,
     }
     got = stored_preparation(experiment_of(tmp_path, preprocessor, "cifar-100"))(images)
     np.testing.assert_allclose(got, wanted[preprocessor], atol=2e-5)

@@ -27,7 +27,7 @@ def prepare_for(preprocessor, dataset, statistic):
     """The Preparation of a config.
 
     Args:
-      preprocessor: "cifar", "cifar-standard" or "cifar-unit", as settings explains them.
+      preprocessor: one of CIFAR's, as settings explains them.
       dataset: name of a data set.
       statistic: (name) -> array of the training images: MEAN_IMAGE, (H, W, 3), of 255; or
         CHANNELS, (2, 3): means and deviations, of 1.
@@ -39,4 +39,6 @@ def prepare_for(preprocessor, dataset, statistic):
         return Preparation(mean, deviation, padding=4)
     if preprocessor == "cifar-unit":
         return Preparation(0.0, 255.0, padding=2)
+    if preprocessor == "cifar-grid":
+        return Preparation(128.0, 64.0, padding=2, pads_raw=False)
     return Preparation(statistic(MEAN_IMAGE), 1.0, padding=2, pads_raw=False)

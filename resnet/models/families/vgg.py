@@ -19,6 +19,7 @@ FIXED = (
     "preactivate_shortcut",
     "shortcut",
     "dropout",
+    "inner_filters",
     *BOTTLENECK_FIELDS,
 )
 
