@@ -6,6 +6,7 @@ at once, so that files that hold them can be loaded; TensorFlow has loaded Keras
 
 from resnet.reversible.additive import AdditiveCoupling, AdditiveTransition
 from resnet.reversible.affine import AffineCoupling
+from resnet.reversible.chain import Chain, First, Halves
 from resnet.reversible.checks import (
     GradientError,
     NotReversibleError,
@@ -14,8 +15,10 @@ from resnet.reversible.checks import (
 )
 from resnet.reversible.coupling import Coupling
 from resnet.reversible.exact import count_past_exact_range, round_to_grid
+from resnet.reversible.flows import ActNorm, Flow, InvertibleConv, SplineCoupling, Split
 from resnet.reversible.function_layer import Function
 from resnet.reversible.gradients import Term, recompute, terms_of
+from resnet.reversible.log_determinant import LogDeterminant, log_determinant
 from resnet.reversible.memory import stored_bytes, units_that_fit
 from resnet.reversible.ordering import after
 from resnet.reversible.repeated import Repeated
@@ -25,24 +28,34 @@ from resnet.reversible.sequence_layer import Sequence
 
 __all__ = [
     "BACKPROPS",
+    "ActNorm",
     "AdditiveCoupling",
     "AdditiveTransition",
     "AffineCoupling",
+    "Chain",
     "Coupling",
+    "First",
+    "Flow",
     "Function",
     "GradientError",
     "Haar",
+    "Halves",
     "Inverse",
+    "InvertibleConv",
+    "LogDeterminant",
     "NotReversibleError",
     "Pad",
     "Repeated",
     "Sequence",
+    "SplineCoupling",
+    "Split",
     "Squeeze",
     "Term",
     "after",
     "check_gradients",
     "check_invertible",
     "count_past_exact_range",
+    "log_determinant",
     "recompute",
     "round_to_grid",
     "run_sequence",

@@ -27,13 +27,18 @@ class Term(NamedTuple):
     value: tf.Tensor
 
 
-def terms_of(aux: Nest) -> list[tf.Tensor]:
-    """The values of all terms in a nest, in the order of tf.nest."""
+def terms_in(aux: Nest) -> list[Term]:
+    """All terms in a nest, in the order of tf.nest."""
     if isinstance(aux, Term):
-        return [aux.value]
+        return [aux]
     if isinstance(aux, dict):
         aux = [aux[key] for key in sorted(aux)]
-    return [t for part in aux for t in terms_of(part)] if isinstance(aux, list | tuple) else []
+    return [t for part in aux for t in terms_in(part)] if isinstance(aux, list | tuple) else []
+
+
+def terms_of(aux: Nest) -> list[tf.Tensor]:
+    """The values of all terms in a nest, in the order of tf.nest."""
+    return [term.value for term in terms_in(aux)]
 
 
 def _terms_alone(aux: Nest) -> Nest:

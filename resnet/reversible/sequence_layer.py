@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import inspect
 from collections import abc
 from typing import Any
 
@@ -16,7 +15,14 @@ from resnet.reversible.context import WithContext
 from resnet.reversible.coupling import Coupling
 from resnet.reversible.exact import round_to_grid
 from resnet.reversible.function_layer import registered
-from resnet.reversible.gradients import PureFunction, Term, terms_of
+from resnet.reversible.gradients import PureFunction, terms_of
+from resnet.reversible.layer_function import (
+    LOSS,
+    arguments_of,
+    known_to,
+    pure_function,
+    values_of,
+)
 from resnet.reversible.memory import units_that_fit
 from resnet.reversible.nest import Nest
 from resnet.reversible.repeated import Repeated
@@ -31,7 +37,6 @@ COUPLINGS: dict[str, tuple[abc.Callable[..., Coupling], int]] = {
     "affine_sigmoid": (lambda f, g, exact, axis: AffineCoupling(f, g, "sigmoid", axis), 2),
 }
 
-LOSS = "loss"  # in aux, beside the state's indices
 NARROW = ("bfloat16", "float16")  # too few bits for the grid of exact mode
 
 
@@ -192,7 +197,7 @@ class Sequence(keras.layers.Layer):
     def __call__(self, x: Nest, *args: Any, **kwargs: Any) -> Nest:
         """As every Keras layer's; what F and G take beside x is known when they are built."""
         for name in kwargs.keys() - {"training", "mask"}:
-            if not any(name in _arguments(layer.call) for layer in self.f_layers + self.g_layers):
+            if not any(name in arguments_of(layer.call) for layer in self.f_layers + self.g_layers):
                 raise TypeError(
                     f"{self.name}: no F and no G has an argument {name!r}: give their call one, "
                     "or leave it out"
@@ -259,8 +264,8 @@ class Sequence(keras.layers.Layer):
         other: abc.Sequence[Any],
     ) -> None:
         """Builds F or G, which maps `shape` to what is coupled to `other`."""
-        specs = _known_to(layer, self._argument_specs)
-        takes = list(_arguments(layer.call).values())[1:]
+        specs = known_to(layer, self._argument_specs)
+        takes = list(arguments_of(layer.call).values())[1:]
         needed = {p.name for p in takes if p.default is p.empty and p.kind is not p.VAR_KEYWORD}
         if layer.built and not needed <= specs.keys():  # loaded, and not called yet
             return
@@ -394,13 +399,13 @@ class Sequence(keras.layers.Layer):
         if make in COUPLINGS:
             make = functools.partial(COUPLINGS[make][0], exact=self.exact, axis=self.split_axis)
         pairs = list(zip(self.f_layers, self.g_layers, strict=True))
-        params = [tuple(_values(f.trainable_variables) for f in pair) for pair in pairs]
-        states = [tuple(_values(f.non_trainable_variables) for f in pair) for pair in pairs]
+        params = [tuple(values_of(f.trainable_variables) for f in pair) for pair in pairs]
+        states = [tuple(values_of(f.non_trainable_variables) for f in pair) for pair in pairs]
 
         def unit(pair: tuple[keras.layers.Layer, keras.layers.Layer], state: Nest) -> Coupling:
             made = make(
                 *(
-                    _pure(layer, values, others, bool(context))
+                    pure_function(layer, values, others, bool(context))
                     for layer, values, others in zip(pair, state, options, strict=True)
                 )
             )
@@ -453,33 +458,6 @@ class Sequence(keras.layers.Layer):
         return cls(**(config | {"units": units, "coupling": coupling}))
 
 
-def _pure(
-    layer: keras.layers.Layer,
-    state: list[tf.Tensor],
-    options: dict[str, Any],
-    has_context: bool,
-) -> PureFunction:
-    """A layer as a pure function.
-
-    Its aux is {index: new value} of the state it moves, and the sum of losses that it adds.
-    With a context, its parameters are a pair (its own, the context's {name: tensor}).
-    """
-
-    def function(params: Nest, x: Nest) -> tuple[Nest, Nest]:
-        params, context = params if has_context else (params, {})
-        values = [*zip(layer.trainable_variables, params, strict=True)]
-        values += zip(layer.non_trainable_variables, state, strict=True)
-        with keras.StatelessScope(values, collect_losses=True) as scope:
-            y = layer(x, **_known_to(layer, options | context))
-        new = [scope.get_current_value(v) for v in layer.non_trainable_variables]
-        aux: dict[str, Nest] = {f"{i:06d}": v for i, v in enumerate(new) if v is not state[i]}
-        if scope.losses:
-            aux[LOSS] = Term(tf.add_n([tf.cast(loss, x.dtype) for loss in scope.losses]))
-        return tf.cast(y, x.dtype), aux
-
-    return function
-
-
 def mask_of(x: Nest) -> Nest:
     """Keras' mask of a tensor, or of each of a pair; None without, or of what is symbolic."""
     flat = tf.nest.flatten(x)
@@ -489,12 +467,6 @@ def mask_of(x: Nest) -> Nest:
     if all(mask is None for mask in masks):
         return None
     return masks if isinstance(x, list | tuple) else masks[0]
-
-
-def _known_to(layer: keras.layers.Layer, arguments: dict[str, Any]) -> dict[str, Any]:
-    """Those of the arguments that a layer's call names."""
-    names = _arguments(layer.call)
-    return {name: value for name, value in arguments.items() if name in names}
 
 
 def _parts(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
@@ -524,12 +496,3 @@ def _form(layer: keras.layers.Layer) -> object:
     # Of functions, a config holds but the names.
     functions = [getattr(part, name, None) for part in parts for name in ("function", "activation")]
     return strip(keras.saving.serialize_keras_object(layer)), weights, functions
-
-
-def _arguments(function: abc.Callable[..., Any]) -> abc.Mapping[str, inspect.Parameter]:
-    return inspect.signature(function).parameters
-
-
-def _values(variables: abc.Iterable[tf.Variable]) -> list[tf.Tensor]:
-    """What variables hold now, as tensors that gradients flow to."""
-    return [tf.convert_to_tensor(variable.value) for variable in variables]

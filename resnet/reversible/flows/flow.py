@@ -1,0 +1,423 @@
+"""Normalizing flows as a Keras model: densities, samples, and training at constant memory."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections import abc
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from resnet.reversible.additive import AdditiveCoupling
+from resnet.reversible.affine import AffineCoupling
+from resnet.reversible.chain import Chain, First, Halves
+from resnet.reversible.coupling import Coupling
+from resnet.reversible.flows.act_norm import ActNorm
+from resnet.reversible.flows.mixing import InvertibleConv
+from resnet.reversible.flows.spline import SplineCoupling
+from resnet.reversible.flows.split import Split
+from resnet.reversible.gradients import PureFunction
+from resnet.reversible.layer_function import pure_function, values_of
+from resnet.reversible.log_determinant import log_determinant, losses_in, sum_per_image
+from resnet.reversible.nest import Nest
+from resnet.reversible.repeated import Repeated
+from resnet.reversible.resampling import Haar, Squeeze
+from resnet.reversible.sequence import BACKPROPS, run_sequence
+
+NUM_BINS = 8  # of a spline
+
+# Name -> (coupling of (f, g), how many numbers F returns for each value it acts on).
+FLOW_COUPLINGS: dict[str, tuple[abc.Callable[[PureFunction, PureFunction], Coupling], int]] = {
+    "additive": (AdditiveCoupling, 1),
+    "affine": (functools.partial(AffineCoupling, log_determinant=True), 2),
+    "affine_sigmoid": (
+        functools.partial(AffineCoupling, scale="sigmoid", log_determinant=True),
+        2,
+    ),
+    "spline": (functools.partial(SplineCoupling, num_bins=NUM_BINS), 3 * NUM_BINS - 1),
+}
+DOWNSAMPLINGS = {"squeeze": Squeeze, "haar": Haar}
+CONSTANT = ("permutation", "signs")  # parameters of a unit that are not trained
+
+
+@keras.saving.register_keras_serializable("resnet.reversible")
+class Flow(keras.Model):
+    """A density of images or vectors (N, ..., C), of levels of invertible units.
+
+    Each level is downsampling, units, and, but for the last, a `Split`: half of the channels
+    leave as latents, under a prior that is learned of the others. Each unit is
+
+        ActNorm, InvertibleConv, a coupling of the halves with its F and G
+
+    A call gives log p(x), (N,); `fit(x)` minimises the mean bits per dimension. The backward
+    pass keeps the latents alone and restores the rest (see `run_sequence`).
+
+        def net(channels):
+            return keras.Sequential([
+                keras.layers.Dense(64, "relu"),
+                keras.layers.Dense(channels, kernel_initializer="zeros"),
+            ])
+
+        flow = reversible.Flow([[(net(2), net(2)) for _ in range(8)]], downsampling=None)
+        flow.compile(keras.optimizers.Adam(1e-3))
+        flow.fit(points)  # (N, 2)
+        flow.sample(1000), flow.log_prob(points)
+
+    Sources: Dinh et al. 2017, https://arxiv.org/abs/1605.08803; Kingma & Dhariwal 2018,
+    https://arxiv.org/abs/1807.03039.
+    """
+
+    def __init__(
+        self,
+        levels: abc.Sequence[abc.Sequence[abc.Sequence[keras.layers.Layer]]],
+        priors: abc.Sequence[keras.layers.Layer] | None = None,
+        coupling: str = "affine_sigmoid",
+        downsampling: str | None = "squeeze",
+        pixel_levels: int | None = None,
+        loop: bool = False,
+        backprop: str = "reversible",
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        """Makes the model; F, G and priors are built with it.
+
+        Args:
+          levels: [[(F, G)]], Keras layers without state, or models of such: F maps the
+            second half of the channels to as many numbers for each value of the first as the
+            coupling takes: 1 ("additive"), 2 ("affine_sigmoid", "affine": scale and shift side
+            by side) or 23 ("spline"); G the other way round. Let them begin at zeros, as by a
+            last kernel of zeros.
+          priors: a layer for each level but the last, which maps half of its channels to as
+            many means and as many logarithms of deviations, side by side.
+          coupling: one of these; the scale of "affine" is an exp, which can overflow.
+          downsampling: at the start of each level, of (N, H, W, C): "squeeze", "haar", or None.
+          pixel_levels: x is whole numbers of 0 to this - 1, such as 256; uniform noise makes a
+            density of them, and log p(x) is a lower bound of their probability's. None: x is
+            what the density is of.
+          loop: whether the units of a level, which then must be the same but for their
+            weights, run in a loop.
+          backprop: as in `run_sequence`.
+          seed: of the channels' first mixing.
+          **kwargs: keras.Model's.
+
+        Raises:
+          ValueError: unknown choices, no units, not pairs, or another number of priors.
+        """
+        super().__init__(**kwargs)
+        for what, value, known in (
+            ("coupling", coupling, tuple(FLOW_COUPLINGS)),
+            ("downsampling", downsampling, (*DOWNSAMPLINGS, None)),
+            ("backprop", backprop, BACKPROPS),
+        ):
+            if value not in known:
+                names = ", ".join(map(repr, known))
+                raise ValueError(f"unknown {what} {value!r}: choose one of {names}")
+        pairs = [pair for level in levels for pair in level]
+        if not pairs or not all(len(level) for level in levels):
+            raise ValueError("levels holds no units: give each level a list of pairs (F, G)")
+        for pair in pairs:
+            if not isinstance(pair, list | tuple) or len(pair) != 2:
+                raise ValueError(f"a unit is {pair!r}, but must be a pair (F, G) of Keras layers")
+        priors = list(priors or ())
+        if len(priors) != len(levels) - 1:
+            raise ValueError(
+                f"priors holds {len(priors)} layers, but {len(levels)} levels split "
+                f"{len(levels) - 1} times: give a layer for each"
+            )
+        if pixel_levels is not None and pixel_levels < 2:
+            raise ValueError(f"pixel_levels is {pixel_levels}, but must be 2 or more, or None")
+        self.f_layers = [[f for f, _ in level] for level in levels]
+        self.g_layers = [[g for _, g in level] for level in levels]
+        self.priors, self.coupling, self.downsampling = priors, coupling, downsampling
+        self.pixel_levels, self.loop, self.backprop = pixel_levels, loop, backprop
+        self.seed, self._noise = seed, keras.random.SeedGenerator(seed)
+        self._latent_shapes: list[tuple[int, ...]] = []
+
+    # ------------------------------------------------------------------ building
+
+    def build(self, input_shape: abc.Sequence[int | None]) -> None:
+        """Builds F, G and priors, and checks what they return."""
+        shape: tuple[Any, ...] = tuple(input_shape)
+        per_value = FLOW_COUPLINGS[self.coupling][1]
+        self._units: list[list[dict[str, keras.Variable]]] = []
+        self._latent_shapes = []
+        for i, (fs, gs) in enumerate(zip(self.f_layers, self.g_layers, strict=True)):
+            shape = self._downsampled(shape)
+            channels = shape[-1]
+            half, other = channels // 2, channels - channels // 2
+            if half == 0 or (i < len(self.priors) and channels % 2):
+                raise ValueError(
+                    f"{self.name}: level {i} has {channels} channels, which are not to be halved: "
+                    "give the data more, or fewer levels"
+                )
+            units = []
+            for k, (f, g) in enumerate(zip(fs, gs, strict=True)):
+                where = f"of unit {k} in level {i}"
+                self._build_one(f"F {where}", f, (*shape[:-1], other), per_value * half)
+                self._build_one(f"G {where}", g, (*shape[:-1], half), per_value * other)
+                units.append(self._unit_variables(i, k, channels))
+            self._units.append(units)
+            if i < len(self.priors):
+                self._build_one(f"prior {i}", self.priors[i], (*shape[:-1], half), channels)
+                shape = (*shape[:-1], half)
+                self._latent_shapes.append(shape[1:])
+        self._latent_shapes.append(shape[1:])
+        self._adapted = self.add_weight(
+            name="adapted", shape=(), dtype="bool", initializer="zeros", trainable=False
+        )
+        self.built = True
+
+    def _downsampled(self, shape: tuple[Any, ...]) -> tuple[Any, ...]:
+        if self.downsampling is None:
+            return shape
+        if len(shape) != 4 or any(side is None or side % 2 for side in shape[1:3]):
+            raise ValueError(
+                f"{self.name}: {self.downsampling} takes (N, H, W, C) with an even height and "
+                f"width, but a level begins with {shape}: give fewer levels, or downsampling None"
+            )
+        return (shape[0], shape[1] // 2, shape[2] // 2, 4 * shape[3])
+
+    def _build_one(
+        self, role: str, layer: keras.layers.Layer, shape: tuple[Any, ...], wanted: int
+    ) -> None:
+        found = tuple(layer(keras.KerasTensor(shape, self.variable_dtype)).shape)
+        if found != (*shape[:-1], wanted):
+            raise ValueError(
+                f"{self.name}: {role} ({layer.name}) maps shape {shape} to {found}, but the "
+                f"{self.coupling} coupling needs {(*shape[:-1], wanted)}"
+            )
+        if layer.non_trainable_variables:
+            names = ", ".join(v.path for v in layer.non_trainable_variables[:2])
+            raise ValueError(
+                f"{self.name}: {role} ({layer.name}) holds state ({names}), which a flow does not "
+                "move: take layers without, since ActNorm normalises what they are given"
+            )
+
+    def _unit_variables(self, level: int, unit: int, channels: int) -> dict[str, keras.Variable]:
+        """{name: variable} of a unit's ActNorm and InvertibleConv."""
+        initial = InvertibleConv.rotation(channels, self.seed + 1000 * level + unit)
+        initial |= {name: tf.zeros(channels) for name in ("log_scale", "shift")}
+        return {
+            name: self.add_weight(
+                name=f"level_{level}_unit_{unit}_{name}",
+                shape=value.shape,
+                initializer=lambda *_, value=value, **__: value,
+                trainable=name not in CONSTANT,
+            )
+            for name, value in initial.items()
+        }
+
+    # ------------------------------------------------------------------ the sequence
+
+    def _level(
+        self, i: int, training: bool | None, loop: bool
+    ) -> tuple[list[Coupling], list[Nest]]:
+        """(couplings, their parameters) of a level's units, of a single tensor."""
+        make, options = FLOW_COUPLINGS[self.coupling][0], {"training": training}
+        pairs = list(zip(self.f_layers[i], self.g_layers[i], strict=True))
+        params = []
+        for own, pair in zip(self._units[i], pairs, strict=True):
+            values = {name: tf.convert_to_tensor(v.value) for name, v in own.items()}
+            norm = {name: values.pop(name) for name in ("log_scale", "shift")}
+            params.append([norm, values, tuple(values_of(f.trainable_variables) for f in pair)])
+
+        def unit(pair: tuple[keras.layers.Layer, ...]) -> Coupling:
+            f, g = (pure_function(layer, [], options) for layer in pair)
+            return Chain([ActNorm(), InvertibleConv(), Halves(make(f, g))])
+
+        if not loop:
+            return [unit(pair) for pair in pairs], params
+        stacked = tf.nest.map_structure(lambda *parts: tf.stack(parts), *params)
+        return [Repeated(unit(pairs[0]), len(pairs))], [stacked]
+
+    def _couplings(self, training: bool | None) -> tuple[list[Coupling], list[Nest]]:
+        """(couplings, their parameters) of (x, latents)."""
+        couplings: list[Coupling] = []
+        params: list[Nest] = []
+        for i in range(len(self.f_layers)):
+            if self.downsampling is not None:
+                couplings.append(First(DOWNSAMPLINGS[self.downsampling]()))
+                params.append(())
+            units, units_params = self._level(i, training, self.loop)
+            couplings += [First(unit) for unit in units]
+            params += units_params
+            if i < len(self.priors):
+                prior = self.priors[i]
+                couplings.append(Split(pure_function(prior, [], {"training": training})))
+                params.append(values_of(prior.trainable_variables))
+        return couplings, params
+
+    # ------------------------------------------------------------------ densities
+
+    def call(self, x: tf.Tensor, training: bool | None = None) -> tf.Tensor:
+        """log p(x), natural logarithm, (N,)."""
+        x, log = self._continuous(x)
+        couplings, params = self._couplings(training)
+        (x, latents), aux = run_sequence(couplings, params, (x, ()), self.backprop)
+        log += log_determinant(aux)
+        if losses := losses_in(aux):
+            self.add_loss(tf.add_n([tf.reduce_sum(tf.cast(t, log.dtype)) for t in losses]))
+        for z in (*latents, x):
+            log -= sum_per_image(0.5 * z**2 + 0.5 * math.log(2 * math.pi))
+        return log
+
+    def log_prob(self, x: tf.Tensor) -> tf.Tensor:
+        """log p(x), natural logarithm, (N,); with pixel_levels, a lower bound, of new noise."""
+        return self(x, training=False)
+
+    def bits_per_dimension(self, x: tf.Tensor) -> tf.Tensor:
+        """-log2 p(x) over the number of values in an x, (N,)."""
+        return -self.log_prob(x) / (math.log(2) * self.num_dimensions)
+
+    @property
+    def num_dimensions(self) -> int:
+        """How many values an x has."""
+        return sum(math.prod(shape) for shape in self._latent_shapes)
+
+    def _continuous(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """(x as the couplings take it, the logarithm of what that does to densities, (N,))."""
+        x = tf.cast(x, self.variable_dtype)
+        log = tf.zeros(tf.shape(x)[:1], x.dtype)
+        if self.pixel_levels is None:
+            return x, log
+        noise = keras.random.uniform(tf.shape(x), dtype=x.dtype, seed=self._noise)
+        return (x + noise) / self.pixel_levels - 0.5, log - self._log_levels()
+
+    def _log_levels(self) -> float:
+        return self.num_dimensions * math.log(self.pixel_levels or 1)
+
+    # ------------------------------------------------------------------ latents and samples
+
+    def latents(self, x: tf.Tensor) -> list[tf.Tensor]:
+        """What is normal of x: the latents of each level, the last level's last."""
+        couplings, params = self._couplings(False)
+        (x, latents), _ = run_sequence(couplings, params, (self._continuous(x)[0], ()), "stored")
+        return [*latents, x]
+
+    def inverse(self, latents: abc.Sequence[tf.Tensor]) -> tf.Tensor:
+        """x of latents; with pixel_levels, before it is made whole, in [-0.5, 0.5] or beyond."""
+        *rest, x = latents
+        state: Nest = (x, tuple(rest))
+        couplings, params = self._couplings(False)
+        for coupling, own in zip(couplings[::-1], params[::-1], strict=True):
+            state = coupling.inverse(own, state)
+        return state[0]
+
+    def sample(
+        self, num_samples: int, temperature: float = 1.0, seed: int | None = None
+    ) -> tf.Tensor:
+        """Draws from the density.
+
+        Args:
+          num_samples: N.
+          temperature: deviation of the latents; below 1, samples are more likely ones.
+          seed: of the draw; default: drawn.
+
+        Returns:
+          (N, ...); with pixel_levels, whole numbers, int32.
+
+        Raises:
+          ValueError: the shape of x is not known yet.
+        """
+        if not self.built:
+            raise ValueError(f"{self.name} has not seen data: call it, fit it or build it first")
+        generator = keras.random.SeedGenerator(seed)
+        drawn = [
+            temperature * keras.random.normal([num_samples, *shape], seed=generator)
+            for shape in self._latent_shapes
+        ]
+        x = self.inverse(drawn)
+        if self.pixel_levels is None:
+            return x
+        whole = tf.floor((x + 0.5) * self.pixel_levels)
+        return tf.cast(tf.clip_by_value(whole, 0, self.pixel_levels - 1), tf.int32)
+
+    # ------------------------------------------------------------------ training
+
+    def adapt(self, x: tf.Tensor) -> None:
+        """Fits every ActNorm to a batch, so that each unit begins with mean 0 and deviation 1."""
+        if not self.built:
+            self.build((None, *x.shape[1:]))
+        x, _ = self._continuous(x)
+        for i in range(len(self.f_layers)):
+            if self.downsampling is not None:
+                x, _ = DOWNSAMPLINGS[self.downsampling]().forward((), x)
+            for k, own in enumerate(self._units[i]):
+                for name, value in ActNorm.fitted(x).items():
+                    own[name].assign(value)
+                couplings, params = self._level(i, False, loop=False)
+                x, _ = couplings[k].forward(params[k], x)
+            if i < len(self.priors):
+                prior = self.priors[i]
+                split = Split(pure_function(prior, [], {"training": False}))
+                (x, _), _ = split.forward(values_of(prior.trainable_variables), (x, ()))
+        self._adapted.assign(True)
+
+    def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
+        """As every Keras model's; a flow that is not adapted is, to the first batch."""
+        if not (self.built and bool(self._adapted.value)):
+            batch = _first_batch(x, kwargs.get("batch_size") or (args[1] if len(args) > 1 else 32))
+            if batch is not None:
+                self.adapt(tf.convert_to_tensor(batch))
+        return super().fit(x, *args, **kwargs)
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> tf.Tensor:
+        """Mean bits per dimension, and what F and G add with add_loss."""
+        loss = -tf.reduce_mean(y_pred) / (math.log(2) * self.num_dimensions)
+        return tf.add_n([loss, *self.losses]) if self.losses else loss
+
+    # ------------------------------------------------------------------ saving
+
+    def get_config(self) -> dict[str, Any]:
+        """For saving."""
+        serialize = keras.saving.serialize_keras_object
+        pairs = [
+            [[serialize(f), serialize(g)] for f, g in zip(fs, gs, strict=True)]
+            for fs, gs in zip(self.f_layers, self.g_layers, strict=True)
+        ]
+        return super().get_config() | {
+            "levels": pairs,
+            "priors": [serialize(prior) for prior in self.priors],
+            "coupling": self.coupling,
+            "downsampling": self.downsampling,
+            "pixel_levels": self.pixel_levels,
+            "loop": self.loop,
+            "backprop": self.backprop,
+            "seed": self.seed,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Flow:
+        """From what `get_config` returned."""
+        deserialize = functools.partial(
+            keras.saving.deserialize_keras_object, custom_objects=custom_objects
+        )
+        levels = [
+            [tuple(deserialize(layer) for layer in pair) for pair in level]
+            for level in config["levels"]
+        ]
+        priors = [deserialize(prior) for prior in config["priors"]]
+        return cls(**(config | {"levels": levels, "priors": priors}))
+
+
+def _first_batch(x: Any, batch_size: int) -> Any:
+    """The first images of what `fit` takes; None if they would be lost by looking."""
+    if isinstance(x, tf.data.Dataset):
+        batch = next(iter(x))
+    elif isinstance(x, np.ndarray | tf.Tensor):
+        batch = x[:batch_size]
+    elif isinstance(x, keras.utils.PyDataset):
+        batch = x[0]
+    else:
+        return None
+    return batch[0] if isinstance(batch, list | tuple) else batch

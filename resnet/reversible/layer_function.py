@@ -1,0 +1,57 @@
+"""Keras layers as pure functions of their weights and state."""
+
+from __future__ import annotations
+
+import inspect
+from collections import abc
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from resnet.reversible.gradients import PureFunction, Term
+from resnet.reversible.nest import Nest
+
+LOSS = "loss"  # in aux, beside the state's indices
+
+
+def pure_function(
+    layer: keras.layers.Layer,
+    state: list[tf.Tensor],
+    options: dict[str, Any],
+    has_context: bool = False,
+) -> PureFunction:
+    """A layer as a pure function.
+
+    Its aux is {index: new value} of the state it moves, and the sum of losses that it adds.
+    With a context, its parameters are a pair (its own, the context's {name: tensor}).
+    """
+
+    def function(params: Nest, x: Nest) -> tuple[Nest, Nest]:
+        params, context = params if has_context else (params, {})
+        values = [*zip(layer.trainable_variables, params, strict=True)]
+        values += zip(layer.non_trainable_variables, state, strict=True)
+        with keras.StatelessScope(values, collect_losses=True) as scope:
+            y = layer(x, **known_to(layer, options | context))
+        new = [scope.get_current_value(v) for v in layer.non_trainable_variables]
+        aux: dict[str, Nest] = {f"{i:06d}": v for i, v in enumerate(new) if v is not state[i]}
+        if scope.losses:
+            aux[LOSS] = Term(tf.add_n([tf.cast(loss, x.dtype) for loss in scope.losses]))
+        return tf.cast(y, x.dtype), aux
+
+    return function
+
+
+def known_to(layer: keras.layers.Layer, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Those of the arguments that a layer's call names."""
+    names = arguments_of(layer.call)
+    return {name: value for name, value in arguments.items() if name in names}
+
+
+def arguments_of(function: abc.Callable[..., Any]) -> abc.Mapping[str, inspect.Parameter]:
+    return inspect.signature(function).parameters
+
+
+def values_of(variables: abc.Iterable[tf.Variable]) -> list[tf.Tensor]:
+    """What variables hold now, as tensors that gradients flow to."""
+    return [tf.convert_to_tensor(variable.value) for variable in variables]
