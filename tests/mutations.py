@@ -30,6 +30,7 @@ LOOP = "tests/training/test_loop.py"
 RESAMPLING = "tests/reversible/test_resampling.py"
 BAD_STEPS = "tests/training/test_bad_steps.py"
 IREVNET = "tests/models/test_irevnet.py"
+FLOWS = "tests/reversible/test_flows.py"
 KILLS = "tests/faults/test_kills.py"
 PARTS = "tests/training/test_parts.py"
 METRICS = "tests/training/test_metrics.py"
@@ -589,6 +590,55 @@ MUTATIONS = [
         "step = first + int(i) + 1",
         "step = first + int(i)",
         (f"{BAD_STEPS}::test_a_loss_that_is_not_finite_names_its_step_and_is_not_saved",),
+    ),
+    Mutation(
+        "resnet/reversible/affine.py",
+        "an affine coupling's determinant has no gradient",
+        "            output_gradients=(dy * x, dy, dlog, dterms),",
+        "            output_gradients=(dy * x, dy, [0 * d for d in dlog], dterms),",
+        (f"{FLOWS}::test_gradients_are_those_of_stored_backprop",),
+    ),
+    Mutation(
+        "resnet/reversible/chain.py",
+        "a chain's couplings lose the gradient of their determinants",
+        "*([part] if terms_of(part) else [])",
+        "*[]",
+        (f"{FLOWS}::test_gradients_are_those_of_stored_backprop",),
+    ),
+    Mutation(
+        "resnet/reversible/log_determinant.py",
+        "a scale of channels counts once an image",
+        "tf.cast(value, x.dtype) * num_pixels",
+        "tf.cast(value, x.dtype) + 0 * num_pixels",
+        (f"{FLOWS}::test_determinants_are_those_of_the_dense_jacobian",),
+    ),
+    Mutation(
+        "resnet/reversible/flows/spline.py",
+        "a spline's determinant forgets the pieces' height",
+        "log = 2 * tf.math.log(slope) + tf.math.log(ends)",
+        "log = tf.math.log(slope) + tf.math.log(ends)",
+        (f"{FLOWS}::test_determinants_are_those_of_the_dense_jacobian",),
+    ),
+    Mutation(
+        "resnet/reversible/flows/split.py",
+        "the density of a split is that of its latents alone",
+        "LogDeterminant(-sum_per_image(log_deviation))",
+        "LogDeterminant(-0.0 * sum_per_image(log_deviation))",
+        (f"{FLOWS}::test_a_split_is_a_prior_that_is_learned",),
+    ),
+    Mutation(
+        "resnet/reversible/flows/flow.py",
+        "ActNorm begins anew at each fit",
+        "if not (self.built and bool(self._adapted.value)):",
+        "if True:",
+        (f"{FLOWS}::test_act_norm_begins_with_what_the_first_batch_needs",),
+    ),
+    Mutation(
+        "resnet/reversible/flows/flow.py",
+        "bits of whole pixels are those of their places in [0, 1)",
+        "log - self._log_levels()",
+        "log",
+        (f"{FLOWS}::test_whole_pixels_are_given_noise_and_counted_as_such",),
     ),
     Mutation(
         "resnet/models/network.py",

@@ -15,7 +15,15 @@ from resnet.reversible.checks import (
 )
 from resnet.reversible.coupling import Coupling
 from resnet.reversible.exact import count_past_exact_range, round_to_grid
-from resnet.reversible.flows import ActNorm, Flow, InvertibleConv, SplineCoupling, Split
+from resnet.reversible.flows import (
+    FLOWS,
+    ActNorm,
+    Flow,
+    InvertibleConv,
+    SplineCoupling,
+    Split,
+    get_flow,
+)
 from resnet.reversible.function_layer import Function
 from resnet.reversible.gradients import Term, recompute, terms_of
 from resnet.reversible.log_determinant import LogDeterminant, log_determinant
@@ -28,6 +36,7 @@ from resnet.reversible.sequence_layer import Sequence
 
 __all__ = [
     "BACKPROPS",
+    "FLOWS",
     "ActNorm",
     "AdditiveCoupling",
     "AdditiveTransition",
@@ -55,6 +64,7 @@ __all__ = [
     "check_gradients",
     "check_invertible",
     "count_past_exact_range",
+    "get_flow",
     "log_determinant",
     "recompute",
     "round_to_grid",

@@ -9,9 +9,17 @@ from resnet.reversible.nest import Nest, Pair
 from resnet.reversible.ordering import after
 
 SIGMOID_OFFSET = 2.0  # scales begin near 0.88, the identity's neighbourhood
+TANH_LIMIT = 2.0  # scales lie within e to the power of +-2
+
+
+def _bounded(s: tf.Tensor) -> tf.Tensor:
+    return TANH_LIMIT * tf.tanh(s / TANH_LIMIT)
+
+
 # Name -> (a, log a), functions of s.
 SCALES = {
     "exp": (tf.exp, tf.identity),
+    "tanh": (lambda s: tf.exp(_bounded(s)), lambda s: _bounded(s)),
     "sigmoid": (
         lambda s: tf.sigmoid(s + SIGMOID_OFFSET),
         lambda s: tf.math.log_sigmoid(s + SIGMOID_OFFSET),
@@ -25,11 +33,11 @@ class AffineCoupling(Coupling):
         y1 = x1 a(s) + t,    (s, t) = F(x2)        x2 = (y2 - t') / a(s')
         y2 = x2 a(s') + t',  (s', t') = G(y1)      x1 = (y1 - t) / a(s)
 
-    a is exp or a sigmoid. F and G return s and t side by side on the channels' axis: twice
-    the channels of x1 and of x2. Parameters are a pair (of F, of G); aux is a triple
-    as the additive coupling's, and behind it, where it is asked for, the LogDeterminant, the
-    sum of log a(s) and log a(s'). A product loses bits, so that no exact mode exists: the
-    input is restored up to rounding.
+    a is exp, a sigmoid, or exp of 2 tanh(s / 2), which cannot overflow. F and G return s and t
+    side by side on the channels' axis: twice the channels of x1 and of x2. Parameters are a pair
+    (of F, of G); aux is a triple as the additive coupling's, and behind it, where it is asked
+    for, the LogDeterminant, the sum of log a(s) and log a(s'). A product loses bits, so that no
+    exact mode exists: the input is restored up to rounding.
 
     Sources: Dinh et al. 2017, https://arxiv.org/abs/1605.08803; the sigmoid: Kingma &
     Dhariwal 2018, https://arxiv.org/abs/1807.03039.
@@ -46,7 +54,7 @@ class AffineCoupling(Coupling):
         """Couples pure functions F and G; see the class. `axis` is that of the channels.
 
         Raises:
-          ValueError: `scale` is neither "exp" nor "sigmoid".
+          ValueError: `scale` is none of "exp", "tanh", "sigmoid".
         """
         if scale not in SCALES:
             raise ValueError(f"unknown scale {scale!r}: choose one of {', '.join(SCALES)}")

@@ -29,14 +29,17 @@ from resnet.reversible.sequence import BACKPROPS, run_sequence
 
 NUM_BINS = 8  # of a spline
 
+
+def _affine(scale: str) -> abc.Callable[[PureFunction, PureFunction], Coupling]:
+    return functools.partial(AffineCoupling, scale=scale, log_determinant=True)
+
+
 # Name -> (coupling of (f, g), how many numbers F returns for each value it acts on).
 FLOW_COUPLINGS: dict[str, tuple[abc.Callable[[PureFunction, PureFunction], Coupling], int]] = {
     "additive": (AdditiveCoupling, 1),
-    "affine": (functools.partial(AffineCoupling, log_determinant=True), 2),
-    "affine_sigmoid": (
-        functools.partial(AffineCoupling, scale="sigmoid", log_determinant=True),
-        2,
-    ),
+    "affine": (_affine("exp"), 2),
+    "affine_tanh": (_affine("tanh"), 2),
+    "affine_sigmoid": (_affine("sigmoid"), 2),
     "spline": (functools.partial(SplineCoupling, num_bins=NUM_BINS), 3 * NUM_BINS - 1),
 }
 DOWNSAMPLINGS = {"squeeze": Squeeze, "haar": Haar}
@@ -76,6 +79,7 @@ class Flow(keras.Model):
         priors: abc.Sequence[keras.layers.Layer] | None = None,
         coupling: str = "affine_sigmoid",
         downsampling: str | None = "squeeze",
+        mixing: bool = True,
         pixel_levels: int | None = None,
         loop: bool = False,
         backprop: str = "reversible",
@@ -87,13 +91,14 @@ class Flow(keras.Model):
         Args:
           levels: [[(F, G)]], Keras layers without state, or models of such: F maps the
             second half of the channels to as many numbers for each value of the first as the
-            coupling takes: 1 ("additive"), 2 ("affine_sigmoid", "affine": scale and shift side
-            by side) or 23 ("spline"); G the other way round. Let them begin at zeros, as by a
-            last kernel of zeros.
+            coupling takes: 1 ("additive"), 2 ("affine_sigmoid", "affine_tanh", "affine": scale
+            and shift side by side) or 23 ("spline"); G the other way round. Let them begin at
+            zeros, as by a last kernel of zeros.
           priors: a layer for each level but the last, which maps half of its channels to as
             many means and as many logarithms of deviations, side by side.
           coupling: one of these; the scale of "affine" is an exp, which can overflow.
           downsampling: at the start of each level, of (N, H, W, C): "squeeze", "haar", or None.
+          mixing: whether units have an InvertibleConv.
           pixel_levels: x is whole numbers of 0 to this - 1, such as 256; uniform noise makes a
             density of them, and log p(x) is a lower bound of their probability's. None: x is
             what the density is of.
@@ -132,7 +137,8 @@ class Flow(keras.Model):
         self.f_layers = [[f for f, _ in level] for level in levels]
         self.g_layers = [[g for _, g in level] for level in levels]
         self.priors, self.coupling, self.downsampling = priors, coupling, downsampling
-        self.pixel_levels, self.loop, self.backprop = pixel_levels, loop, backprop
+        self.mixing, self.pixel_levels = mixing, pixel_levels
+        self.loop, self.backprop = loop, backprop
         self.seed, self._noise = seed, keras.random.SeedGenerator(seed)
         self._latent_shapes: list[tuple[int, ...]] = []
 
@@ -166,7 +172,7 @@ class Flow(keras.Model):
                 self._latent_shapes.append(shape[1:])
         self._latent_shapes.append(shape[1:])
         self._adapted = self.add_weight(
-            name="adapted", shape=(), dtype="bool", initializer="zeros", trainable=False
+            name="adapted", shape=(), dtype="int32", initializer="zeros", trainable=False
         )
         self.built = True
 
@@ -198,8 +204,9 @@ class Flow(keras.Model):
 
     def _unit_variables(self, level: int, unit: int, channels: int) -> dict[str, keras.Variable]:
         """{name: variable} of a unit's ActNorm and InvertibleConv."""
-        initial = InvertibleConv.rotation(channels, self.seed + 1000 * level + unit)
-        initial |= {name: tf.zeros(channels) for name in ("log_scale", "shift")}
+        initial = {name: tf.zeros(channels) for name in ("log_scale", "shift")}
+        if self.mixing:
+            initial |= InvertibleConv.rotation(channels, self.seed + 1000 * level + unit)
         return {
             name: self.add_weight(
                 name=f"level_{level}_unit_{unit}_{name}",
@@ -222,11 +229,13 @@ class Flow(keras.Model):
         for own, pair in zip(self._units[i], pairs, strict=True):
             values = {name: tf.convert_to_tensor(v.value) for name, v in own.items()}
             norm = {name: values.pop(name) for name in ("log_scale", "shift")}
-            params.append([norm, values, tuple(values_of(f.trainable_variables) for f in pair)])
+            of_pair = tuple(values_of(layer.trainable_variables) for layer in pair)
+            params.append([norm, *([values] if self.mixing else []), of_pair])
 
         def unit(pair: tuple[keras.layers.Layer, ...]) -> Coupling:
             f, g = (pure_function(layer, [], options) for layer in pair)
-            return Chain([ActNorm(), InvertibleConv(), Halves(make(f, g))])
+            mixing = [InvertibleConv()] if self.mixing else []
+            return Chain([ActNorm(), *mixing, Halves(make(f, g))])
 
         if not loop:
             return [unit(pair) for pair in pairs], params
@@ -354,7 +363,7 @@ class Flow(keras.Model):
                 prior = self.priors[i]
                 split = Split(pure_function(prior, [], {"training": False}))
                 (x, _), _ = split.forward(values_of(prior.trainable_variables), (x, ()))
-        self._adapted.assign(True)
+        self._adapted.assign(1)
 
     def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
         """As every Keras model's; a flow that is not adapted is, to the first batch."""
@@ -390,6 +399,7 @@ class Flow(keras.Model):
             "priors": [serialize(prior) for prior in self.priors],
             "coupling": self.coupling,
             "downsampling": self.downsampling,
+            "mixing": self.mixing,
             "pixel_levels": self.pixel_levels,
             "loop": self.loop,
             "backprop": self.backprop,

@@ -1,0 +1,404 @@
+"""Flows: determinants against dense Jacobians, densities, gradients and samples."""
+
+import math
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from resnet import reversible
+from resnet.reversible import run_sequence, stored_bytes
+from resnet.reversible.gradients import terms_of
+
+N, SIDE, CHANNELS = 2, 2, 4
+
+
+def convolution(kernel, x):
+    return tf.nn.conv2d(tf.tanh(x), kernel, 1, "SAME"), ()
+
+
+def kernels(seed, *shapes):
+    rng = np.random.default_rng(seed)
+    return tuple(tf.constant(0.3 * rng.standard_normal((3, 3, *shape))) for shape in shapes)
+
+
+def mixing():
+    found = {
+        name: tf.cast(value, tf.float64)
+        for name, value in reversible.InvertibleConv.rotation(CHANNELS, 3).items()
+    }
+    noise = tf.constant(np.random.default_rng(1).standard_normal([3, CHANNELS]) * 0.3)
+    found["log_diagonal"] += noise[0]
+    found["lower"] += noise[1][:, None] * noise[2]
+    return found
+
+
+def norm():
+    rng = np.random.default_rng(2)
+    return {name: tf.constant(rng.standard_normal(CHANNELS)) for name in ("log_scale", "shift")}
+
+
+def affine(scale):
+    coupling = reversible.AffineCoupling(convolution, convolution, scale, log_determinant=True)
+    return reversible.Halves(coupling)
+
+
+SPLINE = reversible.Halves(reversible.SplineCoupling(convolution, convolution, 4, bound=1.5))
+CASES = {
+    "act norm": (reversible.ActNorm(), norm()),
+    "invertible convolution": (reversible.InvertibleConv(), mixing()),
+    "affine": (affine("exp"), kernels(1, (2, 4), (2, 4))),
+    "affine tanh": (affine("tanh"), kernels(1, (2, 4), (2, 4))),
+    "affine sigmoid": (affine("sigmoid"), kernels(2, (2, 4), (2, 4))),
+    "additive": (
+        reversible.Halves(reversible.AdditiveCoupling(convolution, convolution)),
+        kernels(3, (2, 2), (2, 2)),
+    ),
+    "spline": (SPLINE, kernels(4, (2, 22), (2, 22))),
+    "squeeze": (reversible.Squeeze(), ()),
+    "haar": (reversible.Haar(), ()),
+    "chain": (
+        reversible.Chain([reversible.ActNorm(), reversible.InvertibleConv(), SPLINE]),
+        [norm(), mixing(), kernels(5, (2, 22), (2, 22))],
+    ),
+}
+COUPLING = pytest.mark.parametrize(("coupling", "params"), CASES.values(), ids=CASES)
+TRAINED = {name: case for name, case in CASES.items() if case[1]}
+
+
+def values(seed=0):
+    return tf.constant(np.random.default_rng(seed).standard_normal([N, SIDE, SIDE, CHANNELS]))
+
+
+def dense_log_determinants(function, x):
+    """Of function: (1, ...) -> (1, n), at each of x."""
+    found = []
+    for one in tf.unstack(x):
+        flat = tf.reshape(one, [-1])
+        with tf.GradientTape() as tape:
+            tape.watch(flat)
+            y = function(tf.reshape(flat, [1, *one.shape]))
+        found.append(np.linalg.slogdet(tape.jacobian(y, flat))[1])
+    return np.array(found)
+
+
+@COUPLING
+def test_determinants_are_those_of_the_dense_jacobian(coupling, params):
+    x = values()
+    y, aux = coupling.forward(params, x)
+    wanted = dense_log_determinants(
+        lambda one: tf.reshape(coupling.forward(params, one)[0], [-1]), x
+    )
+    got = np.broadcast_to(reversible.log_determinant(aux), [N])
+    np.testing.assert_allclose(got, wanted, atol=1e-8)
+    np.testing.assert_allclose(coupling.inverse(params, y), x, atol=1e-10)
+    is_flat = coupling in (CASES[name][0] for name in ("squeeze", "haar", "additive"))
+    assert bool(terms_of(aux)) != is_flat
+
+
+def test_a_split_is_a_prior_that_is_learned():
+    split, params = reversible.Split(convolution), kernels(6, (2, 4))[0]
+    x, before = values(), tf.zeros([N, 1])
+    (rest, (kept, z)), aux = split.forward(params, (x, (before,)))
+    assert kept is before
+    wanted = dense_log_determinants(
+        lambda one: tf.concat(
+            [tf.reshape(t, [-1]) for t in tf.nest.flatten(split.forward(params, (one, ()))[0])],
+            0,
+        ),
+        x,
+    )
+    got = reversible.log_determinant(aux)
+    np.testing.assert_allclose(got, wanted, atol=1e-8)
+    # The density of the other half, under a normal prior of what F says.
+    half, other = tf.split(x, 2, -1)
+    mean, log_deviation = tf.split(convolution(params, half)[0], 2, -1)
+    prior = -0.5 * ((other - mean) / tf.exp(log_deviation)) ** 2 - log_deviation
+    prior = tf.reduce_sum(prior, [1, 2, 3])
+    np.testing.assert_allclose(got - 0.5 * tf.reduce_sum(z**2, [1, 2, 3]), prior, atol=1e-10)
+    restored, latents = split.inverse(params, (rest, (kept, z)))
+    np.testing.assert_allclose(restored, x, atol=1e-12)
+    assert latents == (before,)
+
+
+def test_a_spline_of_zeros_is_the_identity_and_so_it_is_outside():
+    coupling = reversible.SplineCoupling(lambda p, x: (p * x, ()), lambda p, x: (p, ()))
+    x = tf.constant([[[-9.0], [-3.0], [0.0], [0.1], [2.9], [7.0]]], tf.float64)
+    zeros = tf.zeros([1, 6, coupling.numbers_per_value], tf.float64)
+    (y1, y2), (*_, log) = coupling.forward((zeros, zeros), (x, x))
+    for y in (y1, y2):
+        np.testing.assert_allclose(y, x, atol=1e-12)
+    np.testing.assert_allclose(log.value, [0.0], atol=1e-12)
+    bent = zeros + np.random.default_rng(0).standard_normal(zeros.shape)
+    (_, y2), _ = coupling.forward((zeros, bent), (x, x))
+    is_outside = np.abs(x) >= 3
+    np.testing.assert_array_equal(y2.numpy()[is_outside], x.numpy()[is_outside])
+    assert np.abs(y2 - x)[0, 2:5].min() > 1e-3
+
+
+@pytest.mark.parametrize(("coupling", "params"), TRAINED.values(), ids=TRAINED)
+@pytest.mark.parametrize("form", ["unrolled", "loop"])
+def test_gradients_are_those_of_stored_backprop(coupling, params, form):
+    three = [tf.nest.map_structure(tf.identity, params) for _ in range(3)]
+    units, all_params = [coupling] * 3, three
+    if form == "loop":
+        units = [reversible.Repeated(coupling, 3)]
+        all_params = [tf.nest.map_structure(lambda *p: tf.stack(p), *three)]
+
+    def gradients(units, params, backprop):
+        x = values()
+        with tf.GradientTape() as tape:
+            tape.watch((x, params))
+            y, aux = run_sequence(units, params, x, backprop)
+            loss = tf.reduce_sum(y**3)
+            if terms_of(aux):
+                loss += tf.reduce_sum(reversible.log_determinant(aux) * [1.0, -2.0])
+        return tf.nest.flatten(tape.gradient(loss, (x, params), unconnected_gradients="zero"))
+
+    wanted = gradients([coupling] * 3, three, "stored")
+    got = gradients(units, all_params, "reversible")
+    if form == "loop":
+        x, *rest = wanted
+        size = len(rest) // 3
+        wanted = [x, *(tf.stack(rest[i::size]) for i in range(size))]
+    for one, other in zip(got, wanted, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-9)
+
+
+# ------------------------------------------------------------------ the Keras model
+
+# Keras' own.
+saves = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+
+def net(numbers, seed=None):
+    """A function of the last axis; of zeros at first, or with a seed of something else."""
+    last = "zeros" if seed is None else keras.initializers.RandomNormal(0.0, 0.1, seed)
+    return keras.Sequential(
+        [
+            keras.layers.Dense(16, "tanh", kernel_initializer=keras.initializers.HeNormal(7)),
+            keras.layers.Dense(numbers, kernel_initializer=last, bias_initializer=last),
+        ]
+    )
+
+
+def of_images(loop=False, seed=1, **options):
+    """A flow of (N, 4, 4, 2) in two levels."""
+    seeds = iter(range(seed, seed + 100)) if seed else None
+
+    def pairs(channels):
+        return [tuple(net(channels, seeds and next(seeds)) for _ in range(2)) for _ in range(3)]
+
+    return reversible.Flow(
+        [pairs(8), pairs(16)], [net(8, seeds and next(seeds))], loop=loop, **options
+    )
+
+
+def images(count=5, seed=0):
+    return tf.random.stateless_normal([count, 4, 4, 2], [0, seed])
+
+
+@pytest.mark.parametrize("downsampling", ["squeeze", "haar"])
+@pytest.mark.parametrize("loop", [False, True], ids=["unrolled", "loop"])
+def test_log_prob_is_that_of_the_dense_jacobian(loop, downsampling):
+    flow, x = of_images(loop, downsampling=downsampling), images(2)
+    flow.adapt(images(50, 1))
+    latents = flow.latents(x)
+    assert [tuple(z.shape) for z in latents] == [(2, 2, 2, 4), (2, 1, 1, 16)]
+
+    def flat(one):
+        return tf.concat([tf.reshape(z, [-1]) for z in flow.latents(one)], 0)
+
+    normal = -0.5 * sum(np.sum(np.square(z), axis=(1, 2, 3)) for z in latents)
+    wanted = normal - 0.5 * 32 * math.log(2 * math.pi) + dense_log_determinants(flat, x)
+    np.testing.assert_allclose(flow.log_prob(x), wanted, rtol=1e-5, atol=1e-4)
+    np.testing.assert_allclose(
+        flow.bits_per_dimension(x), -wanted / 32 / math.log(2), rtol=1e-5, atol=1e-5
+    )
+    np.testing.assert_allclose(flow.inverse(latents), x, atol=2e-5)
+
+
+@pytest.mark.parametrize("loop", [False, True], ids=["unrolled", "loop"])
+def test_flows_train_as_stored_ones(loop):
+    found = {}
+    for backprop in ("reversible", "stored"):
+        flow = of_images(loop, backprop=backprop)
+        flow.adapt(images(50, 1))
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(flow(images(), training=True))
+        variables = flow.trainable_variables
+        found[backprop] = tape.gradient(loss, [v.value for v in variables])
+    assert len(variables) == 6 * (5 + 8) + 4
+    for variable, got, wanted in zip(variables, *found.values(), strict=True):
+        scale = np.abs(wanted).max()
+        np.testing.assert_allclose(got, wanted, atol=1e-4 * scale + 1e-7, err_msg=variable.path)
+
+
+@saves
+def test_act_norm_begins_with_what_the_first_batch_needs(tmp_path):
+    flow, x = of_images(seed=None), 3 * images(64) + 5
+    flow.compile(keras.optimizers.SGD(0.0))
+    flow.fit(x.numpy(), batch_size=64, verbose=0)
+    for z in flow.latents(x):
+        np.testing.assert_allclose(tf.reduce_mean(z, [0, 1, 2]), 0.0, atol=0.5)
+        np.testing.assert_allclose(tf.math.reduce_std(z, [0, 1, 2]), 1.0, atol=0.7)
+    own = flow._units[0][0]
+    squeezed = tf.nn.space_to_depth(x, 2)
+    normalised = (squeezed + own["shift"].value) * tf.exp(own["log_scale"].value)
+    np.testing.assert_allclose(tf.reduce_mean(normalised, [0, 1, 2]), 0.0, atol=1e-4)
+    np.testing.assert_allclose(tf.math.reduce_std(normalised, [0, 1, 2]), 1.0, atol=1e-3)
+    flow.fit(x.numpy() * 10, batch_size=64, verbose=0)  # once
+    np.testing.assert_allclose(
+        (squeezed + own["shift"].value) * tf.exp(own["log_scale"].value), normalised
+    )
+    flow.save(tmp_path / "flow.keras")
+    loaded = keras.saving.load_model(tmp_path / "flow.keras")
+    np.testing.assert_array_equal(loaded.log_prob(x), flow.log_prob(x))
+    loaded.compile(keras.optimizers.SGD(0.0))
+    loaded.fit(x.numpy() * 10, batch_size=64, verbose=0)
+    np.testing.assert_array_equal(loaded._units[0][0]["shift"].value, own["shift"].value)
+
+
+def ring(count=2000):
+    rng = np.random.default_rng(0)
+    angle = rng.uniform(0, 2 * np.pi, count)
+    points = np.stack([np.cos(angle), np.sin(angle)], 1) + 0.1 * rng.standard_normal((count, 2))
+    return points.astype(np.float32)
+
+
+def test_a_density_of_the_plane_is_learned_and_integrates_to_one():
+    keras.utils.set_random_seed(0)
+    units = [(net(23), net(23)) for _ in range(3)]
+    flow = reversible.Flow([units], coupling="spline", downsampling=None, loop=True)
+    flow.compile(keras.optimizers.Adam(5e-3))
+    history = flow.fit(ring(), epochs=4, batch_size=200, verbose=0).history["loss"]
+    # A normal one of the same deviations has 1.56; the ring's own is 0.69.
+    assert history[-1] < 1.25 < history[0]
+    places = np.linspace(-5, 5, 201, dtype=np.float32)
+    grid = np.stack(np.meshgrid(places, places), -1).reshape(-1, 2)
+    total = np.exp(flow.log_prob(tf.constant(grid))).sum() * (places[1] - places[0]) ** 2
+    assert total == pytest.approx(1.0, abs=0.01)
+    samples = flow.sample(500, seed=1)
+    np.testing.assert_allclose(flow.inverse(flow.latents(samples)), samples, atol=1e-4)
+    np.testing.assert_array_equal(flow.sample(500, seed=1), samples)
+    radius = np.hypot(*samples.numpy().T)
+    assert 0.6 < np.median(radius) < 1.2
+    [cold], [warm] = flow.latents(flow.sample(500, 0.5, seed=1)), flow.latents(samples)
+    np.testing.assert_allclose(cold, 0.5 * warm, atol=1e-4)
+
+
+def test_whole_pixels_are_given_noise_and_counted_as_such(monkeypatch):
+    pixels = tf.constant(np.random.default_rng(0).integers(0, 256, [4, 4, 4, 2]))
+    one, other = of_images(pixel_levels=256), of_images()
+    one.adapt(pixels)
+    monkeypatch.setattr(keras.random, "uniform", lambda shape, dtype, seed: tf.fill(shape, 0.25))
+    other.build((None, 4, 4, 2))
+    other.set_weights(one.get_weights()[: len(other.get_weights())])
+    places = (tf.cast(pixels, tf.float32) + 0.25) / 256 - 0.5
+    wanted = other.log_prob(places) - 32 * math.log(256)
+    np.testing.assert_allclose(one.log_prob(pixels), wanted, rtol=1e-6)
+    samples = one.sample(3, seed=0)
+    assert samples.dtype == tf.int32 and samples.shape == (3, 4, 4, 2)
+    assert samples.numpy().min() >= 0 and samples.numpy().max() <= 255
+    np.testing.assert_array_equal(
+        samples, np.clip(np.floor((other.sample(3, seed=0) + 0.5) * 256), 0, 255)
+    )
+
+
+@saves
+@pytest.mark.parametrize("name", reversible.FLOWS)
+def test_named_flows_count_bits_of_images(name, tmp_path):
+    flow = reversible.get_flow(name, image_size=8, num_levels=2, num_units=2, width=4)
+    pixels = np.random.default_rng(0).integers(0, 256, [16, 8, 8, 3]).astype(np.uint8)
+    flow.compile(keras.optimizers.Adam(1e-3))
+    history = flow.fit(pixels, batch_size=16, epochs=3, verbose=0).history["loss"]
+    assert 8.0 < history[-1] < history[0] < 8.6  # uniform pixels have 8
+    assert flow.num_dimensions == 8 * 8 * 3
+    flow.save(tmp_path / "flow.keras")
+    loaded = keras.saving.load_model(tmp_path / "flow.keras")
+    np.testing.assert_array_equal(loaded.sample(2, seed=1), flow.sample(2, seed=1))
+    with pytest.raises(ValueError, match="unknown flow 'nice': choose one of realnvp, glow"):
+        reversible.get_flow("nice")
+
+
+def test_memory_does_not_grow_with_depth():
+    def kept(depth, backprop):
+        units, params = [affine("sigmoid")] * depth, [kernels(1, (2, 4), (2, 4))] * depth
+
+        def function(params, x):
+            y, aux = run_sequence(units, params, x, backprop)
+            return (y, reversible.log_determinant(aux)), ()
+
+        return stored_bytes(function, params, values())
+
+    assert kept(12, "reversible") == kept(3, "reversible") == N * SIDE**2 * CHANNELS * 8
+    assert kept(12, "stored") > 5 * kept(12, "reversible")
+
+
+def test_log_prob_is_that_of_tensorflow_probability():
+    tfp = pytest.importorskip("tensorflow_probability", reason="an extra that few have")
+    rng = np.random.default_rng(0)
+    weights = [tuple(0.3 * rng.standard_normal((2, 4)).astype(np.float32) for _ in "fg")] * 2
+
+    def function(w, x):
+        return tf.tanh(x) @ w, ()
+
+    coupling = reversible.AffineCoupling(function, function, log_determinant=True)
+    x = tf.random.stateless_normal([6, 4], [0, 1])
+    y, aux = run_sequence([reversible.Halves(coupling)] * 2, weights, x)
+    got = reversible.log_determinant(aux) - tf.reduce_sum(0.5 * y**2 + 0.5 * np.log(2 * np.pi), 1)
+    bijectors = tfp.bijectors
+
+    def layer(w):
+        """The second half, moved by the first, as x -> y."""
+
+        def shift_and_log_scale(half, units, **_):
+            s, t = tf.split(tf.tanh(half) @ w, 2, -1)
+            return t, s
+
+        return bijectors.RealNVP(2, shift_and_log_scale_fn=shift_and_log_scale)
+
+    swap = bijectors.Permute([2, 3, 0, 1])
+    steps = [step for f, g in weights for step in (swap, layer(f), swap, layer(g))]
+    normal = tfp.distributions.MultivariateNormalDiag(tf.zeros(4), tf.ones(4))
+    density = tfp.distributions.TransformedDistribution(
+        normal, bijectors.Invert(bijectors.Chain(steps[::-1]))
+    )
+    np.testing.assert_allclose(got, density.log_prob(x), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: reversible.Flow([]), "levels holds no units: give each level a list of pairs"),
+        (lambda: reversible.Flow([[net(2)]]), r"a unit is .*, but must be a pair \(F, G\)"),
+        (lambda: reversible.Flow([[(net(2), net(2))]], coupling="cubic"), "unknown coupling 'cub"),
+        (lambda: reversible.Flow([[(net(2), net(2))]], [net(2)]), "priors holds 1 layers, but 1"),
+        (lambda: reversible.Flow([[(net(2), net(2))]], pixel_levels=1), "pixel_levels is 1, but"),
+        (
+            lambda: reversible.Flow([[(net(2), net(2))]])(tf.zeros([2, 3, 4, 1])),
+            r"squeeze takes \(N, H, W, C\) with an even height and width, but a level begins with",
+        ),
+        (
+            lambda: reversible.Flow([[(net(2), net(2))]], downsampling=None)(tf.zeros([2, 4])),
+            r"F of unit 0 in level 0 .* maps shape \(2, 2\) to \(2, 2\), but .* needs \(2, 4\)",
+        ),
+        (
+            lambda: reversible.Flow([[(net(2), net(2))]], downsampling=None)(tf.zeros([2, 1])),
+            "level 0 has 1 channels, which are not to be halved",
+        ),
+        (
+            lambda: reversible.Flow(
+                [[(keras.layers.BatchNormalization(), net(1))]],
+                coupling="additive",
+                downsampling=None,
+            )(tf.zeros([2, 2])),
+            r"F of unit 0 in level 0 .* holds state \(.*moving_mean.*a flow does not move",
+        ),
+        (lambda: of_images().sample(2), "has not seen data: call it, fit it or build it first"),
+    ],
+)
+def test_what_is_no_flow(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
