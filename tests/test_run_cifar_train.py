@@ -258,15 +258,15 @@ def test_a_runs_time_is_known_before_it_starts(tmp_path):
     done = run_quickly(SCRIPT, "--dry_run", "--time", *arguments, *places(tmp_path))
     assert done.returncode == 0, done.stderr
     *_, steps, _, _, _, _, timed = done.stdout.splitlines()  # data, devices and places between
-    assert "10,200 of 20 images; learning rate one_cycle with a peak of 0.3, the" in steps
+    assert "14,000 of 20 images; learning rate one_cycle with a peak of 0.01, the" in steps
     found = re.fullmatch(
         r"time: +([\d.]+) s a step, (\d+) images/s, the median of 10 steps; (\d+):(\d+):(\d+) for "
-        r"10,200 steps, evaluations apart",
+        r"14,000 steps, evaluations apart",
         timed,
     )
     seconds, speed, *whole = map(float, found.groups())
     assert seconds * speed == pytest.approx(20, rel=0.05)
-    assert np.dot(whole, [3600, 60, 1]) == pytest.approx(10_200 * seconds, rel=0.05)
+    assert np.dot(whole, [3600, 60, 1]) == pytest.approx(14_000 * seconds, rel=0.05)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -8,13 +8,14 @@ from typing import Any
 # One cycle, its first fifth upwards.
 FAST = {
     "batch_size": 128,
-    "num_steps": 10_200,  # 26.1 epochs of 50,000 images
+    "num_steps": 14_000,  # 35.8 epochs of 50,000 images
     "schedule": "one_cycle",
-    "learning_rates": (0.3,),
+    "learning_rates": (0.01,),
     "boundaries": (),
-    "warmup_steps": 2_040,
-    "nesterov": True,
-    "weight_decay": 5e-4,
+    "warmup_steps": 2_800,
+    "optimizer": "muon",
+    "nesterov": False,  # muon always has it
+    "weight_decay": 0.03,
     "label_smoothing": 0.1,
     "ema_decay": 0.999,
     "flip": "alternating",

@@ -300,7 +300,7 @@ def _in_a_row(stages, params, training, seeds):
     couplings, all_params, ends, num_kept = [], [], [], 0
     for stage, stage_params, seed in zip(stages, params, seeds, strict=True):
         own, own_params, kept = stage.couplings(stage_params, training, seed)
-        num_kept = num_kept + kept if kept == len(own) else kept
+        num_kept += kept  # of a stage before another one, nothing unless all behind it are
         couplings, all_params = couplings + own, all_params + own_params
         ends.append(len(couplings))
     return couplings, all_params, num_kept, ends
