@@ -28,6 +28,7 @@ from resnet.reversible.function_layer import Function
 from resnet.reversible.gradients import Term, recompute, terms_of
 from resnet.reversible.log_determinant import LogDeterminant, log_determinant
 from resnet.reversible.memory import stored_bytes, units_that_fit
+from resnet.reversible.momentum import MomentumCoupling
 from resnet.reversible.ordering import after
 from resnet.reversible.repeated import Repeated
 from resnet.reversible.resampling import Haar, Inverse, Pad, Squeeze
@@ -52,6 +53,7 @@ __all__ = [
     "Inverse",
     "InvertibleConv",
     "LogDeterminant",
+    "MomentumCoupling",
     "NotReversibleError",
     "Pad",
     "Repeated",
