@@ -69,3 +69,14 @@ def free_ports():
     """Two ports of the loopback interface, which no other test has until this one ends."""
     with ports.reserved(2) as numbers:
         yield numbers
+
+
+@pytest.fixture(scope="session")
+def cifar(shared, tmp_path_factory):
+    """A data folder with CIFAR-10's and CIFAR-100's archives."""
+    from processes import run
+
+    folder = tmp_path_factory.mktemp("data")
+    done = run(str(shared / "tools" / "cifar_archives.py"), folder, "--format=binary")
+    assert done.returncode == 0, done.stderr
+    return folder

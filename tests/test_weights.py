@@ -10,7 +10,7 @@ import tensorflow as tf
 
 import keras_zoo
 import resnet
-from processes import error_of, run, run_quickly
+from processes import error_of, run_quickly
 from resnet.data.cifar import synthetic
 from resnet.data.cifar.input import load_dataset
 from resnet.data.cifar.pipeline import evaluation_batches
@@ -34,15 +34,6 @@ def succeed(script, *arguments):
     done = run_quickly(script, *arguments)
     assert done.returncode == 0, done.stderr
     return done.stdout
-
-
-@pytest.fixture(scope="module")
-def cifar(shared, tmp_path_factory):
-    """A data folder with CIFAR-10's and CIFAR-100's archives."""
-    folder = tmp_path_factory.mktemp("data")
-    done = run(str(shared / "tools" / "cifar_archives.py"), folder, "--format=binary")
-    assert done.returncode == 0, done.stderr
-    return folder
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,13 @@ import pytest
 import tensorflow as tf
 
 import resnet
+from resnet.data.cifar.input import load_dataset
+from resnet.data.cifar.preparation import prepare_for
 from resnet.errors import UsageError
 from resnet.models import Network, computation_for
 from resnet.models.cost import activation_bytes
 from resnet.reversible import stored_bytes
+from resnet.reversible.exact import EXACT_LIMIT
 from resnet.settings import SettingError
 
 IREVNET_38 = resnet.get_config("irevnet-38")
@@ -196,3 +199,19 @@ def test_what_is_no_whole_inverse_says_so():
     config = dataclasses.replace(revnet.config, inner_filters=(4, 8))
     with pytest.raises(SettingError, match=r"inner_filters is \(4, 8\), but must be left at its"):
         resnet.get_model(config)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
+def test_all_test_images_of_cifar_10_come_back_to_the_bit(dtype, cifar):
+    images = load_dataset("cifar-10", cifar).test.images
+    assert len(images) == 10_000
+    scaling = prepare_for("cifar-grid", "cifar-10", statistic=None)
+    model = trained(resnet.get_model("irevnet-38", dtype=dtype))
+    features, invert = tf.function(model.features), tf.function(model.invert)
+    for batch in np.split(images, 20):
+        wanted = scaling(batch)
+        found = features(wanted)
+        assert np.abs(found).max() < EXACT_LIMIT
+        np.testing.assert_array_equal(invert(found), wanted)
+        np.testing.assert_array_equal(wanted * 64 + 128, batch)
