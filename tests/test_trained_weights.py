@@ -293,6 +293,45 @@ def test_images_are_named(experiment, tmp_path, published):
     assert "there are no weights of 'revnet-38' for 'cifar-11'" in error_of(unknown)
 
 
+def test_they_are_exported(published, tmp_path):
+    """A folder's as a SavedModel; what comes with the package as arrays, under its own name."""
+    line = ["export", "--model=revnet-38", "--preprocessing"]
+    own = run_quickly(*line, f"--weights={published}", folder=tmp_path)
+    assert own.stdout == (f"exports/revnet-38_synthetic: revnet-38 with weights {published}\n"), (
+        own.stderr
+    )
+    done = run_quickly(*line, "--weights=cifar-10", "--format=npz", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    model = resnet.get_model("revnet-38", weights=published)
+    wanted = model(model.prepare(PIXELS))
+    loaded = tf.saved_model.load(str(tmp_path / "exports/revnet-38_synthetic"))
+    for name, dtype in {"serving_default": tf.float32, "uint8": tf.uint8}.items():
+        got = loaded.signatures[name](images=tf.constant(PIXELS, dtype))["logits"]
+        np.testing.assert_allclose(got, wanted, rtol=1e-4, atol=1e-4)
+    names = loaded.signatures["label_names"]()["label_names"].numpy()
+    assert tuple(name.decode() for name in names) == model.label_names
+    stored = SHIPPED["revnet-38:cifar-10"].read()
+    with np.load(tmp_path / "exports/revnet-38_cifar-10.npz") as file:
+        arrays = dict(file)
+    assert tuple(arrays.pop("label_names")) == SHIPPED["revnet-38:cifar-10"].label_names
+    wanted = stored.weights | {"offset": stored.offset, "divisor": stored.divisor}
+    assert arrays.keys() == wanted.keys()
+    for name, value in wanted.items():
+        np.testing.assert_array_equal(arrays[name], value, err_msg=name)
+
+
+def test_what_is_exported_is_named_in_one_way():
+    for line, message in {
+        (): "either --id is needed",
+        ("--weights=cifar-10",): "both --model and --weights",
+        ("--id=a", "--model=revnet-38", "--weights=cifar-10"): "either --id is needed",
+        ("--best", "--model=revnet-38", "--weights=cifar-10"): "perhaps with --best, or both",
+        ("--id=pretrained:revnet-38:cifar-10",): "give trained weights as --model and --weights",
+        ("--model=revnet-38", "--weights=cifar-11"): "no weights of 'revnet-38' for 'cifar-11'",
+    }.items():
+        assert message in error_of(run_quickly("export", *line))
+
+
 def test_only_what_is_finished_is_published(experiment, tmp_path):
     results = shutil.copytree(experiment / "results", tmp_path / "results")
     (results / "a/result.json").unlink()
