@@ -69,6 +69,13 @@ BUILD_IMAGENET = "tests/data/test_build_imagenet.py"
 
 MUTATIONS = [
     Mutation(
+        "resnet/commands/export.py",
+        "trained weights are exported without the preparation of pixels",
+        "return model, model.scaling, ",
+        "return model, None, ",
+        (f"{PRETRAINED}::test_they_are_exported",),
+    ),
+    Mutation(
         "resnet/training/state.py",
         "freeing the iterator of a training waits for the thread that tunes it",
         "lambda _: untuned(self._feed.training(first_step, share))",
@@ -155,8 +162,8 @@ MUTATIONS = [
     Mutation(
         "resnet/models/network.py",
         "every stage draws the same dropout",
-        "stage(params, x, training, seed_at(seed, s * STAGE_SEEDS))",
-        "stage(params, x, training, seed)",
+        "[seed_at(seed, s * STAGE_SEEDS) for s in group]",
+        "[seed for s in group]",
         ("tests/models/test_seeds.py",),
     ),
     Mutation(
@@ -274,8 +281,8 @@ MUTATIONS = [
     Mutation(
         "resnet/reversible/affine.py",
         "the gradient of a scale is not multiplied by the input",
-        "output_gradients=(dy * x, dy, dterms),",
-        "output_gradients=(dy, dy, dterms),",
+        "output_gradients=(dy * x, dy, dlog, dterms),",
+        "output_gradients=(dy, dy, dlog, dterms),",
         (f"{COUPLINGS}::test_outputs_gradients_and_aux_are_those_of_stored_backprop",),
     ),
     Mutation(
@@ -824,8 +831,8 @@ MUTATIONS = [
     Mutation(
         "resnet/data/cifar/preparation.py",
         "black pixels around prepared images too",
-        "padding=2, pads_raw=False)",
-        "padding=2)",
+        "statistic(MEAN_IMAGE), 1.0, padding=2, pads_raw=False)",
+        "statistic(MEAN_IMAGE), 1.0, padding=2)",
         ("tests/data/test_preparation.py::test_pixels_that_pad",),
     ),
     Mutation(
