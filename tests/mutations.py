@@ -69,6 +69,20 @@ BUILD_IMAGENET = "tests/data/test_build_imagenet.py"
 
 MUTATIONS = [
     Mutation(
+        "resnet/pretrained/__init__.py",
+        "a model that nobody knows is told to have no weights",
+        "get_config(config)  # names",
+        "pass  # names",
+        (f"{PRETRAINED}::test_weights_that_are_not_there",),
+    ),
+    Mutation(
+        "resnet/models/families/__init__.py",
+        "the name of a Keras policy is no dtype of get_model",
+        "ARITHMETIC.get(dtype, dtype)",
+        "dtype",
+        (f"{MODEL}::test_the_name_of_a_keras_policy_is_taken_for_its_arithmetic",),
+    ),
+    Mutation(
         "resnet/commands/export.py",
         "trained weights are exported without the preparation of pixels",
         "return model, model.scaling, ",

@@ -114,7 +114,7 @@ def test_pixels_in_every_form(published):
     for images in (PIXELS.astype(np.float32), tf.constant(PIXELS), PIXELS.astype(np.float64)):
         np.testing.assert_array_equal(model.prepare(images), wanted)
     np.testing.assert_array_equal(model.prepare(PIXELS[0]), wanted[:1])
-    with pytest.raises(UsageError, match=r"shape \(32, 32\), but must have"):
+    with pytest.raises(UsageError, match=r"shape \(32, 32\), .*: put three channels last"):
         model.prepare(PIXELS[0, :, :, 0])
     with pytest.raises(UsageError, match="only trained weights say"):
         resnet.get_model("resnet-32").prepare(PIXELS)
@@ -172,9 +172,17 @@ def test_weights_that_are_not_there(shelf, published):
         ("revnet-38", published.parent, "no weights in .*: give a folder with weights.npz"),
         ("revnet-38", "./nowhere", "no weights in 'nowhere'"),
         ("resnet-32", published, "are of 'revnet-38', not of 'resnet-32'"),
+        ("revnet38", "synthetic", "unknown model 'revnet38': did you mean 'revnet-38'"),
+        ("revnet-38", "syntetic", "for 'syntetic': did you mean 'synthetic'. there are those of"),
+        ("revnet-38", True, "weights is True, but must be the name of a data set"),
+        ("revnet-38", 3, "weights is 3, but must be"),
+        (None, "synthetic", "unknown model None: choose one of"),
+        (None, None, "unknown model None: choose one of"),
     ):  # fmt: skip
         with pytest.raises(UsageError, match=message):
             resnet.get_model(config, weights=weights)
+        with pytest.raises(UsageError, match=message):
+            Classifier(config, weights=weights)
 
 
 def pack_bomb(path):
@@ -348,7 +356,7 @@ def test_an_experiment_is_loaded_as_a_keras_model(experiment, tmp_path):
     wanted = network(network.prepare(PIXELS))
     for pixels in (PIXELS, PIXELS.astype(np.float32)):  # float16 kernels there
         np.testing.assert_allclose(model(pixels), wanted, rtol=0.1, atol=0.02)
-    with pytest.raises(UsageError, match=r"no experiment 'b' in .*results'"):
+    with pytest.raises(UsageError, match=r"no experiment 'b' in .*results= in Python"):
         resnet.load("b", results=experiment / "results")
 
 
