@@ -40,6 +40,7 @@ ZOO = "tests/models/test_zoo.py"
 GOLDENS = "tests/models/test_goldens.py"
 FAMILIES = "tests/models/test_families.py"
 SEQUENCE = "tests/reversible/test_sequence.py"
+SEQUENCE_LAYER = "tests/reversible/test_sequence_layer.py"
 COUPLINGS = "tests/reversible/test_couplings.py"
 CHECKPOINT = "tests/weights/test_checkpoint.py"
 SCHEDULES = "tests/test_schedules.py"
@@ -68,6 +69,20 @@ PHOTOS = "tests/data/test_photos.py"
 BUILD_IMAGENET = "tests/data/test_build_imagenet.py"
 
 MUTATIONS = [
+    Mutation(
+        "resnet/reversible/checks.py",
+        "what is zero but for rounding has an angle",
+        "if norms[1] <= floor:",
+        "if norms[1] < 0:",
+        ("tests/reversible/test_checks.py::test_what_is_zero_but_for_rounding_has_no_direction",),
+    ),
+    Mutation(
+        "resnet/reversible/sequence_layer.py",
+        "another width is said of a layer inside",
+        "(channels := self._channels(shape)) == self._built_channels:",
+        "(channels := self._built_channels):",
+        (f"{SEQUENCE_LAYER}::test_another_width_is_said_of_the_sequence_itself",),
+    ),
     Mutation(
         "resnet/pretrained/__init__.py",
         "a model that nobody knows is told to have no weights",
