@@ -28,7 +28,6 @@ from resnet.reversible.memory import units_that_fit
 from resnet.reversible.nest import Nest
 from resnet.reversible.repeated import Repeated
 from resnet.reversible.sequence import BACKPROPS, run_sequence
-from resnet.settings import Computation, fields_of
 
 Shapes = Any  # of a tensor, or of each of a pair
 
@@ -96,7 +95,7 @@ class Sequence(keras.layers.Layer):
         exact: bool = False,
         backprop: str = "reversible",
         sizes: abc.Sequence[int] | None = None,
-        memory_budget: int | str | None = 0,
+        memory_budget: int = 0,
         loop: bool = False,
         **kwargs: Any,
     ) -> None:
@@ -115,9 +114,8 @@ class Sequence(keras.layers.Layer):
             the bit and gradients equal stored ones. The additive coupling only.
           backprop: "reversible", "stored" or "checkpoint"; see `run_sequence`.
           sizes: channels of x1 and of x2; default: the same.
-          memory_budget: bytes, as an integer or a text such as "1GB", that activations of
-            units of a whole batch may take which then need not be recomputed: as many as fit,
-            from the end.
+          memory_budget: bytes, of a whole batch, that activations of units may take which
+            then need not be recomputed: as many as fit, from the end.
           loop: whether the units, which then must be the same but for their weights, run in
             a loop: a graph that does not grow with depth, and is built faster.
           **kwargs: as every Keras layer's, such as name and dtype.
@@ -178,7 +176,8 @@ class Sequence(keras.layers.Layer):
             raise ValueError(f"sizes is {sizes!r}, but must be the channels of x1 and of x2")
         if not isinstance(split_axis, int):
             raise ValueError(f"split_axis is {split_axis!r}, but must be the number of an axis")
-        memory_budget = fields_of(Computation)["memory_budget"].checked(memory_budget) or 0
+        if not isinstance(memory_budget, int) or memory_budget < 0:
+            raise ValueError(f"memory_budget is {memory_budget!r}, but must be an integer of bytes")
         if memory_budget and backprop != "reversible":
             raise ValueError(
                 f'memory_budget needs backprop "reversible", and this one is {backprop!r}: leave '
