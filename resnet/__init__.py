@@ -5,8 +5,10 @@ show their help and find their environment without it.
 """
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
 
+from resnet.hints import install_hint as _install_hint
 from resnet.keras_import import register_layers as _register_layers
 
 __version__ = "0.1.0"
@@ -40,10 +42,21 @@ else:
 
     def __getattr__(name: str) -> Any:
         if name in _MODULES:
-            return importlib.import_module(f"{__name__}.{name}")
+            return _load(name, f"{__name__}.{name}")
         if name not in _HOME:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        return getattr(importlib.import_module(_HOME[name]), name)
+        return getattr(_load(name, _HOME[name]), name)
+
+    def _load(name: str, module: str) -> Any:
+        try:
+            return importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            if error.name not in ("tensorflow", "keras"):
+                raise
+            raise ImportError(
+                f"resnet.{name} needs TensorFlow, and {sys.executable} lacks it: {_install_hint()}",
+                name=error.name,
+            ) from None
 
 
 def __dir__() -> list[str]:

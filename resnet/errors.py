@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
 import errno
 import re
 import reprlib
 import sys
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
@@ -34,6 +36,12 @@ class _Shown(reprlib.Repr):
 def shown(value: Any) -> str:
     """A value that somebody wrote, for a message: whole unless it is long."""
     return _Shown().repr(value)
+
+
+def near(value: Any, known: Iterable[str]) -> str:
+    """ "did you mean ...?", with the name among `known` that is nearest; "" where none is near."""
+    close = difflib.get_close_matches(str(value), list(known), n=1)
+    return f"did you mean {close[0]!r}?" if close else ""
 
 
 class UserError(Exception):

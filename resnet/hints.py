@@ -30,10 +30,9 @@ def unverified_hint() -> str:
 
 
 def install_hint() -> str:
-    """How to get TensorFlow."""
-    if IS_CHECKOUT:
-        return "run ./setup.sh first"
-    return "install it with pip install 'resnet-reversible[cpu]', or [gpu]"
+    """How to get TensorFlow. The package is on no index: it is installed from its clone."""
+    start = "./setup.sh first, or " if IS_CHECKOUT else ""
+    return f"run {start}{sys.executable} -m pip install '.[cpu]' (or '.[gpu]') in the clone"
 
 
 def extra_hint(package: str) -> str:

@@ -47,6 +47,6 @@ def prepare(scaling: Scaling | None, images: tf.Tensor | np.ndarray) -> tf.Tenso
     if images.shape.rank != 4 or images.shape[-1] != 3:
         raise UsageError(
             f"images have shape {tuple(images.shape)}, but must have (N, height, width, 3), or "
-            "(height, width, 3) for one"
+            "(height, width, 3) for one: put three channels last"
         )
     return scaling(images)

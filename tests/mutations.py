@@ -41,6 +41,7 @@ ZOO = "tests/models/test_zoo.py"
 GOLDENS = "tests/models/test_goldens.py"
 FAMILIES = "tests/models/test_families.py"
 SEQUENCE = "tests/reversible/test_sequence.py"
+SEQUENCE_LAYER = "tests/reversible/test_sequence_layer.py"
 COUPLINGS = "tests/reversible/test_couplings.py"
 CHECKPOINT = "tests/weights/test_checkpoint.py"
 SCHEDULES = "tests/test_schedules.py"
@@ -69,6 +70,41 @@ PHOTOS = "tests/data/test_photos.py"
 BUILD_IMAGENET = "tests/data/test_build_imagenet.py"
 
 MUTATIONS = [
+    Mutation(
+        "resnet/reversible/checks.py",
+        "what is zero but for rounding has an angle",
+        "if norms[1] <= floor:",
+        "if norms[1] < 0:",
+        ("tests/reversible/test_checks.py::test_what_is_zero_but_for_rounding_has_no_direction",),
+    ),
+    Mutation(
+        "resnet/reversible/sequence_layer.py",
+        "another width is said of a layer inside",
+        "(channels := self._channels(shape)) == self._built_channels:",
+        "(channels := self._built_channels):",
+        (f"{SEQUENCE_LAYER}::test_another_width_is_said_of_the_sequence_itself",),
+    ),
+    Mutation(
+        "resnet/pretrained/__init__.py",
+        "a model that nobody knows is told to have no weights",
+        "get_config(config)  # names",
+        "pass  # names",
+        (f"{PRETRAINED}::test_weights_that_are_not_there",),
+    ),
+    Mutation(
+        "resnet/models/families/__init__.py",
+        "the name of a Keras policy is no dtype of get_model",
+        "ARITHMETIC.get(dtype, dtype)",
+        "dtype",
+        (f"{MODEL}::test_the_name_of_a_keras_policy_is_taken_for_its_arithmetic",),
+    ),
+    Mutation(
+        "resnet/commands/export.py",
+        "trained weights are exported without the preparation of pixels",
+        "return model, model.scaling, ",
+        "return model, None, ",
+        (f"{PRETRAINED}::test_they_are_exported",),
+    ),
     Mutation(
         "resnet/training/state.py",
         "freeing the iterator of a training waits for the thread that tunes it",
@@ -156,8 +192,8 @@ MUTATIONS = [
     Mutation(
         "resnet/models/network.py",
         "every stage draws the same dropout",
-        "stage(params, x, training, seed_at(seed, s * STAGE_SEEDS))",
-        "stage(params, x, training, seed)",
+        "[seed_at(seed, s * STAGE_SEEDS) for s in group]",
+        "[seed for s in group]",
         ("tests/models/test_seeds.py",),
     ),
     Mutation(
@@ -867,8 +903,8 @@ MUTATIONS = [
     Mutation(
         "resnet/data/cifar/preparation.py",
         "black pixels around prepared images too",
-        "padding=2, pads_raw=False)",
-        "padding=2)",
+        "statistic(MEAN_IMAGE), 1.0, padding=2, pads_raw=False)",
+        "statistic(MEAN_IMAGE), 1.0, padding=2)",
         ("tests/data/test_preparation.py::test_pixels_that_pad",),
     ),
     Mutation(

@@ -121,6 +121,24 @@ def test_a_site_without_an_answer(setup):
     assert named.returncode == 1
 
 
+def test_the_library_says_how_to_get_tensorflow():
+    """Of each name that needs it, in a process without; configs do without, too."""
+    code = (
+        "import sys, resnet; sys.modules['tensorflow'] = sys.modules['keras'] = None\n"
+        "print(len(resnet.list_configs()) > 10)\n"
+        "for name in ('Classifier', 'get_model', 'reversible', 'load'):\n"
+        "    try: getattr(resnet, name)\n"
+        "    except ImportError as error: print(error)\n"
+    )
+    done = children.run([sys.executable, "-c", code], cwd=REPOSITORY)
+    assert done.stdout.startswith("True\n"), done.stderr
+    for name, line in zip(
+        ("Classifier", "get_model", "reversible", "load"), done.stdout.splitlines()[1:], strict=True
+    ):
+        assert line.startswith(f"resnet.{name} needs TensorFlow, and {sys.executable} lacks it: ")
+        assert line.endswith("-m pip install '.[cpu]' (or '.[gpu]') in the clone")
+
+
 def test_a_download_cut_short_does_not_count(tmp_path, setup):
     with serving(Truncating) as url:
         done = setup(f"--source={url}", "--datasets=cifar-10", "--no-verify-checksum")

@@ -114,7 +114,7 @@ def test_pixels_in_every_form(published):
     for images in (PIXELS.astype(np.float32), tf.constant(PIXELS), PIXELS.astype(np.float64)):
         np.testing.assert_array_equal(model.prepare(images), wanted)
     np.testing.assert_array_equal(model.prepare(PIXELS[0]), wanted[:1])
-    with pytest.raises(UsageError, match=r"shape \(32, 32\), but must have"):
+    with pytest.raises(UsageError, match=r"shape \(32, 32\), .*: put three channels last"):
         model.prepare(PIXELS[0, :, :, 0])
     with pytest.raises(UsageError, match="only trained weights say"):
         resnet.get_model("resnet-32").prepare(PIXELS)
@@ -172,9 +172,17 @@ def test_weights_that_are_not_there(shelf, published):
         ("revnet-38", published.parent, "no weights in .*: give a folder with weights.npz"),
         ("revnet-38", "./nowhere", "no weights in 'nowhere'"),
         ("resnet-32", published, "are of 'revnet-38', not of 'resnet-32'"),
+        ("revnet38", "synthetic", "unknown model 'revnet38': did you mean 'revnet-38'"),
+        ("revnet-38", "syntetic", "for 'syntetic': did you mean 'synthetic'. there are those of"),
+        ("revnet-38", True, "weights is True, but must be the name of a data set"),
+        ("revnet-38", 3, "weights is 3, but must be"),
+        (None, "synthetic", "unknown model None: choose one of"),
+        (None, None, "unknown model None: choose one of"),
     ):  # fmt: skip
         with pytest.raises(UsageError, match=message):
             resnet.get_model(config, weights=weights)
+        with pytest.raises(UsageError, match=message):
+            Classifier(config, weights=weights)
 
 
 def pack_bomb(path):
@@ -293,6 +301,45 @@ def test_images_are_named(experiment, tmp_path, published):
     assert "there are no weights of 'revnet-38' for 'cifar-11'" in error_of(unknown)
 
 
+def test_they_are_exported(published, tmp_path):
+    """A folder's as a SavedModel; what comes with the package as arrays, under its own name."""
+    line = ["export", "--model=revnet-38", "--preprocessing"]
+    own = run_quickly(*line, f"--weights={published}", folder=tmp_path)
+    assert own.stdout == (f"exports/revnet-38_synthetic: revnet-38 with weights {published}\n"), (
+        own.stderr
+    )
+    done = run_quickly(*line, "--weights=cifar-10", "--format=npz", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    model = resnet.get_model("revnet-38", weights=published)
+    wanted = model(model.prepare(PIXELS))
+    loaded = tf.saved_model.load(str(tmp_path / "exports/revnet-38_synthetic"))
+    for name, dtype in {"serving_default": tf.float32, "uint8": tf.uint8}.items():
+        got = loaded.signatures[name](images=tf.constant(PIXELS, dtype))["logits"]
+        np.testing.assert_allclose(got, wanted, rtol=1e-4, atol=1e-4)
+    names = loaded.signatures["label_names"]()["label_names"].numpy()
+    assert tuple(name.decode() for name in names) == model.label_names
+    stored = SHIPPED["revnet-38:cifar-10"].read()
+    with np.load(tmp_path / "exports/revnet-38_cifar-10.npz") as file:
+        arrays = dict(file)
+    assert tuple(arrays.pop("label_names")) == SHIPPED["revnet-38:cifar-10"].label_names
+    wanted = stored.weights | {"offset": stored.offset, "divisor": stored.divisor}
+    assert arrays.keys() == wanted.keys()
+    for name, value in wanted.items():
+        np.testing.assert_array_equal(arrays[name], value, err_msg=name)
+
+
+def test_what_is_exported_is_named_in_one_way():
+    for line, message in {
+        (): "either --id is needed",
+        ("--weights=cifar-10",): "both --model and --weights",
+        ("--id=a", "--model=revnet-38", "--weights=cifar-10"): "either --id is needed",
+        ("--best", "--model=revnet-38", "--weights=cifar-10"): "perhaps with --best, or both",
+        ("--id=pretrained:revnet-38:cifar-10",): "give trained weights as --model and --weights",
+        ("--model=revnet-38", "--weights=cifar-11"): "no weights of 'revnet-38' for 'cifar-11'",
+    }.items():
+        assert message in error_of(run_quickly("export", *line))
+
+
 def test_only_what_is_finished_is_published(experiment, tmp_path):
     results = shutil.copytree(experiment / "results", tmp_path / "results")
     (results / "a/result.json").unlink()
@@ -309,7 +356,7 @@ def test_an_experiment_is_loaded_as_a_keras_model(experiment, tmp_path):
     wanted = network(network.prepare(PIXELS))
     for pixels in (PIXELS, PIXELS.astype(np.float32)):  # float16 kernels there
         np.testing.assert_allclose(model(pixels), wanted, rtol=0.1, atol=0.02)
-    with pytest.raises(UsageError, match=r"no experiment 'b' in .*results'"):
+    with pytest.raises(UsageError, match=r"no experiment 'b' in .*results= in Python"):
         resnet.load("b", results=experiment / "results")
 
 

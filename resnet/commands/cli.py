@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import difflib
 import importlib
 import os
 import shlex
@@ -10,7 +9,7 @@ import sys
 
 from resnet.commands.allocator import start_with
 from resnet.commands.flags import HELP_FLAGS, Flags
-from resnet.errors import UsageError, UserError, exit_with, message_of, of_system
+from resnet.errors import UsageError, UserError, exit_with, message_of, near, of_system
 from resnet.quiet import load_tensorflow
 
 
@@ -68,8 +67,7 @@ def main():
         print(importlib.import_module("resnet").__version__)
         sys.exit(0)
     if name not in COMMANDS:
-        close = difflib.get_close_matches(name, COMMANDS, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"choose one of {', '.join(COMMANDS)}"
+        hint = near(name, COMMANDS) or f"choose one of {', '.join(COMMANDS)}"
         exit_with(UsageError(f"unknown command {name!r}: {hint}"))
     run(name, arguments, f"{start} {name}")
 

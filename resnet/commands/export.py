@@ -1,7 +1,8 @@
-"""Exports a trained experiment for use elsewhere.
+"""Exports a trained experiment, or trained weights, for use elsewhere.
 
     resnet export --id EXP --format saved_model
     resnet export --id EXP --format keras --preprocessing
+    resnet export --model revnet-38 --weights cifar-10 --preprocessing
 
 Formats: saved_model, a folder that TensorFlow and TF Serving load without this project (its
 signature returns logits and probabilities); keras, a .keras file, to load after `import resnet`;
@@ -16,8 +17,9 @@ import pathlib
 from resnet.commands import options
 from resnet.commands.cifar_train import RESULTS
 from resnet.errors import UsageError
+from resnet.pretrained import PREFIX
 
-ESSENTIAL = ("id", "format", "preprocessing", "output")
+ESSENTIAL = ("id", "model", "weights", "format", "preprocessing", "output")
 # format -> ending of its files
 ENDINGS = {"saved_model": "", "keras": ".keras", "npz": ".npz"}
 
@@ -25,41 +27,81 @@ ENDINGS = {"saved_model": "", "keras": ".keras", "npz": ".npz"}
 def define_flags(flags):
     """Defines the command's flags."""
     options.define_experiment_flags(flags, RESULTS, "Experiment to export.")
-    flags.text("Experiment", "format", "What to write.", "saved_model", choices=ENDINGS)
-    flags.switch("Experiment", "preprocessing", "Let the model take pixels of 0 to 255.")
     options.define_best_flag(flags)
+    options.define_weights_flags(flags)
+    flags.text("File", "format", "What to write.", "saved_model", choices=ENDINGS)
+    flags.switch("File", "preprocessing", "Let the model take pixels of 0 to 255.")
     flags.text(
         options.FOLDERS,
         "output",
         "Where to.",
-        default_text="./exports/ID and the format's ending",
+        default_text="./exports/ID, or MODEL_DATASET, and the format's ending",
     )
 
 
 def main(flags):
     """Writes the export."""
     from resnet.files import written_beside
-    from resnet.models import get_model
-    from resnet.training.experiment import load_experiment
     from resnet.training.placement import place
     from resnet.weights.export_formats import WRITERS
-    from resnet.weights.trained import restore_trained, stored_preparation
 
-    if not flags.id:
-        raise UsageError("--id is needed: the experiment to export")
-    experiment = load_experiment(flags.id, flags.results, flags.logs)
+    name, load = _trained(flags)
     ending = ENDINGS[flags.format]
-    output = pathlib.Path(flags.output or f"./exports/{flags.id}{ending}")
+    output = pathlib.Path(flags.output or f"./exports/{name}{ending}")
     if output.exists():
         raise UsageError(f"{output} exists: give another --output, or remove it")
     if not output.name.endswith(ending):
         raise UsageError(f"--output is {str(output)!r}, but must end in {ending!r}")
     place(num_gpu=0)  # nothing is computed: a GPU's memory is left to others
-    run = experiment.options
-    model = get_model(experiment.config, backprop="stored", dtype=run.dtype, exact=run.exact)
-    step = restore_trained(experiment, model, flags.best)
-    model.label_names = experiment.label_names
-    preparation = stored_preparation(experiment) if flags.preprocessing else None
+    model, preparation, source = load()
     with written_beside(output) as temporary:
-        WRITERS[flags.format](model, preparation, temporary)
-    print(f"{output}: {experiment.config.name} at step {step}")
+        WRITERS[flags.format](model, preparation if flags.preprocessing else None, temporary)
+    print(f"{output}: {model.config.name} {source}")
+
+
+def _trained(flags):
+    """(name of what is exported, what loads it), of an experiment or of trained weights.
+
+    The loader gives the model, how its images are prepared, and where its weights are from.
+    """
+    if flags.id and flags.id.startswith(PREFIX):
+        raise UsageError(f"--id is {flags.id!r}: give trained weights as --model and --weights")
+    if flags.id and not (flags.model or flags.weights):
+        return _experiment(flags)
+    if flags.model and flags.weights and not (flags.id or flags.best):
+        return _weights(flags)
+    raise UsageError(
+        "either --id is needed, the experiment to export, perhaps with --best, or both --model and "
+        "--weights, trained ones"
+    )
+
+
+def _experiment(flags):
+    from resnet.models import get_model
+    from resnet.training.experiment import load_experiment
+    from resnet.weights.trained import restore_trained, stored_preparation
+
+    experiment = load_experiment(flags.id, flags.results, flags.logs)
+
+    def load():
+        run = experiment.options
+        model = get_model(experiment.config, backprop="stored", dtype=run.dtype, exact=run.exact)
+        step = restore_trained(experiment, model, flags.best)
+        model.label_names = experiment.label_names
+        preparation = stored_preparation(experiment) if flags.preprocessing else None
+        return model, preparation, f"at step {step}"
+
+    return flags.id, load
+
+
+def _weights(flags):
+    from resnet.models import get_model
+    from resnet.pretrained import find_pretrained
+
+    pretrained = find_pretrained(flags.model, flags.weights)
+
+    def load():
+        model = get_model(flags.model, weights=flags.weights, backprop="stored")
+        return model, model.scaling, f"with weights {flags.weights}"
+
+    return f"{pretrained.model}_{pretrained.dataset}", load

@@ -38,6 +38,17 @@ def define_best_flag(flags):
     )
 
 
+def define_weights_flags(flags, model=None, weights=None):
+    """Defines the flags that name trained weights; `model` and `weights` are the defaults."""
+    flags.text("Network", "model", "Named config.", model)
+    flags.text(
+        "Network",
+        "weights",
+        "Name of the data set, or a folder that resnet publish wrote.",
+        weights,
+    )
+
+
 def define_config_flags(flags, default_model=None):
     """Defines the flags that name a config; `default_model` is trained if they say nothing."""
     flags.text(

@@ -6,6 +6,7 @@ Takes images of any size, in any format that Pillow reads; the middle square of 
 enlarged to what the network takes. `resnet weights` lists the weights there are.
 """
 
+from resnet.commands import options
 from resnet.errors import DataError, print_error
 
 ESSENTIAL = ("model", "weights", "top")
@@ -14,13 +15,7 @@ POSITIONAL = ("IMAGE...",)
 
 def define_flags(flags):
     """Defines the command's flags."""
-    flags.text("Network", "model", "Named config.", "revnet-38")
-    flags.text(
-        "Network",
-        "weights",
-        "Name of the data set, or a folder that resnet publish wrote.",
-        "cifar-10",
-    )
+    options.define_weights_flags(flags, "revnet-38", "cifar-10")
     flags.integer("Listing", "top", "How many classes to name for each image.", 3, low=1)
 
 

@@ -1,14 +1,13 @@
 """What a named config is: a network and the recipe that trains it."""
 
 import dataclasses
-import difflib
 import json
 import os
 import pathlib
 from typing import Any
 
 from resnet.configs.recipes import RECIPES
-from resnet.errors import shown
+from resnet.errors import near, shown
 from resnet.settings import (
     UNITS_BELOW,
     NetworkSettings,
@@ -129,11 +128,8 @@ def entry_of(name: str) -> Entry:
       SettingError: as `get_config`.
     """
     if not isinstance(name, str) or name not in _REGISTRY:
-        close = difflib.get_close_matches(str(name), _REGISTRY, n=1)
-        hint = f"did you mean {close[0]!r}? " if close else ""
-        raise SettingError(
-            f"unknown model {shown(name)}: {hint}choose one of {', '.join(_REGISTRY)}"
-        )
+        hints = [near(name, _REGISTRY), f"choose one of {', '.join(_REGISTRY)}"]
+        raise SettingError(f"unknown model {shown(name)}: {' '.join(filter(None, hints))}")
     return _REGISTRY[name]
 
 
@@ -153,8 +149,7 @@ def config_from_json(content: dict[str, Any], base: Config | None = None) -> Con
     known = fields_of(Config)
     for key in content:
         if key not in known:
-            close = difflib.get_close_matches(key, known, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"fields: {', '.join(sorted(known))}"
+            hint = near(key, known) or f"fields: {', '.join(sorted(known))}"
             raise SettingError(f"unknown config field {shown(key)}: {hint}", key)
     if "name" in content:
         known["name"].checked(content["name"])

@@ -1,12 +1,17 @@
 """ResNets, RevNets and VGGs: `get_model(config, ...)`."""
 
 import os
+from collections.abc import Iterable
 
 from resnet.configs import Config
+from resnet.errors import UsageError, near
 from resnet.models.families import computation_for
 from resnet.models.model import Model
 from resnet.models.network import Network
 from resnet.models.start import find_start, load_pretrained
+from resnet.settings import Computation, fields_of
+
+OF_CLASSIFIER = ("include_top", "prepares", "label_names")  # arguments that Keras users look for
 
 
 def get_model(
@@ -33,19 +38,34 @@ def get_model(
       seed: of the initial weights; default: the config's.
       images_at_once: images that share a device's memory, and its memory budget.
       **computation: fields of Computation: backprop, dtype, exact, loop, memory_budget; those
-        left out, or None, are the family's defaults.
+        left out, or None, are the family's defaults. The dtype may be "mixed_bfloat16", Keras'
+        name of bfloat16.
 
     Raises:
       SettingError (a ValueError): no config of that name, an unknown choice, or one that does
         not fit the family.
       UsageError, WeightsError (both ValueErrors): no such weights, or another network's;
-        damaged ones.
+        damaged ones; an argument that there is not.
     """
+    _check_names(computation)
     config, pretrained = find_start(config, weights, num_classes)
     model = Model(config, computation_for(config, **computation), seed, images_at_once)
     if pretrained:
         load_pretrained(model, pretrained)
     return model
+
+
+def _check_names(computation: Iterable[str]) -> None:
+    """Checks that keywords are fields of Computation."""
+    fields = list(fields_of(Computation))
+    known = ["weights", "num_classes", "seed", "images_at_once", *fields]
+    for name in computation:
+        if name in OF_CLASSIFIER:
+            hint = "resnet.Classifier, the same network as a Keras layer, does"
+        else:
+            hint = near(name, known) or f"it takes {', '.join(known)}"
+        if name not in fields:
+            raise UsageError(f"get_model takes no argument {name!r}: {hint}")
 
 
 __all__ = ["Model", "Network", "computation_for", "get_model"]

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from resnet.configs import Config, config_from_json
-from resnet.models.families import computation_for
+from resnet.models.families import ARITHMETIC, computation_for
 from resnet.models.layers import IMAGE_CHANNELS, move_average
 from resnet.models.model import Model
 from resnet.models.network import Network
@@ -22,9 +22,7 @@ from resnet.pixels import Scaling, prepare
 from resnet.pretrained import Pretrained
 from resnet.settings import wrong
 
-# Name of a Keras dtype policy -> type of the arithmetic; weights are float32 with all of them.
-ARITHMETIC = {"float32": "float32", "bfloat16": "bfloat16", "mixed_bfloat16": "bfloat16"}
-POLICY = {"float32": "float32", "bfloat16": "mixed_bfloat16"}  # the inverse
+POLICY = {"float32": "float32", "bfloat16": "mixed_bfloat16"}  # the inverse of ARITHMETIC
 
 
 @keras.saving.register_keras_serializable("resnet")
@@ -73,7 +71,8 @@ class Classifier(keras.layers.Layer):
             that means one of them, "mixed_bfloat16"; default: the global policy.
           backprop, exact, loop, memory_budget: as in `resnet.get_model`.
           prepares: whether images come as 0 to 255, and are prepared by the layer's weights
-            offset and divisor: (image - offset) / divisor.
+            offset and divisor: (image - offset) / divisor. They are the trained weights'; without
+            those 0 and 1, which change nothing until you assign others.
           label_names: of the classes; default: the trained weights', or none.
           **kwargs: keras.layers.Layer's.
 

@@ -108,7 +108,8 @@ class Network:
         if not images.shape[1:].is_compatible_with([size, size, IMAGE_CHANNELS]):
             raise UsageError(
                 f"images have shape {tuple(images.shape)}, but {self.config.name} takes "
-                f"(N, {size}, {size}, {IMAGE_CHANNELS})"
+                f"(N, {size}, {size}, {IMAGE_CHANNELS}): resize them, channels last, or take a "
+                "config with another image_size"
             )
         return tf.cast(images, tf.float32)
 

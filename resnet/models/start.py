@@ -26,6 +26,8 @@ def find_start(
     Raises:
       SettingError, UsageError, WeightsError: as `resnet.get_model`.
     """
+    if not isinstance(config, Config | str):
+        config = get_config(config)  # says that it is none
     pretrained = None if weights is None else find_pretrained(config, weights)
     if pretrained:
         config = pretrained.config

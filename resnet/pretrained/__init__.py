@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from resnet.configs import Config, config_from_json, list_configs, read_json
-from resnet.errors import UsageError, UserError
+from resnet.configs import Config, config_from_json, get_config, list_configs, read_json
+from resnet.errors import UsageError, UserError, near, shown
 from resnet.settings import NetworkSettings, SettingError, fields_of
 
 WEIGHTS, FACTS, CARD = "weights.npz", "facts.json", "README.md"
@@ -157,10 +157,15 @@ def find_pretrained(config: Config | str, weights: str | os.PathLike[str]) -> Pr
         `resnet publish` wrote, with a slash in it.
 
     Raises:
-      UsageError (a ValueError): there are none; names those that there are. Or they are of another
-        network.
+      UsageError (a ValueError): there are none, names those that there are; no config of that
+        name; or they are of another network.
       WeightsError (a ValueError): facts.json is damaged.
     """
+    if not isinstance(weights, str | os.PathLike):
+        raise UsageError(
+            f"weights is {shown(weights)}, but must be the name of a data set, such as 'cifar-10', "
+            "or a folder that resnet publish wrote"
+        )
     name = config if isinstance(config, str) else config.name
     if isinstance(weights, os.PathLike) or os.sep in weights:
         found = open_pretrained(weights)
@@ -170,6 +175,8 @@ def find_pretrained(config: Config | str, weights: str | os.PathLike[str]) -> Pr
                 "name that model"
             )
     else:
+        if isinstance(config, str):
+            get_config(config)  # names what is near to a name that nobody knows
         found = _on_shelf(name, weights)
     if not isinstance(config, str):
         _require_same_network(config, found)
@@ -185,9 +192,10 @@ def _on_shelf(model: str, dataset: str) -> Pretrained:
     for one in known:
         by_model.setdefault(one.model, []).append(one.dataset)
     listed = "; ".join(f"{name} for {', '.join(sets)}" for name, sets in by_model.items())
+    hints = [near(dataset, by_model.get(model, [])), f"there are those of {listed or 'no model'}"]
     raise UsageError(
-        f"there are no weights of {model!r} for {dataset!r}: there are those of "
-        f"{listed or 'no model'}. Or give a folder that resnet publish wrote, such as ./{dataset}"
+        f"there are no weights of {model!r} for {dataset!r}: {' '.join(filter(None, hints))}. "
+        f"Or give a folder that resnet publish wrote, such as ./{dataset}"
     )
 
 

@@ -7,10 +7,12 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
 from resnet.reversible.exact import EXACT_LIMIT, GRID_STEP, round_to_grid
+from resnet.reversible.layer_function import known_to, taken_by
 from resnet.reversible.nest import Nest
 from resnet.reversible.sequence_layer import Sequence, mask_of
 
@@ -24,8 +26,9 @@ class GradientError:
     """How far a gradient is from stored backprop's.
 
     relative: L2 distance over the L2 norm, of the variable's gradient or of a ten-thousandth
-      of all gradients together: what is zero but for rounding, as the bias of attention's
-      keys, has no direction. angle: degrees between the two.
+      of all gradients together, if that is more: what is zero but for rounding, as the bias
+      of attention's keys, has no direction.
+    angle: degrees between the two; 0 where there is no direction.
     """
 
     relative: float
@@ -33,7 +36,11 @@ class GradientError:
 
 
 def check_invertible(
-    layer: Sequence, x: Nest, tolerance: float = 1e-3, training: bool = False, **arguments: Any
+    layer: keras.layers.Layer,
+    x: Nest,
+    tolerance: float = 1e-3,
+    training: bool = False,
+    **arguments: Any,
 ) -> float:
     """Runs a layer forward and back.
 
@@ -41,7 +48,7 @@ def check_invertible(
     the error is that of the inverse alone, and a warning says how far x was off the grid.
 
     Args:
-      layer: a Sequence.
+      layer: a Sequence, or a layer of your own that has `inverse(y)`.
       x: its input, a tensor or a pair.
       tolerance: largest error allowed, relative to the largest value of x.
       training: as in a call; with dropout, only the inference mode can be inverted.
@@ -52,15 +59,16 @@ def check_invertible(
 
     Raises:
       NotReversibleError: it is past the tolerance, or not a number.
+      TypeError: the layer has no inverse.
     """
-    _require_sequence(layer)
-    arguments = {"mask": mask_of(x)} | arguments
+    _require(layer, "inverse")
+    options = {"mask": mask_of(x), "training": training}
     with _state_kept(layer, x):
-        y = layer(x, training=training, **arguments)
-        restored = layer.inverse(y, training=training, **arguments)
+        y = layer(x, **known_to(layer, options), **arguments)
+        restored = layer.inverse(y, **taken_by(layer.inverse, options), **arguments)
     wanted, got = _arrays(x), _arrays(restored)
     largest = max(np.abs(one).max() for one in wanted)
-    if layer.exact:
+    if isinstance(layer, Sequence) and layer.exact:
         dtype = layer.variable_dtype
         rounded = _arrays([round_to_grid(tf.cast(t, dtype)) for t in tf.nest.flatten(x)])
         if off := _largest_difference(rounded, wanted):
@@ -82,18 +90,24 @@ def check_invertible(
     if not error <= tolerance:
         raise NotReversibleError(
             f"{layer.name}: the inverse is off by {error:.2g} of the largest value, but at most "
-            f"{tolerance:g} is allowed: use exact=True or float64, fewer units, or smaller scales"
+            f"{tolerance:g} is allowed: use exact=True or float64, fewer units, or smaller scales; "
+            "or F or G is not deterministic, as with random numbers of its own"
         )
     return error
 
 
 def check_gradients(
-    layer: Sequence, x: Nest, tolerance: float = 1e-2, training: bool = True, **arguments: Any
+    layer: keras.layers.Layer,
+    x: Nest,
+    tolerance: float = 1e-2,
+    training: bool = True,
+    **arguments: Any,
 ) -> dict[str, GradientError]:
     """Compares a layer's gradients to stored backprop's, for a random upstream gradient.
 
     Args:
-      layer: a Sequence.
+      layer: a Sequence, or a layer of your own that gives its attribute `backprop` to
+        `run_sequence`.
       x: its input, a tensor or a pair.
       tolerance: largest relative error allowed.
       training: as in a call.
@@ -106,8 +120,9 @@ def check_gradients(
     Raises:
       NotReversibleError: past the tolerance; or F or G give other values when they are
         run again, without which nothing can be recomputed.
+      TypeError: the layer has no attribute backprop.
     """
-    _require_sequence(layer)
+    _require(layer, "backprop")
     stored = _gradients(layer, x, "stored", training, arguments)
     again = _gradients(layer, x, "stored", training, arguments)
     for name, value in stored.items():
@@ -130,9 +145,12 @@ def check_gradients(
     return errors
 
 
-def _require_sequence(layer: object) -> None:
-    if not isinstance(layer, Sequence):
-        raise TypeError(f"{layer!r} is no reversible.Sequence: give one, or the one in a model")
+def _require(layer: object, name: str) -> None:
+    if not isinstance(layer, keras.layers.Layer) or not hasattr(layer, name):
+        raise TypeError(
+            f"{layer!r} is no reversible.Sequence, nor a Keras layer of your own with {name}: give "
+            "one, or the one in a model"
+        )
 
 
 def _arrays(nest: Nest) -> list[np.ndarray]:
@@ -144,7 +162,7 @@ def _largest_difference(one: list[np.ndarray], other: list[np.ndarray]) -> float
 
 
 def _gradients(
-    layer: Sequence, x: Nest, backprop: str, training: bool, arguments: dict[str, Any]
+    layer: Any, x: Nest, backprop: str, training: bool, arguments: dict[str, Any]
 ) -> dict[str, np.ndarray]:
     """{name: float64 array} for one way to backpropagate."""
     before, layer.backprop = layer.backprop, backprop
@@ -152,7 +170,8 @@ def _gradients(
         with _state_kept(layer, x), tf.GradientTape() as tape:
             x = tf.nest.map_structure(tf.convert_to_tensor, x)
             tape.watch(x)
-            y = tf.nest.flatten(layer(x, training=training, **arguments))
+            options = known_to(layer, {"training": training})
+            y = tf.nest.flatten(layer(x, **options, **arguments))
             upstream = [tf.random.stateless_normal(tf.shape(t), [0, 1], dtype=t.dtype) for t in y]
             products = [tf.reduce_sum(t * u) for t, u in zip(y, upstream, strict=True)]
             product = tf.add_n([*products, *layer.losses])
@@ -170,7 +189,10 @@ def _error(got: np.ndarray, wanted: np.ndarray, floor: float) -> GradientError:
     norms = np.linalg.norm(got), np.linalg.norm(wanted)
     if not norms[1]:
         return GradientError(float(norms[0]), 0.0)
-    angle = float(angle_between(np.ravel(got), np.ravel(wanted))) if norms[0] else 90.0
+    if norms[1] <= floor:
+        angle = 0.0
+    else:
+        angle = float(angle_between(np.ravel(got), np.ravel(wanted))) if norms[0] else 90.0
     return GradientError(float(np.linalg.norm(got - wanted)) / max(float(norms[1]), floor), angle)
 
 
@@ -182,10 +204,12 @@ def angle_between(one: tf.Tensor, other: tf.Tensor) -> tf.Tensor:
 
 
 @contextlib.contextmanager
-def _state_kept(layer: Sequence, x: Nest) -> Iterator[None]:
+def _state_kept(layer: Any, x: Nest) -> Iterator[None]:
     """Puts batch statistics and random states back as they were."""
-    if not layer.built:
+    if not layer.built and isinstance(layer, Sequence):  # F and G may need more than x
         layer.build(tf.nest.map_structure(lambda t: tuple(t.shape), x))
+    elif not layer.built:
+        layer(tf.nest.map_structure(lambda t: keras.KerasTensor(t.shape, t.dtype), x))
     values = [tf.identity(v.value) for v in layer.non_trainable_variables]
     try:
         yield

@@ -44,7 +44,12 @@ def pure_function(
 
 def known_to(layer: keras.layers.Layer, arguments: dict[str, Any]) -> dict[str, Any]:
     """Those of the arguments that a layer's call names."""
-    names = arguments_of(layer.call)
+    return taken_by(layer.call, arguments)
+
+
+def taken_by(function: abc.Callable[..., Any], arguments: dict[str, Any]) -> dict[str, Any]:
+    """Those of the arguments that a function names."""
+    names = arguments_of(function)
     return {name: value for name, value in arguments.items() if name in names}
 
 

@@ -153,10 +153,10 @@ class Pad(Coupling):
         """`channels`: how many are added to each tensor.
 
         Raises:
-          ValueError: fewer than 1.
+          ValueError: fewer than 1, or no integer.
         """
-        if channels < 1:
-            raise ValueError(f"channels is {channels}, but must be 1 or more")
+        if not isinstance(channels, int) or channels < 1:
+            raise ValueError(f"channels is {channels!r}, but must be an integer of 1 or more")
         self.channels = channels
 
     def forward(self, params: Nest, x: Nest) -> tuple[Nest, Nest]:

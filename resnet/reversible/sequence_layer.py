@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import functools
 from collections import abc
 from typing import Any
@@ -83,6 +84,7 @@ class Sequence(keras.layers.Layer):
       num_kept: units at the end that the last call stored, with a memory budget.
     """
 
+    _built_channels: tuple[int | None, ...]
     _num_that_fit: dict[tuple[tuple[int, ...], ...], int]
 
     def __init__(
@@ -127,6 +129,12 @@ class Sequence(keras.layers.Layer):
         super().__init__(autocast=False, dtype=policy.variable_dtype, **kwargs)
         pairs = [tuple(unit) if isinstance(unit, list | tuple) else (unit,) for unit in units]
         for i, pair in enumerate(pairs):
+            if couplings := [one for one in pair if isinstance(one, Coupling)]:
+                raise ValueError(
+                    f"unit {i} has a {type(couplings[0]).__name__}, but couplings belong to "
+                    "reversible.run_sequence, of which you can make a layer of your own; a unit of "
+                    "a Sequence is a pair (F, G) of layers"
+                )
             if len(pair) != 2 or not all(isinstance(layer, keras.layers.Layer) for layer in pair):
                 raise ValueError(
                     f"unit {i} is {units[i]!r}, but must be a pair (F, G) of layers: make a layer "
@@ -136,10 +144,12 @@ class Sequence(keras.layers.Layer):
             raise ValueError("units is empty: give at least one pair (F, G) of layers")
         layers = [layer for pair in pairs for layer in pair]
         parts = [part for layer in layers for part in {id(p): p for p in _parts(layer)}.values()]
-        if len({id(part) for part in parts}) < len(parts):
+        counts = collections.Counter(map(id, parts))
+        if twice := [part.name for part in parts if counts[id(part)] > 1]:
             raise ValueError(
-                "a layer stands in units twice, or in two F or G: its state would move twice a "
-                "step. Make another one for each"
+                f"layer {twice[0]!r} stands in units twice, or in two F or G, as in [(F, G)] * 3: "
+                "its state would move twice a step. Make another one for each, as in "
+                "[(make(), make()) for _ in range(3)]"
             )
         if coupling not in COUPLINGS and not callable(coupling):
             raise ValueError(
@@ -167,7 +177,7 @@ class Sequence(keras.layers.Layer):
         if not isinstance(split_axis, int):
             raise ValueError(f"split_axis is {split_axis!r}, but must be the number of an axis")
         if not isinstance(memory_budget, int) or memory_budget < 0:
-            raise ValueError(f"memory_budget is {memory_budget!r}, but must be a number of bytes")
+            raise ValueError(f"memory_budget is {memory_budget!r}, but must be an integer of bytes")
         if memory_budget and backprop != "reversible":
             raise ValueError(
                 f'memory_budget needs backprop "reversible", and this one is {backprop!r}: leave '
@@ -210,11 +220,21 @@ class Sequence(keras.layers.Layer):
                 for name, value in kwargs.items()
                 if hasattr(value, "shape")
             }
-        return super().__call__(x, *args, **kwargs)
+        try:
+            return super().__call__(x, *args, **kwargs)
+        except (ValueError, tf.errors.InvalidArgumentError) as error:
+            shape = tf.nest.map_structure(lambda t: tuple(t.shape), x)
+            if not self.built or (channels := self._channels(shape)) == self._built_channels:
+                raise
+            raise ValueError(
+                f"{self.name}: its units are built for halves of {self._built_channels} channels, "
+                f"and are called with {channels} ({error}): make another Sequence for these"
+            ) from error
 
     def build(self, input_shape: Shapes) -> None:
         """Builds F and G, and checks what they return."""
         half1, half2 = (list(half) for half in self._half_shapes(input_shape))
+        self._built_channels = self._channels(input_shape)
         for i, (f, g) in enumerate(zip(self.f_layers, self.g_layers, strict=True)):
             self._build_one(f"F of unit {i}", f, half2, half1)
             self._build_one(f"G of unit {i}", g, half1, half2)
@@ -256,6 +276,11 @@ class Sequence(keras.layers.Layer):
             half[self.split_axis] = size
         return halves
 
+    def _channels(self, input_shape: Shapes) -> tuple[int | None, ...]:
+        """Channels of x1 and x2, where a pair has that axis."""
+        halves = self._half_shapes(input_shape)
+        return tuple(size for half in halves for size in tuple(half)[self.split_axis :][:1])
+
     def _build_one(
         self,
         role: str,
@@ -290,9 +315,9 @@ class Sequence(keras.layers.Layer):
         if found != tuple(wanted):
             raise ValueError(
                 f"{self.name}: {role} ({layer.name}) maps shape {tuple(shape)} to {found}, but "
-                f"the {self.coupling} coupling needs {tuple(wanted)}: no strides, padding "
-                '"same", and '
-                + ("twice as many filters" if self.coupling != "additive" else "as many filters")
+                f"the {self.coupling} coupling needs {tuple(wanted)} (split_axis is "
+                f"{self.split_axis}): let its last layer have {wanted[self.split_axis]} filters, "
+                'or units of Dense, without strides and with padding "same", or change split_axis'
             )
 
     def compute_output_spec(self, x: Nest, *_: Any, **__: Any) -> Nest:

@@ -25,6 +25,7 @@ from resnet.weights.folder import (
     LABEL_NAMES,
 )
 
+ELSEWHERE = "give its --id, and --results if it lies elsewhere (results= in Python)"
 LONGEST_ID = 160  # bytes: names of files have 255, and what is being written adds to them
 
 
@@ -228,8 +229,7 @@ def find_results(experiment_id, folders=(CIFAR_RESULTS, IMAGENET_RESULTS)):
         if (pathlib.Path(folder) / experiment_id).is_dir():
             return folder
     raise UsageError(
-        f"no experiment {experiment_id!r} in {' or '.join(map(str, folders))}: give its --id, and "
-        "--results if it lies elsewhere"
+        f"no experiment {experiment_id!r} in {' or '.join(map(str, folders))}: {ELSEWHERE}"
     )
 
 
@@ -247,8 +247,7 @@ def load_experiment(experiment_id, results_root, logs_root):
         known = "it has none" if root.is_dir() else "which is no folder"
         known = f"it has {len(ids)}, such as {', '.join(ids[-5:])}" if ids else known
         raise UsageError(
-            f"no experiment {experiment_id!r} in {str(results_root)!r} ({known}). "
-            "Give its --id, and --results if it lies elsewhere"
+            f"no experiment {experiment_id!r} in {str(results_root)!r} ({known}): {ELSEWHERE}"
         )
     fields, run = read_conf(results / CONF)
     if "dataset" not in run:

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 import resnet
 from resnet.configs import entry_of
+from resnet.errors import UsageError
 from resnet.models import Network, computation_for
 from resnet.models.cost import activation_bytes, multiply_adds
 from resnet.settings import Computation
@@ -335,14 +336,29 @@ def test_errors_of_get_model(options, message):
         resnet.get_model("resnet-test", **options)
 
 
+def test_the_name_of_a_keras_policy_is_taken_for_its_arithmetic():
+    assert resnet.get_model("resnet-test", dtype="mixed_bfloat16").computation.dtype == "bfloat16"
+    for other in ("mixed_float16", ["bfloat16"]):
+        with pytest.raises(ValueError, match="must be one of float32, bfloat16"):
+            resnet.get_model("resnet-test", dtype=other)
+
+
 def test_errors_of_shapes_and_names():
     model = resnet.get_model("resnet-test")
-    with pytest.raises(ValueError, match=r"images have shape \(1, 8, 8, 3\), but resnet-test"):
+    wrong_size = r"images have shape \(1, 8, 8, 3\), but resnet-test takes .*: resize them"
+    with pytest.raises(ValueError, match=wrong_size):
         model(tf.zeros([1, 8, 8, 3]))
     weights = model.get_weights()
     weights["Model/logit/b"] = np.zeros(3, np.float32)
     with pytest.raises(ValueError, match=r"Model/logit/b has shape \(3,\), but must have \(10,\)"):
         model.set_weights(weights)
+    for name, message in {
+        "include_top": "takes no argument 'include_top': resnet.Classifier, .* a Keras layer, does",
+        "memory_buget": "takes no argument 'memory_buget': did you mean 'memory_budget'",
+        "x": "takes no argument 'x': it takes weights, num_classes, .*, backprop, dtype, exact",
+    }.items():
+        with pytest.raises(UsageError, match=message):
+            resnet.get_model("resnet-32", **{name: 1})
     with pytest.raises(ValueError, match="unknown model 'resnet-51': did you mean 'resnet-50'"):
         resnet.get_config("resnet-51")
 

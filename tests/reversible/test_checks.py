@@ -5,7 +5,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from resnet.reversible import NotReversibleError, Sequence, check_gradients, check_invertible
+from resnet.reversible import (
+    AdditiveCoupling,
+    NotReversibleError,
+    Sequence,
+    check_gradients,
+    check_invertible,
+    run_sequence,
+)
 
 
 def dense(scale=1.0, dtype="float32"):
@@ -72,5 +79,67 @@ def test_functions_that_are_not_deterministic(x):
             return x * tf.random.uniform([])
 
     layer = Sequence([(Noise(), dense())])
-    with pytest.raises(NotReversibleError, match="F or G is not deterministic"):
-        check_gradients(layer, x)
+    for check in (check_gradients, check_invertible):
+        with pytest.raises(NotReversibleError, match="F or G is not deterministic"):
+            check(layer, x)
+
+
+class Mine(keras.layers.Layer):
+    """A layer around `run_sequence`: two couplings of dense kernels, with weights added in build.
+
+    off: what its inverse is wrong by. wrong: what its reversible gradients are wrong by.
+    """
+
+    def __init__(self, off=0.0, wrong=1.0):
+        super().__init__()
+        self.backprop, self.off, self.wrong = "reversible", off, wrong
+        unit = AdditiveCoupling(lambda w, x: (tf.tanh(x @ w), ()), lambda w, x: (x @ w, ()))
+        self.couplings = [unit, unit]
+
+    def build(self, shape):
+        side = shape[-1] // 2
+        self.kernels = [self.add_weight(shape=[side, side]) for _ in range(4)]
+
+    def params(self):
+        w = [tf.convert_to_tensor(kernel) for kernel in self.kernels]
+        return [(w[0], w[1]), (w[2], w[3])]
+
+    def call(self, x):
+        halves = tuple(tf.split(x, 2, axis=-1))
+        y, _ = run_sequence(self.couplings, self.params(), halves, self.backprop)
+        return tf.concat(y, axis=-1) * (1.0 if self.backprop == "stored" else self.wrong)
+
+    def inverse(self, y):
+        halves = tf.split(y, 2, axis=-1)
+        for coupling, params in zip(self.couplings[::-1], self.params()[::-1], strict=True):
+            halves = coupling.inverse(params, halves)
+        return tf.concat(halves, axis=-1) + self.off
+
+
+def test_layers_of_ones_own(x):
+    assert check_invertible(Mine(), x) < 1e-5
+    errors = check_gradients(Mine(), x)
+    assert len(errors) == 5 and max(e.relative for e in errors.values()) < 1e-4
+    with pytest.raises(NotReversibleError, match="the inverse is off"):
+        check_invertible(Mine(off=0.1), x)
+    with pytest.raises(NotReversibleError, match=r"the gradient of .* is off"):
+        check_gradients(Mine(wrong=1.1), x)
+
+
+def test_what_is_zero_but_for_rounding_has_no_direction(x):
+    """A dense layer's bias before what takes the mean off."""
+
+    class Centred(keras.layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.inner = keras.layers.Dense(4, name="inner")
+
+        def call(self, x):
+            h = self.inner(x) * 100
+            return tf.tanh(0.01 * (h - tf.reduce_mean(h, axis=0)))
+
+    keras.utils.set_random_seed(1)
+    errors = check_gradients(Sequence([(Centred(), Centred()) for _ in range(3)]), x)
+    biases = {name: error for name, error in errors.items() if name.endswith("inner/bias")}
+    assert len(biases) == 6 and all(error.angle == 0 for error in biases.values())
+    assert any(error.angle for error in errors.values())

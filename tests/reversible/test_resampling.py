@@ -174,6 +174,8 @@ def test_odd_sides_are_named(coupling):
 
 
 def test_what_cannot_be_padded_or_turned_round():
+    with pytest.raises(ValueError, match="channels is '2', but must be an integer of 1 or more"):
+        Pad("2")
     with pytest.raises(ValueError, match="channels is 0"):
         Pad(0)
     with pytest.raises(ValueError, match="forgets"):

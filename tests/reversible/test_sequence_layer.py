@@ -232,7 +232,18 @@ def tanh_layer(factor):
         (lambda: Sequence([]), None, "units is empty"),
         (lambda: Sequence([keras.layers.Dense(4)]), None, r"must be a pair \(F, G\) of layers"),
         (lambda: Sequence([dense_pair(4)]), None, "unit 0 is .* must be a pair"),
-        (lambda: Sequence([dense_pair(4, 4)[:1] * 2]), None, "stands in units twice"),
+        (lambda: Sequence([dense_pair(4, 4)[:1] * 2]), None, r"as in \[\(F, G\)\] \* 3"),
+        (
+            lambda: Sequence([dense_pair(4, 4, name="one")[:1] * 2]),
+            None,
+            "layer 'one' stands in un",
+        ),
+        (
+            lambda: Sequence([reversible.Squeeze()]),
+            None,
+            "a Squeeze, but .* to reversible.run_sequ",
+        ),
+        (lambda: Sequence([(reversible.Pad(1), *dense_pair(4))]), None, "a Pad, but couplings bel"),
         (lambda: Sequence([dense_pair(4, 4)], "tanh"), None, "unknown coupling 'tanh'"),
         (
             lambda: Sequence([dense_pair(4, 4)], backprop="magic"),
@@ -264,7 +275,8 @@ def tanh_layer(factor):
         (lambda: Sequence([dense_pair(4, 4)], sizes=(3, 4, 1)), None, "must be the channels of x1"),
         (lambda: Sequence([dense_pair(4, 4)], split_axis="c"), None, "split_axis is 'c'"),
         (lambda: Sequence([dense_pair(4, 4)], split_axis=5), (2, 8), "has no such axis"),
-        (lambda: Sequence([dense_pair(4, 4)], memory_budget="1GB"), None, "a number of bytes"),
+        (lambda: Sequence([dense_pair(4, 4)], memory_budget=1e9), None, "be an integer of bytes"),
+        (lambda: Sequence([dense_pair(4, 4)], memory_budget="1GB"), None, "be an integer of bytes"),
         (
             lambda: Sequence([dense_pair(4, 4)], exact=True, dtype="bfloat16"),
             None,
@@ -277,17 +289,33 @@ def tanh_layer(factor):
         ),
         (lambda: Sequence([dense_pair(4, 4)]), (2, 7), "axis -1 .* is 7, but must be even"),
         (lambda: Sequence([dense_pair(4, 5)]), (2, 8), r"G of unit 0 .* to \(2, 5\), but the addi"),
-        (lambda: Sequence([dense_pair(4, 4)], "affine"), (2, 8), r"needs \(2, 8\).*twice as many"),
+        (lambda: Sequence([dense_pair(4, 4)], "affine"), (2, 8), r"needs \(2, 8\) .* have 8 filte"),
+        (
+            lambda: Sequence([dense_pair(4, 4)], split_axis=1),
+            (2, 8, 6),
+            r"is 1\).*change split_axis",
+        ),
         (
             lambda: Sequence([tuple(keras.layers.Conv2D(2, 3, 2, "same") for _ in range(2))]),
             (1, 8, 8, 4),
-            'no strides, padding "same", and as many filters',
+            'have 2 filters, or units of Dense, without strides and with padding "same"',
         ),
     ],
 )
 def test_errors_teach(make_layer, shape, message):
     with pytest.raises(ValueError, match=message):
         make_layer()(tf.zeros(shape))
+
+
+def test_another_width_is_said_of_the_sequence_itself():
+    layer = Sequence([dense_pair(4, 4)], name="mine")
+    layer(tf.zeros([2, 8]))
+    for x in (tf.zeros([2, 16]), [tf.zeros([2, 8])] * 2):
+        wanted = r"mine: its units are built for halves of \(4, 4\) .* with \(8, 8\)"
+        with pytest.raises(ValueError, match=wanted):
+            layer(x)
+    with pytest.raises(ValueError, match="is 7, but must be even"):
+        layer(tf.zeros([2, 7]))
 
 
 @keras.saving.register_keras_serializable("tests")

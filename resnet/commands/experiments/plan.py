@@ -1,7 +1,6 @@
 """From a YAML file to the runs that it asks for, validated whole."""
 
 import dataclasses
-import difflib
 import itertools
 import math
 import pathlib
@@ -13,7 +12,7 @@ from resnet.commands.experiments.cifar_vs_tensorflow2 import is_foreign, transla
 from resnet.commands.experiments.yaml_file import Value, read_mappings
 from resnet.configs import Config, config_from_json, get_config
 from resnet.data.registry import CIFAR, CIFAR_CHOICES, CIFAR_PREPROCESSORS
-from resnet.errors import UsageError, shown
+from resnet.errors import UsageError, near, shown
 from resnet.pretrained import PREFIX, by_reference
 from resnet.settings import NetworkSettings, RunOptions, SettingError, fields_of, is_text, wrong
 from resnet.training.experiment import Experiment, require_plain
@@ -119,8 +118,7 @@ class _Plan:
         known = KNOWN_KEYS
         for key, value in keys.items():
             if key not in known:
-                close = difflib.get_close_matches(key, known, n=1)
-                hint = f"did you mean {close[0]!r}?" if close else f"choose from {sorted(known)}"
+                hint = near(key, known) or f"choose from {sorted(known)}"
                 self._problem(value.line, f"unknown key {shown(key)}: {hint}")
         name = keys.get("name", Value(None, line))
         if not isinstance(name.content, str) or not re.fullmatch(r"\w[\w.+-]*", name.content):
