@@ -808,6 +808,13 @@ MUTATIONS = [
         (f"{PIPELINE}::test_held_out_images_do_not_train_and_those_that_train_are_not_held_out",),
     ),
     Mutation(
+        "resnet/data/entry.py",
+        "holds out images of the last class alone",
+        "is_shuffled: bool = False",
+        "is_shuffled: bool = True",
+        (f"{PIPELINE}::test_of_images_that_lie_class_by_class_a_tenth_of_each_class_is_held_out",),
+    ),
+    Mutation(
         "resnet/data/cifar/pipeline.py",
         "seed 0 whatever was asked",
         "seed, size = recipe.seed, share.step_size",
