@@ -808,6 +808,13 @@ MUTATIONS = [
         (f"{PIPELINE}::test_held_out_images_do_not_train_and_those_that_train_are_not_held_out",),
     ),
     Mutation(
+        "resnet/training/train.py",
+        "the data's memory counts as that of training",
+        "    if training.step < last_step:\n        training.open_batches()",
+        "    if False:\n        training.open_batches()",
+        (f"{LOOP}::test_memory_of_the_data_does_not_count_as_that_of_training",),
+    ),
+    Mutation(
         "resnet/data/entry.py",
         "holds out images of the last class alone",
         "is_shuffled: bool = False",

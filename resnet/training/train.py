@@ -80,6 +80,8 @@ def train_and_evaluate(experiment, feed, placement, jit, command, resume, stop=N
         evaluates=watched is not None,
         checks_gradients=bool(options.check_gradients_every),
     )
+    if training.step < last_step:
+        training.open_batches()
     size = size_now()
 
     def log():
