@@ -808,6 +808,16 @@ MUTATIONS = [
         (f"{PIPELINE}::test_held_out_images_do_not_train_and_those_that_train_are_not_held_out",),
     ),
     Mutation(
+        "resnet/commands/results.py",
+        "accuracy on held-out images passes for that on the test split",
+        'if split == "test" and not is_part:',
+        "if not is_part:",
+        (
+            "tests/commands/test_results.py::"
+            "test_accuracies_that_are_not_of_the_test_split_are_marked",
+        ),
+    ),
+    Mutation(
         "resnet/training/train.py",
         "the data's memory counts as that of training",
         "    if training.step < last_step:\n        training.open_batches()",
