@@ -808,6 +808,13 @@ MUTATIONS = [
         (f"{PIPELINE}::test_held_out_images_do_not_train_and_those_that_train_are_not_held_out",),
     ),
     Mutation(
+        "resnet/training/memory.py",
+        "offers reversible backprop to those that have none",
+        "if is_reversible else",
+        "if True else",
+        ("tests/training/test_memory.py::test_remedies_are_those_that_the_training_has",),
+    ),
+    Mutation(
         "resnet/commands/results.py",
         "accuracy on held-out images passes for that on the test split",
         'if split == "test" and not is_part:',

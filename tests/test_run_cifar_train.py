@@ -253,6 +253,15 @@ def test_dry_run_prints_the_plan_and_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_dry_run_says_what_a_training_would_meet(tmp_path):
+    arguments = ["--dry_run", f"--data_folder={tmp_path}", "--dataset=cifar-10", *places(tmp_path)]
+    done = run_quickly(SCRIPT, *arguments, "--model=resnet-test")
+    assert done.returncode == 0, done.stderr
+    assert f"notice: cifar-10 is not in '{tmp_path}': run ./setup.sh" in done.stdout
+    done = run_quickly(SCRIPT, *arguments, "--model=resnet-164", "--batch_size=1000000")
+    assert "training needs about " in error_of(done) and "activation memory:" in done.stdout
+
+
 def test_a_runs_time_is_known_before_it_starts(tmp_path):
     arguments = ["--model=resnet-test", "--recipe=fast", "--batch_size=20", "--dataset=synthetic"]
     done = run_quickly(SCRIPT, "--dry_run", "--time", *arguments, *places(tmp_path))

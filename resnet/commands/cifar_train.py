@@ -69,7 +69,11 @@ def evaluate(flags, experiment):
 def _task(flags):
     """What train-cifar does, as a Task."""
     from resnet.commands.train import Task
-    from resnet.data.cifar.input import cifar_feed, load_dataset
+    from resnet.data.cifar.input import cifar_feed, load_dataset, require_built
+
+    def require_data(experiment):
+        if CIFAR[experiment.options.dataset].archives:
+            require_built(experiment.options.dataset, flags.data_folder)
 
     def load(experiment):
         config, name = experiment.config, experiment.options.dataset
@@ -112,6 +116,7 @@ def _task(flags):
         make_feed,
         print_accuracies,
         _sample,
+        require_data=require_data,
     )
 
 

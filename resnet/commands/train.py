@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from resnet.commands import options
 from resnet.commands.summary import summary
-from resnet.errors import UsageError
+from resnet.errors import DataError, UsageError
 from resnet.files import remove_leftovers
 from resnet.ownership import owned
 from resnet.pretrained import PREFIX
@@ -49,6 +49,8 @@ class Task:
     make_feed: (data, experiment, is_chief) -> data.feed.Feed, once the experiment is saved.
     finish: ({name: Accuracy}, experiment), the command's last words.
     sample: (data) -> a small part of it.
+    require_data: (experiment), which raises DataError where a training would find no data; for what
+      needs none of it.
     all_gpus: whether --num_gpu defaults to all GPUs rather than one.
     """
 
@@ -60,6 +62,7 @@ class Task:
     make_feed: Callable
     finish: Callable
     sample: Callable
+    require_data: Callable = lambda experiment: None
     all_gpus: bool = False
 
 
@@ -90,8 +93,14 @@ def _run(task, flags, experiment, started, hosts, resume, stop):
     print(f"experiment {experiment.id}", flush=True)
     if flags.dry_run:
         print(summary(experiment, placement), flush=True)
+        require_memory(experiment, placement)
         if flags.time:
             _time(task, experiment, task.load(experiment), placement, jit)
+            return
+        try:
+            task.require_data(experiment)
+        except DataError as error:
+            print(f"notice: {error}", flush=True)
         return
     experiment.make_network(placement.num_replicas)  # raises before any data is read
     if not (flags.smoke_test or _only_evaluates(flags)):

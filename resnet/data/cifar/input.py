@@ -65,9 +65,25 @@ def load_built(name: str, data_folder: str | pathlib.Path) -> Dataset:
                 f"run {build_hint(name)}"
             )
         return dataset
+    return read_archive(*_archive_in(folder, name))
+
+
+def require_built(name: str, data_folder: str | pathlib.Path) -> None:
+    """Checks that a data set that has archives is there, unread.
+
+    Raises:
+      DataError: it is not.
+    """
+    folder = pathlib.Path(data_folder)
+    if not has_records(folder / name):
+        _archive_in(folder, name)
+
+
+def _archive_in(folder: pathlib.Path, name: str) -> tuple:
+    """(Archive, path) of a data set."""
     found = find_archive(folder, name) or find_archive(folder / DOWNLOADS, name)
     if found:
-        return read_archive(*found)
+        return found
     raise DataError(
         f"{name} is not in {str(folder)!r}: run {build_hint(name)}, give its place "
         "with --data_folder, or try --dataset synthetic, which needs no files"
