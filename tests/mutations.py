@@ -808,6 +808,37 @@ MUTATIONS = [
         (f"{PIPELINE}::test_held_out_images_do_not_train_and_those_that_train_are_not_held_out",),
     ),
     Mutation(
+        "resnet/commands/train.py",
+        "says nothing of trainings too short for batch norm's averages",
+        "if experiment.num_steps < enough and",
+        "if experiment.num_steps < 3 and",
+        ("tests/test_run_cifar_train.py::test_a_run_and_what_it_leaves",),
+    ),
+    Mutation(
+        "resnet/commands/train.py",
+        "removes a folder that was there before",
+        "if not (was_there or any(",
+        "if not (any(",
+        ("tests/test_run_cifar_train.py::test_a_start_that_fails_leaves_no_folder",),
+    ),
+    Mutation(
+        "resnet/commands/train.py",
+        "leaves the folder of a start that failed",
+        "            remove(experiment.results)",
+        "            pass",
+        ("tests/test_run_cifar_train.py::test_a_start_that_fails_leaves_no_folder",),
+    ),
+    Mutation(
+        "resnet/commands/train.py",
+        "says nothing to those who ask for steps past the end",
+        "    if asked > end:",
+        "    if False:",
+        (
+            "tests/test_run_cifar_train.py::"
+            "test_a_restored_run_that_is_asked_for_more_than_it_has_says_so",
+        ),
+    ),
+    Mutation(
         "resnet/training/memory.py",
         "offers reversible backprop to those that have none",
         "if is_reversible else",

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from images import picture
 from processes import (
     assert_same_checkpoint,
     error_of,
@@ -58,6 +59,7 @@ def test_a_run_and_what_it_leaves(tmp_path):
     done = train(tmp_path, "a", "--max_num_steps=6", "--validation", how=run, save_every=4)
     assert done.returncode == 0, done.stderr
     assert "test accuracy" not in done.stdout  # tuning does not see it
+    assert "averages (decay 0.99) remember the start for some 300 steps, and this" in done.stdout
     float(done.stdout.splitlines()[-1].removeprefix("Final validation accuracy = "))
     results, logs = tmp_path / "results" / "a", tmp_path / "logs" / "a"
     assert sorted(path.name for path in results.iterdir()) == [
@@ -232,6 +234,31 @@ def test_what_a_restored_run_changes_does_not_change_what_was_started(tmp_path, 
     assert json.loads(conf.read_text()) == started | {"latest": latest}
     few = run_quickly(*restore, "--eval_only", "--eval_images=7")
     assert "(of the first 7 images)" in few.stdout.splitlines()[-1], few.stderr
+
+
+def test_a_restored_run_that_is_asked_for_more_than_it_has_says_so(tmp_path):
+    changes = {"num_steps": 2, "learning_rates": [0.1], "boundaries": []}
+    assert train(tmp_path, "one", **changes).returncode == 0
+    restore = [SCRIPT, "--restore", "--id=one", *places(tmp_path)]
+    done = run_quickly(*restore, "--max_num_steps=4")
+    assert done.returncode == 0, done.stderr
+    assert "--max_num_steps is 4, but one ends at step 2, its num_steps: for" in done.stdout
+    assert "with --init_from one\n" in done.stdout
+
+
+def test_a_start_that_fails_leaves_no_folder(tmp_path):
+    for name in "ab":
+        (tmp_path / "images" / name).mkdir(parents=True)
+        for i in range(2):
+            picture(i).save(tmp_path / "images" / name / f"{i}.png")
+    own = ["--dataset=folder", f"--data_folder={tmp_path}/images", "--model=resnet-test"]
+    foreign = ["--init_from=pretrained:revnet-38:cifar-10", "--max_num_steps=1", "--id=one"]
+    for was_there in (False, True):
+        if was_there:
+            (tmp_path / "results/one").mkdir()
+        done = run_quickly(SCRIPT, *own, *foreign, *places(tmp_path))
+        assert "has no tensor that fits resnet-test" in error_of(done)
+        assert (tmp_path / "results/one").exists() == was_there
 
 
 def test_help_begins_with_what_is_essential():

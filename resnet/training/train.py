@@ -70,6 +70,8 @@ def train_and_evaluate(experiment, feed, placement, jit, command, resume, stop=N
     training = Training(experiment, feed, placement, jit)
     agreement = Agreement(placement)
     agreement.require_same_start(experiment, training.step, training.model)
+    if training.step < last_step:
+        training.open_batches()
     evaluations = Evaluations(feed, training.evaluated_model, options)
     watched = next(iter(feed.evaluations), None)  # logged while training, too
     reporter = Reporter(
@@ -80,8 +82,6 @@ def train_and_evaluate(experiment, feed, placement, jit, command, resume, stop=N
         evaluates=watched is not None,
         checks_gradients=bool(options.check_gradients_every),
     )
-    if training.step < last_step:
-        training.open_batches()
     size = size_now()
 
     def log():
