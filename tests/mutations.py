@@ -839,6 +839,13 @@ MUTATIONS = [
         ),
     ),
     Mutation(
+        "resnet/training/train.py",
+        "evaluates the newest checkpoint whatever was asked",
+        "restore_trained(experiment, model, best, step)",
+        "restore_trained(experiment, model, best)",
+        (f"{FOLDER}::test_a_run_on_own_images",),
+    ),
+    Mutation(
         "resnet/training/memory.py",
         "offers reversible backprop to those that have none",
         "if is_reversible else",

@@ -270,6 +270,15 @@ def test_help_begins_with_what_is_essential():
     assert "--learning_rates" in "".join(others)
 
 
+def test_help_names_no_flag_that_is_refused():
+    said = run_quickly("experiments", "--help").stdout
+    assert "skip_smoke_tests" in said and "dry_run" in said
+    for name in ("id", "restore", "restore_step", "eval_only"):
+        assert not re.search(rf"--(\[no\])?{name}\b", said), name
+        done = run_quickly("experiments", "file.yaml", f"--{name}=1")
+        assert f"--{name}" in error_of(done)
+
+
 def test_dry_run_prints_the_plan_and_leaves_nothing(tmp_path):
     done = run_quickly(
         SCRIPT, "--dry_run", "--model=revnet-110", "--dataset=cifar-100", *places(tmp_path)
@@ -321,6 +330,7 @@ def test_epochs_are_made_steps(tmp_path, more, steps):
 
 BAD_FLAGS = {
     "--model=revnet-39": "unknown model 'revnet-39': did you mean 'revnet-38'?",
+    "--model=resnet-20": "unknown model 'resnet-20': did you mean 'resnet20-v1'?",
     "--dataset=mnist": "--dataset is 'mnist', but must be one of cifar-10, cifar-100, folder, ",
     "--dtype=float16": "--dtype is 'float16', but must be one of float32, bfloat16",
     "--backprop=magic": "--backprop is 'magic', but must be one of reversible, stored, checkpoint",

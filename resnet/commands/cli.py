@@ -32,7 +32,8 @@ class Command:
 
 COMMANDS = {
     "train-cifar": Command(
-        "train on CIFAR-10, CIFAR-100 or the embedded data set", "resnet.commands.cifar_train"
+        "train on CIFAR, own images, tfds: data sets or the embedded one",
+        "resnet.commands.cifar_train",
     ),
     "train-imagenet": Command(
         "train on ImageNet, on several GPUs or hosts", "resnet.commands.imagenet_train"

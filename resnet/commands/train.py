@@ -186,21 +186,22 @@ def _removed_if_it_fails(experiment):
         raise
 
 
-def evaluate_experiment(task, experiment, best):
+def evaluate_experiment(task, experiment, best, step=None):
     """Evaluates a trained experiment's checkpoint, on devices of its options.
 
     Args:
       task: Task.
       experiment: Experiment.
       best: whether the checkpoint of the best evaluation, rather than the newest.
+      step: of the checkpoint; default: the newest.
     """
     placement = place(experiment.options.num_gpu, experiment.options.logical_cpus, task.all_gpus)
-    _evaluate(task, experiment, task.load(experiment), placement, best)
+    _evaluate(task, experiment, task.load(experiment), placement, best, step)
 
 
-def _evaluate(task, experiment, data, placement, best):
+def _evaluate(task, experiment, data, placement, best, step=None):
     feed = task.make_feed(data, experiment, placement.hosts.is_chief)
-    task.finish(evaluate_trained(experiment, feed, placement, best), experiment)
+    task.finish(evaluate_trained(experiment, feed, placement, best, step), experiment)
 
 
 def _require_consistent_flags(flags):

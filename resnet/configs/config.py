@@ -129,7 +129,11 @@ def entry_of(name: str) -> Entry:
       SettingError: as `get_config`.
     """
     if not isinstance(name, str) or name not in _REGISTRY:
-        close = difflib.get_close_matches(str(name), _REGISTRY, n=1)
+        bare = str(name).replace("-", "")  # resnet-20 may mean resnet20-v1
+        meant = [
+            one for one in _REGISTRY if len(bare) > 3 and one.replace("-", "").startswith(bare)
+        ]
+        close = meant or difflib.get_close_matches(str(name), _REGISTRY, n=1)
         hint = f"did you mean {close[0]!r}? " if close else ""
         raise SettingError(
             f"unknown model {shown(name)}: {hint}choose one of {', '.join(_REGISTRY)}"
