@@ -39,8 +39,13 @@ def shown(value: Any) -> str:
 
 
 def near(value: Any, known: Iterable[str]) -> str:
-    """ "did you mean ...?", with the name among `known` that is nearest; "" where none is near."""
-    close = difflib.get_close_matches(str(value), list(known), n=1)
+    """ "did you mean ...?", with the name among `known` that is nearest; "" where none is near.
+
+    Nearest are those that begin as `value`, hyphens aside: resnet-20 may mean resnet20-v1.
+    """
+    known, bare = list(known), str(value).replace("-", "")
+    close = [one for one in known if len(bare) > 3 and one.replace("-", "").startswith(bare)]
+    close = close or difflib.get_close_matches(str(value), known, n=1)
     return f"did you mean {close[0]!r}?" if close else ""
 
 

@@ -887,6 +887,75 @@ MUTATIONS = [
         (f"{PIPELINE}::test_held_out_images_do_not_train_and_those_that_train_are_not_held_out",),
     ),
     Mutation(
+        "resnet/commands/train.py",
+        "says nothing of trainings too short for batch norm's averages",
+        "if experiment.num_steps < enough and",
+        "if experiment.num_steps < 3 and",
+        ("tests/test_run_cifar_train.py::test_a_run_and_what_it_leaves",),
+    ),
+    Mutation(
+        "resnet/commands/train.py",
+        "removes a folder that was there before",
+        "if not (was_there or any(",
+        "if not (any(",
+        ("tests/test_run_cifar_train.py::test_a_start_that_fails_leaves_no_folder",),
+    ),
+    Mutation(
+        "resnet/commands/train.py",
+        "leaves the folder of a start that failed",
+        "            remove(experiment.results)",
+        "            pass",
+        ("tests/test_run_cifar_train.py::test_a_start_that_fails_leaves_no_folder",),
+    ),
+    Mutation(
+        "resnet/commands/train.py",
+        "says nothing to those who ask for steps past the end",
+        "    if asked > end:",
+        "    if False:",
+        (
+            "tests/test_run_cifar_train.py::"
+            "test_a_restored_run_that_is_asked_for_more_than_it_has_says_so",
+        ),
+    ),
+    Mutation(
+        "resnet/training/train.py",
+        "evaluates the newest checkpoint whatever was asked",
+        "restore_trained(experiment, model, best, step)",
+        "restore_trained(experiment, model, best)",
+        (f"{FOLDER}::test_a_run_on_own_images",),
+    ),
+    Mutation(
+        "resnet/training/memory.py",
+        "offers reversible backprop to those that have none",
+        "if is_reversible else",
+        "if True else",
+        ("tests/training/test_memory.py::test_remedies_are_those_that_the_training_has",),
+    ),
+    Mutation(
+        "resnet/commands/results.py",
+        "accuracy on held-out images passes for that on the test split",
+        'if split == "test" and not is_part:',
+        "if not is_part:",
+        (
+            "tests/commands/test_results.py::"
+            "test_accuracies_that_are_not_of_the_test_split_are_marked",
+        ),
+    ),
+    Mutation(
+        "resnet/training/train.py",
+        "the data's memory counts as that of training",
+        "    if training.step < last_step:\n        training.open_batches()",
+        "    if False:\n        training.open_batches()",
+        (f"{LOOP}::test_memory_of_the_data_does_not_count_as_that_of_training",),
+    ),
+    Mutation(
+        "resnet/data/entry.py",
+        "holds out images of the last class alone",
+        "is_shuffled: bool = False",
+        "is_shuffled: bool = True",
+        (f"{PIPELINE}::test_of_images_that_lie_class_by_class_a_tenth_of_each_class_is_held_out",),
+    ),
+    Mutation(
         "resnet/data/cifar/pipeline.py",
         "seed 0 whatever was asked",
         "seed, size = recipe.seed, share.step_size",

@@ -9,7 +9,17 @@ from processes import REPOSITORY
 PACKAGE = REPOSITORY / "resnet"
 # From the ground up; what stands on one floor together is a row.
 FLOORS = (
-    ("errors", "hints", "keras_import", "schedules", "sizes", "table", "process_memory", "venv"),
+    (
+        "errors",
+        "hints",
+        "keras_import",
+        "plurals",
+        "schedules",
+        "sizes",
+        "table",
+        "process_memory",
+        "venv",
+    ),
     (
         "arrays",
         "files",

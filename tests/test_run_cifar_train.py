@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from images import picture
 from processes import (
     assert_same_checkpoint,
     error_of,
@@ -58,6 +59,7 @@ def test_a_run_and_what_it_leaves(tmp_path):
     done = train(tmp_path, "a", "--max_num_steps=6", "--validation", how=run, save_every=4)
     assert done.returncode == 0, done.stderr
     assert "test accuracy" not in done.stdout  # tuning does not see it
+    assert "averages (decay 0.99) remember the start for some 300 steps, and this" in done.stdout
     float(done.stdout.splitlines()[-1].removeprefix("Final validation accuracy = "))
     results, logs = tmp_path / "results" / "a", tmp_path / "logs" / "a"
     assert sorted(path.name for path in results.iterdir()) == [
@@ -234,6 +236,31 @@ def test_what_a_restored_run_changes_does_not_change_what_was_started(tmp_path, 
     assert "(of the first 7 images)" in few.stdout.splitlines()[-1], few.stderr
 
 
+def test_a_restored_run_that_is_asked_for_more_than_it_has_says_so(tmp_path):
+    changes = {"num_steps": 2, "learning_rates": [0.1], "boundaries": []}
+    assert train(tmp_path, "one", **changes).returncode == 0
+    restore = [SCRIPT, "--restore", "--id=one", *places(tmp_path)]
+    done = run_quickly(*restore, "--max_num_steps=4")
+    assert done.returncode == 0, done.stderr
+    assert "--max_num_steps is 4, but one ends at step 2, its num_steps: for" in done.stdout
+    assert "with --init_from one\n" in done.stdout
+
+
+def test_a_start_that_fails_leaves_no_folder(tmp_path):
+    for name in "ab":
+        (tmp_path / "images" / name).mkdir(parents=True)
+        for i in range(2):
+            picture(i).save(tmp_path / "images" / name / f"{i}.png")
+    own = ["--dataset=folder", f"--data_folder={tmp_path}/images", "--model=resnet-test"]
+    foreign = ["--init_from=pretrained:revnet-38:cifar-10", "--max_num_steps=1", "--id=one"]
+    for was_there in (False, True):
+        if was_there:
+            (tmp_path / "results/one").mkdir()
+        done = run_quickly(SCRIPT, *own, *foreign, *places(tmp_path))
+        assert "has no tensor that fits resnet-test" in error_of(done)
+        assert (tmp_path / "results/one").exists() == was_there
+
+
 def test_help_begins_with_what_is_essential():
     done = run_quickly(SCRIPT, "--help")
     assert done.returncode == 0
@@ -241,6 +268,15 @@ def test_help_begins_with_what_is_essential():
     for flag in ("--dataset", "--model", "--[no]restore", "--backprop", "--max_num_steps"):
         assert flag in essentials
     assert "--learning_rates" in "".join(others)
+
+
+def test_help_names_no_flag_that_is_refused():
+    said = run_quickly("experiments", "--help").stdout
+    assert "skip_smoke_tests" in said and "dry_run" in said
+    for name in ("id", "restore", "restore_step", "eval_only"):
+        assert not re.search(rf"--(\[no\])?{name}\b", said), name
+        done = run_quickly("experiments", "file.yaml", f"--{name}=1")
+        assert f"--{name}" in error_of(done)
 
 
 def test_dry_run_prints_the_plan_and_leaves_nothing(tmp_path):
@@ -251,6 +287,15 @@ def test_dry_run_prints_the_plan_and_leaves_nothing(tmp_path):
     for part in ("1,740,804", "MB an image", "80,000 of 100 images", "cifar-100, 100 classes"):
         assert part in done.stdout, done.stdout
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dry_run_says_what_a_training_would_meet(tmp_path):
+    arguments = ["--dry_run", f"--data_folder={tmp_path}", "--dataset=cifar-10", *places(tmp_path)]
+    done = run_quickly(SCRIPT, *arguments, "--model=resnet-test")
+    assert done.returncode == 0, done.stderr
+    assert f"notice: cifar-10 is not in '{tmp_path}': run ./setup.sh" in done.stdout
+    done = run_quickly(SCRIPT, *arguments, "--model=resnet-164", "--batch_size=1000000")
+    assert "training needs about " in error_of(done) and "activation memory:" in done.stdout
 
 
 def test_a_runs_time_is_known_before_it_starts(tmp_path):
@@ -285,6 +330,7 @@ def test_epochs_are_made_steps(tmp_path, more, steps):
 
 BAD_FLAGS = {
     "--model=revnet-39": "unknown model 'revnet-39': did you mean 'revnet-38'?",
+    "--model=resnet-20": "unknown model 'resnet-20': did you mean 'resnet20-v1'?",
     "--dataset=mnist": "--dataset is 'mnist', but must be one of cifar-10, cifar-100, folder, ",
     "--dtype=float16": "--dtype is 'float16', but must be one of float32, bfloat16",
     "--backprop=magic": "--backprop is 'magic', but must be one of reversible, stored, checkpoint",

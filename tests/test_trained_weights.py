@@ -247,7 +247,7 @@ def test_training_starts_from_them(shelf, published, tmp_path):
         if "logit" not in name:
             np.testing.assert_array_equal(value, weights[name], err_msg=name)
     for reference, message in {
-        "pretrained:revnet-38": "must be pretrained:MODEL:DATASET",
+        "pretrained:revnet-38": "revnet-38:cifar-10, or pretrained:MODEL:FOLDER, such as",
         "pretrained:revnet-38:cifar-11": "there are no weights of 'revnet-38' for 'cifar-11'",
     }.items():
         run = dataclasses.replace(options, init_from=reference)

@@ -11,6 +11,8 @@ from resnet.data.registry import CIFAR, FETCHED
 from resnet.errors import UsageError
 from resnet.hints import build_hint, synthetic_hint
 
+ELSEWHERE = "another place with --source FOLDER|ARCHIVE|URL"
+
 
 def define_flags(flags):
     """Defines the command's flags."""
@@ -47,13 +49,12 @@ def main(flags):
             build(name, root, flags.source, flags.verify_checksum)
     except UnreachableError as error:
         if not flags.if_reachable:
-            raise
+            raise UnreachableError(f"{error}. Or give {ELSEWHERE}") from None
         still = [name for name in missing if not has_records(root / name)]
         print(
             f"notice: {' '.join(str(error).split())}\n"
             f"notice: still missing: {', '.join(still)}. Fetch later with "
-            f"{build_hint(','.join(still))}, or from elsewhere with "
-            "--source FOLDER|ARCHIVE|URL.\n"
+            f"{build_hint(','.join(still))}, or give {ELSEWHERE}.\n"
             f"notice: the embedded data set works without: {synthetic_hint()}"
         )
 

@@ -1,9 +1,10 @@
-"""Trains a ResNet or RevNet on CIFAR-10, CIFAR-100 or the embedded synthetic data set.
+"""Trains a ResNet or RevNet on CIFAR-10, CIFAR-100, own images, tfds: data sets or an embedded one.
 
 Examples:
 
     ./run_cifar_train.py --dataset cifar-10 --model revnet-38
     ./run_cifar_train.py --dataset synthetic --max_num_steps 300
+    ./run_cifar_train.py --dataset folder --data_folder DIR --recipe fast --num_epochs 20
     ./run_cifar_train.py --restore --id EXP
 
 `resnet train-cifar` is the same. With 2 cores, revnet-38 takes some 0.4 s a step of 100 images.
@@ -55,7 +56,7 @@ def evaluate(flags, experiment):
     """Prints the test accuracy of a trained experiment.
 
     Args:
-      flags: Flags with data_folder, best, and what may differ from how it was trained.
+      flags: Flags with data_folder, best, ckpt_num, and what may differ from how it was trained.
       experiment: Experiment.
     """
     from resnet.commands.train import evaluate_experiment
@@ -63,13 +64,18 @@ def evaluate(flags, experiment):
     names = ("eval_images", "num_gpu", "logical_cpus")  # where it was trained does not matter
     asked = {n: getattr(flags, n) for n in names} | {"test_time_flip": bool(flags.test_time_flip)}
     run = dataclasses.replace(experiment.options, **asked)
-    evaluate_experiment(_task(flags), dataclasses.replace(experiment, options=run), flags.best)
+    evaluated = dataclasses.replace(experiment, options=run)
+    evaluate_experiment(_task(flags), evaluated, flags.best, flags.ckpt_num)
 
 
 def _task(flags):
     """What train-cifar does, as a Task."""
     from resnet.commands.train import Task
-    from resnet.data.cifar.input import cifar_feed, load_dataset
+    from resnet.data.cifar.input import cifar_feed, load_dataset, require_built
+
+    def require_data(experiment):
+        if CIFAR[experiment.options.dataset].archives:
+            require_built(experiment.options.dataset, flags.data_folder)
 
     def load(experiment):
         config, name = experiment.config, experiment.options.dataset
@@ -112,6 +118,7 @@ def _task(flags):
         make_feed,
         print_accuracies,
         _sample,
+        require_data=require_data,
     )
 
 

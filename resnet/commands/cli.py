@@ -19,8 +19,9 @@ class Command:
 
     The module's docstring is its help. It has `define_flags(flags)`, `main(flags, *positional)`,
     which returns the exit code, and perhaps ESSENTIAL, names of flags that come first in the
-    help, and POSITIONAL, names of positional arguments, the last perhaps with "...": one or
-    more. It is imported for --help: what loads TensorFlow is imported in `main`.
+    help, POSITIONAL, names of positional arguments, the last perhaps with "...": one or more, and
+    MISSING, what to do where one is missing. It is imported for --help: what loads TensorFlow is
+    imported in `main`.
     """
 
     summary: str
@@ -30,7 +31,8 @@ class Command:
 
 COMMANDS = {
     "train-cifar": Command(
-        "train on CIFAR-10, CIFAR-100 or the embedded data set", "resnet.commands.cifar_train"
+        "train on CIFAR, own images, tfds: data sets or the embedded one",
+        "resnet.commands.cifar_train",
     ),
     "train-imagenet": Command(
         "train on ImageNet, on several GPUs or hosts", "resnet.commands.imagenet_train"
@@ -104,7 +106,7 @@ def run(name, arguments, program):
             print(f"{module.__doc__.strip()}\n\n{flags.help()}", flush=True)
             sys.exit(0)
         positional = flags.parse(arguments)
-        _check_positional(positional, getattr(module, "POSITIONAL", ()))
+        _check_positional(positional, getattr(module, "POSITIONAL", ()), module)
         if "allocator" in flags:
             start_with(flags.allocator)
         if command.computes:
@@ -147,9 +149,10 @@ def _overview():
     )
 
 
-def _check_positional(arguments, names):
+def _check_positional(arguments, names, module):
     if len(arguments) < len(names):
-        raise UsageError(f"{names[len(arguments)]} is missing: see --help")
+        remedy = getattr(module, "MISSING", "see --help")
+        raise UsageError(f"{names[len(arguments)]} is missing: {remedy}")
     if len(arguments) > len(names) and not (names and names[-1].endswith("...")):
         extra = arguments[len(names)]
         raise UsageError(f"unexpected argument {extra!r}: flags start with --; see --help")

@@ -2,13 +2,13 @@
 
 Examples:
 
-    ./run_imagenet_eval.py --id EXP
-    ./run_imagenet_eval.py --id EXP --ckpt_num 5000
+    resnet evaluate --id EXP
+    resnet evaluate --id EXP --ckpt_num 5000
     CUDA_VISIBLE_DEVICES=4 ./run_imagenet_eval.py --id EXP --follow
 
-`resnet evaluate` is the same. Of ImageNet, prints top-1 and top-5 accuracy on 100 batches of
+`./run_imagenet_eval.py` is the same. Of ImageNet, prints top-1 and top-5 accuracy on 100 batches of
 training images and on every validation image, and appends them to the experiment's logs. Of
-CIFAR and the embedded data set, prints the accuracy on the test images.
+CIFAR, own images, tfds: data sets and the embedded one, prints the accuracy on the test images.
 """
 
 import dataclasses
@@ -42,13 +42,15 @@ def main(flags):
         raise UsageError("--id is needed: the experiment to evaluate")
     if flags.follow and flags.ckpt_num is not None:
         raise UsageError(f"--follow and --ckpt_num {flags.ckpt_num} exclude each other")
+    if flags.best and flags.ckpt_num is not None:
+        raise UsageError(f"--best and --ckpt_num {flags.ckpt_num} exclude each other")
     experiment = load_experiment(flags.id, flags.results or find_results(flags.id), flags.logs)
     dataset = experiment.options.dataset
     if dataset in STREAMED:
         _require_no(flags, ("best", "data_folder"), dataset)
         _evaluate_streamed(flags, experiment)
     else:
-        _require_no(flags, ("follow", "ckpt_num", "data_dir"), dataset)
+        _require_no(flags, ("follow", "data_dir"), dataset)
         cifar_train.evaluate(flags, experiment)
 
 

@@ -46,6 +46,7 @@ class Flags:
         self._values = absl_flags.FlagValues()
         self._essential = essential
         self._fields = {}
+        self._hidden = ()
 
     # ----------------------------------------------------------------- defining
 
@@ -141,6 +142,10 @@ class Flags:
             return self.program[: self.program.rindex("/") + 1] + script
         return f"{self.program.rpartition(' ')[0]} {command}"
 
+    def hide(self, names):
+        """Leaves flags out of the help: they mean nothing to this command, which refuses them."""
+        self._hidden = names
+
     def names(self):
         """Names of all flags, in the order of their definition."""
         return list(self._fields)
@@ -155,7 +160,7 @@ class Flags:
                 groups.setdefault(field.facts.group, []).append(name)
         parts = []
         for title, names in groups.items():
-            lines = [self._help_of(name) for name in names]
+            lines = [self._help_of(name) for name in names if name not in self._hidden]
             parts += ["\n".join([f"{title}:", *lines])] if lines else []
         return "\n\n".join(parts)
 

@@ -13,6 +13,7 @@ import shlex
 
 from resnet.commands import options
 from resnet.data.registry import IMAGENET, STREAMED
+from resnet.plurals import counted
 from resnet.weights.folder import IMAGENET_RESULTS as RESULTS
 
 ESSENTIAL = (*options.ESSENTIAL, "data_dir", "num_gpu", "num_pass")
@@ -82,7 +83,7 @@ def main(flags):
         places = options.given_arguments(flags, options.PLACES)
         command = shlex.join(["--id", experiment.id, *places])
         print(
-            f"Trained {experiment.num_steps} steps. Evaluate with: "
+            f"Trained {counted(experiment.num_steps, 'step')}. Evaluate with: "
             f"{flags.program_of('run_imagenet_eval.py', 'evaluate')} {command}"
         )
 

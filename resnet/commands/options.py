@@ -38,9 +38,12 @@ def define_best_flag(flags):
     )
 
 
-def define_weights_flags(flags, model=None, weights=None):
-    """Defines the flags that name trained weights; `model` and `weights` are the defaults."""
-    flags.text("Network", "model", "Named config.", model)
+def define_weights_flags(flags, weights=None, default_model=None):
+    """Defines the flags that name trained weights.
+
+    `weights` is the default; `default_model` says whose they are if --model says nothing.
+    """
+    flags.text("Network", "model", "Named config.", default_text=default_model)
     flags.text(
         "Network",
         "weights",

@@ -8,7 +8,8 @@ In the page, a table stands between two comments, and is written anew:
     <!-- end of results -->
 
 It has a row for every finished experiment whose id fits one of the patterns, in their order, and
-one for the mean of those that differ in their seed alone. What a row is made of (conf.json,
+one for the mean of those that differ in their seed alone. An accuracy that is not of the whole test
+split says what it is of. What a row is made of (conf.json,
 result.json, commands, CSV logs) is copied to the folder --keep; a row stays as long as it is there.
 """
 
@@ -21,14 +22,18 @@ import statistics
 
 from resnet.commands import cifar_train, options
 from resnet.errors import UsageError
+from resnet.plurals import counted
 from resnet.table import markdown
+from resnet.training.conf import LATEST, RUN
 
 POSITIONAL = ("PAGE.md",)
 ESSENTIAL = ("results", "logs", "keep")
 BLOCK = re.compile(
     r"(<!-- resnet results (?P<patterns>[^\n]+) -->\n).*?(<!-- end of results -->)", re.DOTALL
 )
-HEADER = ("run", "accuracy, %", "images", "time", "images/s", "memory, MB", "commit")
+PLACE = "two lines, <!-- resnet results ID... --> and <!-- end of results -->"
+MISSING = f"give a Markdown file that has a place for a table, {PLACE}"
+HEADER = ("run", "data set", "accuracy, %", "images", "time", "images/s", "memory, MB", "commit")
 
 
 def define_flags(flags):
@@ -47,12 +52,11 @@ def main(flags, page):
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise UsageError(f"no page {page!r}: give a Markdown file") from None
+        raise UsageError(f"no page {page!r}: {MISSING}") from None
     patterns = [p for block in BLOCK.finditer(text) for p in block["patterns"].split()]
     if not patterns:
         raise UsageError(
-            f"{page} has no place for a table: write two lines, <!-- resnet results ID... --> and "
-            "<!-- end of results -->"
+            f"{page} has no place for a table: write {PLACE}, with ids or patterns of them for ID"
         )
 
     def is_wanted(name):
@@ -60,6 +64,11 @@ def main(flags, page):
 
     copied = keep_records(flags.results, flags.logs, flags.keep, is_wanted)
     records = read_records(flags.keep, is_wanted)
+    for pattern in dict.fromkeys(patterns):
+        if not fnmatch.filter([record.id for record in records], pattern):
+            print(
+                f"notice: no finished experiment in {flags.results} or {flags.keep} fits {pattern}"
+            )
 
     def table(block):
         wanted = [
@@ -71,7 +80,8 @@ def main(flags, page):
         return f"{block[1]}\n{records_table(wanted, path.parent)}\n\n{block[3]}"
 
     write_text(path, BLOCK.sub(table, text))
-    print(f"{page}: {len(records)} experiments, {len(copied)} of them new in {flags.keep}")
+    count = counted(len(records), "experiment")
+    print(f"{page}: {count}, {len(copied)} of them new in {flags.keep}")
 
 
 def records_table(records, folder):
@@ -84,8 +94,9 @@ def records_table(records, folder):
     rows, groups = [HEADER], {}
     for record in records:
         rows.append(_row(record, folder))
-        groups.setdefault(re.sub(r"\.seed-\d+$", "", record.id), []).append(record)
-    for name, group in groups.items():
+        same = re.sub(r"\.seed-\d+$", "", record.id), _dataset(record), _images(record)
+        groups.setdefault(same, []).append(record)
+    for (name, *_), group in groups.items():
         if len(group) > 1:
             rows.append(_mean_row(name, group))
     made = {}
@@ -104,6 +115,28 @@ def _accuracy(record):
     return next(iter(record.result["accuracy"].values()))["top1"]
 
 
+def _option(record, name):
+    """A run option, as its latest run had it; None if nobody says."""
+    parts = (record.conf.get(key, {}) for key in (RUN, LATEST))
+    known = [part[name] for part in parts if isinstance(part, dict) and name in part]
+    return known[-1] if known else None
+
+
+def _dataset(record):
+    return str(_option(record, "dataset") or "")
+
+
+def _images(record):
+    """Which images an accuracy is of, as a mark behind it; "" of the whole test split."""
+    split, accuracy = next(iter(record.result["accuracy"].items()))
+    is_part = _option(record, "eval_images") is not None
+    if split == "test" and not is_part:
+        return ""
+    count = accuracy.get("num_images")
+    images = [f"{'the first ' if is_part else ''}{counted(count, 'image')}"] if count else []
+    return f" ({', '.join([split, *images])})"
+
+
 def _row(record, folder):
     result = record.result
     images = result["step"] * record.conf["batch_size"]
@@ -112,7 +145,8 @@ def _row(record, folder):
     link = os.path.relpath(record.folder / "cmd.txt", folder)
     return (
         f"[{record.id}]({link})",
-        f"{_accuracy(record):.2f}",
+        _dataset(record),
+        f"{_accuracy(record):.2f}{_images(record)}",
         f"{images:,}",
         str(time),
         f"{images / seconds:.0f}",
@@ -123,5 +157,6 @@ def _row(record, folder):
 
 def _mean_row(name, group):
     values = [_accuracy(record) for record in group]
-    spread = f"{statistics.fmean(values):.2f} ± {statistics.stdev(values):.2f}"
-    return (f"**{name}**, mean of {len(group)}", f"**{spread}**", *[""] * (len(HEADER) - 2))
+    spread = f"**{statistics.fmean(values):.2f} ± {statistics.stdev(values):.2f}**"
+    cells = (f"**{name}**, mean of {len(group)}", _dataset(group[0]), spread + _images(group[0]))
+    return (*cells, *[""] * (len(HEADER) - len(cells)))

@@ -1,6 +1,7 @@
 """What a run will be, before it starts: sizes, arithmetic and memory."""
 
 from resnet.models.cost import activation_bytes, multiply_adds
+from resnet.plurals import counted
 
 
 def summary(experiment, placement):
@@ -20,7 +21,7 @@ def summary(experiment, placement):
         **_kept(network),
         "activation memory": f"about {per_image / 1e6:.2f} MB an image, "
         f"{per_image * at_once / 1e6:.0f} MB for the {at_once} at once on a device (predicted)",
-        "steps": f"{experiment.num_steps:,} of {config.batch_size} images; "
+        "steps": f"{experiment.num_steps:,} of {counted(config.batch_size, 'image')}; "
         f"learning rate {_rates(config)}",
         "data": f"{options.dataset}, {config.num_classes} classes, "
         + ("a tenth held out for validation" if options.validation else "no validation split"),

@@ -11,8 +11,9 @@ from collections.abc import Callable
 
 from resnet.commands import options
 from resnet.commands.summary import summary
-from resnet.errors import UsageError
-from resnet.files import remove_leftovers
+from resnet.errors import DataError, UsageError
+from resnet.files import remove, remove_leftovers
+from resnet.models.layers import MOVING_AVERAGE_DECAY
 from resnet.ownership import owned
 from resnet.pretrained import PREFIX
 from resnet.settings import SettingError
@@ -49,6 +50,8 @@ class Task:
     make_feed: (data, experiment, is_chief) -> data.feed.Feed, once the experiment is saved.
     finish: ({name: Accuracy}, experiment), the command's last words.
     sample: (data) -> a small part of it.
+    require_data: (experiment), which raises DataError where a training would find no data; for what
+      needs none of it.
     all_gpus: whether --num_gpu defaults to all GPUs rather than one.
     """
 
@@ -60,6 +63,7 @@ class Task:
     make_feed: Callable
     finish: Callable
     sample: Callable
+    require_data: Callable = lambda experiment: None
     all_gpus: bool = False
 
 
@@ -73,6 +77,7 @@ def run_training(task, flags):
         reached = _reached(experiment, flags.restore_step)
         if flags.is_given("max_num_steps"):
             _require_later_end(experiment, reached)
+            _say_if_past_the_end(experiment)
     resume = options.resume_command(flags, experiment)
     with naming_lost_hosts(hosts, experiment.results, resume), stop_requests() as stop:
         _run(task, flags, experiment, started, Hosts() if flags.dry_run else hosts, resume, stop)
@@ -90,8 +95,14 @@ def _run(task, flags, experiment, started, hosts, resume, stop):
     print(f"experiment {experiment.id}", flush=True)
     if flags.dry_run:
         print(summary(experiment, placement), flush=True)
+        require_memory(experiment, placement)
         if flags.time:
             _time(task, experiment, task.load(experiment), placement, jit)
+            return
+        try:
+            task.require_data(experiment)
+        except DataError as error:
+            print(f"notice: {error}", flush=True)
         return
     experiment.make_network(placement.num_replicas)  # raises before any data is read
     if not (flags.smoke_test or _only_evaluates(flags)):
@@ -112,12 +123,29 @@ def _compute(task, flags, experiment, started, placement, jit, resume, stop):
         _evaluate(task, experiment, data, placement, flags.best)
         return
     print(summary(experiment, placement), flush=True)
+    if not started:
+        _say_if_short(experiment)
     is_chief = placement.hosts.is_chief
     owner = _alone(experiment, started, flags.restore_step)
     with owner if is_chief else contextlib.nullcontext():
         feed = task.make_feed(data, experiment, is_chief)
         results = train_and_evaluate(experiment, feed, placement, jit, flags.line, resume, stop)
     task.finish(results, experiment)
+
+
+def _say_if_short(experiment):
+    """Says of a new training whether it ends before batch norm's averages have forgotten its start.
+
+    The weights' average need not be named: its decay is less at first.
+    """
+    enough = round(3 / (1 - MOVING_AVERAGE_DECAY))  # steps, which leave a twentieth of it
+    if experiment.num_steps < enough and not experiment.options.init_from:
+        print(
+            f"notice: batch norm's averages (decay {MOVING_AVERAGE_DECAY}) remember the start for "
+            f"some {enough} steps, and this training has {experiment.num_steps}: accuracy in "
+            "evaluations may be far below that of training",
+            flush=True,
+        )
 
 
 @contextlib.contextmanager
@@ -132,6 +160,7 @@ def _alone(experiment, started, restore_step):
     with owned(experiment.results), owned(experiment.logs):
         for folder in (experiment.results, experiment.logs):
             remove_leftovers(folder)
+        start = contextlib.nullcontext()
         if started:
             experiment.note_changes(started)
             place = None if restore_step is None else set_aside(experiment.results, restore_step)
@@ -139,25 +168,40 @@ def _alone(experiment, started, restore_step):
                 print(f"later checkpoints are in {place} now", flush=True)
         else:
             new_folders(experiment.id, (experiment.results.parent, experiment.logs.parent))
-            experiment.save()
+            start = _removed_if_it_fails(experiment)
+        with start:
+            yield
+
+
+@contextlib.contextmanager
+def _removed_if_it_fails(experiment):
+    """Begins an experiment; what fails before its training has logs leaves no folder of its own."""
+    was_there = experiment.results.exists()
+    try:
+        experiment.save()
         yield
+    except BaseException:
+        if not (was_there or any(experiment.logs.glob("*"))):
+            remove(experiment.results)
+        raise
 
 
-def evaluate_experiment(task, experiment, best):
+def evaluate_experiment(task, experiment, best, step=None):
     """Evaluates a trained experiment's checkpoint, on devices of its options.
 
     Args:
       task: Task.
       experiment: Experiment.
       best: whether the checkpoint of the best evaluation, rather than the newest.
+      step: of the checkpoint; default: the newest.
     """
     placement = place(experiment.options.num_gpu, experiment.options.logical_cpus, task.all_gpus)
-    _evaluate(task, experiment, task.load(experiment), placement, best)
+    _evaluate(task, experiment, task.load(experiment), placement, best, step)
 
 
-def _evaluate(task, experiment, data, placement, best):
+def _evaluate(task, experiment, data, placement, best, step=None):
     feed = task.make_feed(data, experiment, placement.hosts.is_chief)
-    task.finish(evaluate_trained(experiment, feed, placement, best), experiment)
+    task.finish(evaluate_trained(experiment, feed, placement, best, step), experiment)
 
 
 def _require_consistent_flags(flags):
@@ -207,6 +251,18 @@ def _require_later_end(experiment, reached):
             f"--max_num_steps is {experiment.options.max_num_steps}, but {experiment.id} has "
             f"reached step {reached}: give a later step, or evaluate it with --eval_only",
             "max_num_steps",
+        )
+
+
+def _say_if_past_the_end(experiment):
+    """Says where a restored run is asked to go on behind the end that it was started with."""
+    asked, end = experiment.options.max_num_steps, experiment.config.num_steps
+    if asked > end:
+        print(
+            f"notice: --max_num_steps is {asked}, but {experiment.id} ends at step {end}, its "
+            "num_steps: for more, start a new experiment from its weights, with --init_from "
+            f"{experiment.id}",
+            flush=True,
         )
 
 

@@ -57,6 +57,7 @@ class InMemory(Entry):
     num_training_images: how many, with those that --validation holds out.
     channels: means and deviations of red, green and blue over the training images, of 1;
       None: computed of them, and kept with the experiment.
+    is_shuffled: whether its last training images are a sample of all, or perhaps of one class.
     site: base URL of its archives.
     archives: the one to try first first; none: it is not fetched.
     """
@@ -64,6 +65,7 @@ class InMemory(Entry):
     preprocessors: tuple[str, ...] = CIFAR_PREPROCESSORS
     image_size: int | None = 32  # pixels a side; None: any
     num_training_images: int
+    is_shuffled: bool = True
     channels: tuple[tuple[float, float, float], tuple[float, float, float]] | None
     site: str | None = None
     archives: tuple[Archive, ...] = ()
@@ -87,6 +89,7 @@ class Folder(InMemory):
 
     num_classes: int | None = None
     num_training_images: int = 0
+    is_shuffled: bool = False  # class by class, mostly
     image_size: int | None = None
     channels: None = None
     inspect: Callable

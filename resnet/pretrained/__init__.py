@@ -231,6 +231,7 @@ def by_reference(reference: str) -> Pretrained:
         raise SettingError(f"init_from is {reference!r}: {error}", "init_from") from None
     raise SettingError(
         f"init_from is {reference!r}, but must be {PREFIX}MODEL:DATASET, such as "
-        f"{PREFIX}revnet-38:cifar-10",
+        f"{PREFIX}revnet-38:cifar-10, or {PREFIX}MODEL:FOLDER, such as "
+        f"{PREFIX}revnet-38:./published/revnet-38_folder",
         "init_from",
     )

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from resnet.errors import UserError, message_of
 from resnet.models.cost import activation_bytes
+from resnet.models.families import family_of
 from resnet.process_memory import address_space, machine_bytes
 
 # Weights, gradients and what the optimizer keeps, as float32.
@@ -13,10 +14,6 @@ BYTES_PER_PARAMETER = 12
 # Address space that a tiny run takes, most of it TensorFlow's code and threads; measured with 2
 # cores. Past a limit, its libraries end the process without a word.
 TINY_RUN_BYTES = 2_400_000_000
-REMEDY = (
-    "lower --batch_size, --evaluation_batch_size or --memory_budget, raise --num_pass, or choose "
-    "a --backprop that keeps less (reversible, checkpoint) or --dtype bfloat16"
-)
 
 
 def bytes_needed(experiment, placement):
@@ -35,13 +32,14 @@ def require_memory(experiment, placement):
     """
     if placement.uses_gpu:
         return
+    remedy = _remedy(experiment)
     needed, there, limit = bytes_needed(experiment, placement), machine_bytes(), address_space()
     if there is not None and needed > there:
-        raise UserError(f"{_need(experiment, needed)}, and this machine has {_gb(there)}: {REMEDY}")
+        raise UserError(f"{_need(experiment, needed)}, and this machine has {_gb(there)}: {remedy}")
     if limit is not None and needed + TINY_RUN_BYTES > limit:
         raise UserError(
             f"{_need(experiment, needed)} beside TensorFlow's own {_gb(TINY_RUN_BYTES)}, and this "
-            f"process may take {_gb(limit)}: raise its limit (ulimit -v), {REMEDY}"
+            f"process may take {_gb(limit)}: raise its limit (ulimit -v), {remedy}"
         )
 
 
@@ -54,7 +52,7 @@ def naming_memory(experiment, placement):
         detail = str(error) if isinstance(error, MemoryError) else message_of(error)
         need = _need(experiment, bytes_needed(experiment, placement))
         found = f" ({detail})" if detail else ""
-        raise UserError(f"out of memory{found}. {need}: {REMEDY}") from None
+        raise UserError(f"out of memory{found}. {need}: {_remedy(experiment)}") from None
 
 
 def _need(experiment, needed):
@@ -63,6 +61,24 @@ def _need(experiment, needed):
         f"training needs about {_gb(needed)} with --batch_size {config.batch_size}, --backprop "
         f"{options.backprop} and --dtype {options.dtype} (predicted)"
     )
+
+
+def _remedy(experiment):
+    """The flags that lower what this training needs."""
+    options = experiment.options
+    lower = "--batch_size or --evaluation_batch_size"
+    if options.memory_budget:
+        lower = "--batch_size, --evaluation_batch_size or --memory_budget"
+    choices = []
+    if options.backprop == "stored":
+        is_reversible = family_of(experiment.config).is_reversible
+        others = "reversible, checkpoint" if is_reversible else "checkpoint"
+        choices.append(f"a --backprop that keeps less ({others})")
+    if options.dtype == "float32":
+        choices.append("--dtype bfloat16")
+    if not choices:
+        return f"lower {lower}, or raise --num_pass"
+    return f"lower {lower}, raise --num_pass, or choose {' or '.join(choices)}"
 
 
 def _gb(count):

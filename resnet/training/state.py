@@ -145,6 +145,11 @@ class Training:
             )
         return self._batches
 
+    def open_batches(self):
+        """Makes their iterator, which copies images that are in memory: steps then need no more."""
+        with self._naming_errors(takes_images=True):
+            return self.batches
+
     def next_batch(self):
         """(inputs, labels) of the next step."""
         with self._naming_errors(takes_images=True):

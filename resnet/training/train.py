@@ -70,6 +70,8 @@ def train_and_evaluate(experiment, feed, placement, jit, command, resume, stop=N
     training = Training(experiment, feed, placement, jit)
     agreement = Agreement(placement)
     agreement.require_same_start(experiment, training.step, training.model)
+    if training.step < last_step:
+        training.open_batches()
     evaluations = Evaluations(feed, training.evaluated_model, options)
     watched = next(iter(feed.evaluations), None)  # logged while training, too
     reporter = Reporter(
@@ -205,7 +207,7 @@ class Evaluations:
         return self._evaluation(batches, stop, name if shows_progress else None)
 
 
-def evaluate_trained(experiment, feed, placement, best=False):
+def evaluate_trained(experiment, feed, placement, best=False, step=None):
     """Evaluates a trained experiment's checkpoint; trains nothing.
 
     Args:
@@ -213,6 +215,7 @@ def evaluate_trained(experiment, feed, placement, best=False):
       feed: data.feed.Feed.
       placement: Placement.
       best: whether the checkpoint of the best evaluation, rather than the newest.
+      step: of the checkpoint; default: the newest.
 
     Returns:
       {name: Accuracy} of the feed's evaluations.
@@ -222,7 +225,7 @@ def evaluate_trained(experiment, feed, placement, best=False):
     """
     with placement.strategy.scope():
         model = experiment.make_model(placement.num_replicas)
-    print(f"restored step {restore_trained(experiment, model, best)}", flush=True)
+    print(f"restored step {restore_trained(experiment, model, best, step)}", flush=True)
     evaluations = Evaluations(feed, model, experiment.options)
     return {name: evaluations(name) for name in feed.evaluations}
 

@@ -16,26 +16,35 @@ from resnet.weights.folder import BEST
 Experiment = Any  # resnet.training.experiment.Experiment, of a floor above
 
 
-def restore_trained(experiment: Experiment, model: Model, best: bool = False) -> int:
+def restore_trained(
+    experiment: Experiment, model: Model, best: bool = False, step: int | None = None
+) -> int:
     """Sets a model's weights to those of an experiment's checkpoint.
 
     Args:
       experiment: Experiment.
       model: Model.
       best: whether to take the best evaluation's checkpoint, rather than the newest.
+      step: of the checkpoint to take; default: the newest there.
 
     Returns:
       The step, int.
 
     Raises:
-      UserError: there is no checkpoint.
+      UserError: there is no checkpoint, or none of that step.
     """
     folder = experiment.results / BEST if best else experiment.results
     checkpoints = list_checkpoints(folder)
     if not checkpoints:
         how = " with --keep_best" if best else ""
         raise UserError(f"no checkpoint in {str(folder)!r}: train {experiment.id}{how} first")
-    step = max(checkpoints)
+    step = max(checkpoints) if step is None else step
+    if step not in checkpoints:
+        known = ", ".join(map(str, checkpoints))
+        raise UserError(
+            f"no checkpoint of step {step} in {str(folder)!r}: it has steps {known}; give one of "
+            "these"
+        )
     restore_checkpoint(checkpoints[step], model)
     return step
 

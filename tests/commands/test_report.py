@@ -90,6 +90,13 @@ def test_all_of_it_is_in_the_page(experiments):
     assert kinds == ["data:", "data:image/png;base64"]
 
 
+def test_an_experiment_without_logs_is_named(experiments, tmp_path, capsys):
+    moved = dataclasses.replace(experiments[0], logs=tmp_path / "elsewhere")
+    page([moved, experiments[1]], {one.id: {} for one in experiments})
+    said = capsys.readouterr().out
+    assert said == f"a<b: no curves: {tmp_path}/elsewhere has no logs of a training\n"
+
+
 def test_an_experiment_that_is_not_there(tmp_path):
     done = run_quickly("report", "gone", f"--results={tmp_path}")
     assert "no experiment 'gone'" in error_of(done)

@@ -29,12 +29,13 @@ RESULT = {
 }
 
 
-def experiment(folder, name, **changes):
+def experiment(folder, name, options=None, **changes):
     """A finished experiment of 10 steps of 20 images."""
     results, logs = folder / "results" / name, folder / "logs" / name
+    run = {"dataset": "cifar-10", "eval_images": None} | (options or {})
     results.mkdir(parents=True)
     logs.mkdir(parents=True)
-    (results / "conf.json").write_text(json.dumps({"batch_size": 20}))
+    (results / "conf.json").write_text(json.dumps({"batch_size": 20, "run": run}))
     (results / "result.json").write_text(json.dumps(RESULT | changes))
     (results / "model.ckpt-10.index").touch()
     (logs / "cmd.txt").write_text("train\n")
@@ -70,14 +71,15 @@ def test_rows_means_and_what_is_kept(tmp_path, results_command):
     assert (start, end) == ("# Page\n\n", "\n\nText.\n")
     lines = table.strip().splitlines()
     assert lines[2] == (
-        "| [fast_n.seed-0](keep/fast_n.seed-0/cmd.txt) | 91.00 | 200 | 0:01:01 | 4 | 1,234 | abc |"
+        "| [fast_n.seed-0](keep/fast_n.seed-0/cmd.txt) | cifar-10 "
+        "| 91.00 | 200 | 0:01:01 | 4 | 1,234 | abc |"
     )
     assert [line.partition("]")[0] for line in lines[2:5]] == [
         "| [fast_n.seed-0",
         "| [fast_n.seed-1",
         "| [b",
     ]
-    assert lines[5].startswith("| **fast_n**, mean of 2 | **91.50 ± 0.71** |")
+    assert lines[5].startswith("| **fast_n**, mean of 2 | cifar-10 | **91.50 ± 0.71** |")
     assert lines[7] == "Machine and versions: M; python 3.11." and "other" not in table
     kept = sorted(path.name for path in (tmp_path / "keep/b").iterdir())
     assert kept == ["cmd.txt", "conf.json", "result.json", "train_ce.csv"]
@@ -92,12 +94,38 @@ def test_rows_means_and_what_is_kept(tmp_path, results_command):
     experiment(tmp_path, "b", **accuracy(12.0), machine="N")
     assert "3 experiments, 1 of them new" in results_command().stdout
     page = (tmp_path / "page.md").read_text()
-    assert "cmd.txt) | 12.00 |" in page
+    assert "cmd.txt) | cifar-10 | 12.00 |" in page
     assert "Machine and versions of b: N; python 3.11." in page
 
 
+def test_accuracies_that_are_not_of_the_test_split_are_marked(tmp_path, results_command):
+    def of(split, count):
+        return {"accuracy": {split: {"top1": 19.9, "num_images": count}, "other": {"top1": 1.0}}}
+
+    experiment(tmp_path, "b", **of("validation", 1000))
+    experiment(tmp_path, "fast_a.seed-0", {"eval_images": 500}, **of("test", 500))
+    experiment(tmp_path, "fast_a.seed-1", {"dataset": "folder"}, **of("test", 2000))
+    done = results_command()
+    assert done.returncode == 0, done.stderr
+    rows = [line.split(" | ")[1:3] for line in (tmp_path / "page.md").read_text().splitlines()[6:9]]
+    assert rows == [
+        ["cifar-10", "19.90 (test, the first 500 images)"],
+        ["folder", "19.90"],
+        ["cifar-10", "19.90 (validation, 1,000 images)"],
+    ]
+    assert "mean of" not in (tmp_path / "page.md").read_text()  # of what is not the same
+    shutil.rmtree(tmp_path / "results/b")
+    shutil.rmtree(tmp_path / "keep/b")
+    assert "notice: no finished experiment in " in (said := results_command().stdout)
+    assert " fits b\n" in said and "fits fast" not in said
+
+
 def test_pages_and_records_that_do_not_do(tmp_path, results_command):
-    assert "no page" in error_of(results_command("gone.md"))
+    lines = "two lines, <!-- resnet results ID... --> and <!-- end of results -->"
+    assert lines in (said := error_of(results_command("gone.md"))) and "no page" in said
+    assert f"PAGE.md is missing: give a Markdown file that has a place for a table, {lines}" in (
+        error_of(run_quickly("results"))
+    )
     (tmp_path / "empty.md").write_text("# Nothing\n")
     assert "has no place for a table: write two lines" in error_of(results_command("empty.md"))
     (tmp_path / "keep/b").mkdir(parents=True)

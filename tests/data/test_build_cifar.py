@@ -112,7 +112,8 @@ def test_the_command(tmp_path):
         assert line in done.stdout
     np.testing.assert_array_equal(load_dataset("cifar-10", tmp_path / "data").train.images, images)
     elsewhere = ["--source=http://127.0.0.1:9", *arguments]
-    assert "cannot be reached" in error_of(run_quickly("build-cifar", *elsewhere))
+    said = error_of(run_quickly("build-cifar", *elsewhere))
+    assert "cannot be reached" in said and "another place with --source FOLDER|ARCHIVE|URL" in said
     done = run_quickly("build-cifar", *elsewhere, "--if_reachable")
     assert done.returncode == 0 and "still missing: cifar-100. Fetch later" in done.stdout
     done = run_quickly("build-cifar", "--datasets=mnist", *arguments)

@@ -109,7 +109,7 @@ def test_files_that_cannot_be_read(tmp_path, capsys):
         dataset.train.images[0], read.load_photo(tmp_path / "train/a/02.png", 8)[0]
     )
     said = capsys.readouterr().out
-    assert "notice: 2 files are left out (--strict ends): " in said
+    assert "notice: 2 files left out (--strict ends): " in said
     assert "00.png' is no image" in said and "01.png' cannot be read" in said
     assert "notice: classes without test images: b" in said
     with pytest.raises(DataError, match=r"2 files cannot be read, such as: .*00.png"):
@@ -191,11 +191,13 @@ def test_a_run_on_own_images(tmp_path, kind, said, request):
 
     # Without --data_folder: the images' place is kept.
     assert succeed("evaluate", *places[:2], "--id=whole").splitlines()[-1] == last
+    two = succeed("evaluate", *places[:2], "--id=parts", "--ckpt_num=2")
+    assert "restored step 2\n" in two
+    done = run_quickly("evaluate", *places[:2], "--id=parts", "--ckpt_num=3")
+    assert "no checkpoint of step 3" in (said := error_of(done)) and "has steps 2, 4" in said
     succeed("publish", *places[:2], "--id=whole", f"--output={tmp_path}/published")
     image = next((classes / names[0]).iterdir())
-    lines = succeed(
-        "predict", image, "--model=revnet-38", f"--weights={tmp_path}/published", "--top=10"
-    ).splitlines()
+    lines = succeed("predict", image, f"--weights={tmp_path}/published", "--top=10").splitlines()
     assert sorted(line.split("%  ")[1] for line in lines[1:]) == names
     succeed("export", *places[:2], "--id=whole", f"--output={tmp_path}/whole.npz", "--format=npz")
     with np.load(tmp_path / "whole.npz") as arrays:

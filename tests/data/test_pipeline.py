@@ -14,6 +14,7 @@ from resnet.data.cifar.preparation import prepare_for
 from resnet.data.dataset import Dataset, Split
 from resnet.data.feed import Share
 from resnet.data.registry import CIFAR
+from resnet.errors import DataError
 from resnet.settings import Recipe
 
 
@@ -152,6 +153,36 @@ def test_validation_split_holds_the_last_tenth_out():
     assert (len(train), len(held_out)) == (9_000, 1_000)
     np.testing.assert_array_equal(held_out.images, dataset.train.images[9_000:])
     assert training_and_evaluation(dataset, validation=False) == (dataset.train, dataset.test)
+
+
+@pytest.mark.parametrize("name", ["folder", "tfds:pets"])
+def test_of_images_that_lie_class_by_class_a_tenth_of_each_class_is_held_out(name):
+    images = np.random.default_rng(0).integers(0, 256, [200, 4, 4, 3], np.uint8)
+    labels = np.repeat(np.arange(3, dtype=np.int32), [120, 60, 20])
+
+    def divided(order):
+        train = Split(images[order], labels[order])
+        return training_and_evaluation(Dataset(name, ("a", "b", "c"), train, train), True)
+
+    train, held_out = divided(np.arange(200))
+    assert np.bincount(held_out.labels).tolist() == [12, 6, 2]
+    assert np.bincount(train.labels).tolist() == [108, 54, 18]
+    whole = np.concatenate([train.images, held_out.images])
+    assert {image.tobytes() for image in whole} == {image.tobytes() for image in images}
+
+    def content(split):
+        return {image.tobytes() for image in split.images}
+
+    # The same ones in any order, and not just the first or last of a class.
+    assert content(divided(np.random.default_rng(1).permutation(200))[1]) == content(held_out)
+    places = [i for i in range(120) if images[i].tobytes() in content(held_out)]
+    assert places[0] < 60 < places[-1] and places[-1] - places[0] > 12
+
+
+def test_too_few_images_to_hold_one_out_are_named():
+    few = Split(np.zeros([9, 4, 4, 3], np.uint8), np.arange(9, dtype=np.int32) % 2)
+    with pytest.raises(DataError, match="folder has 9 training images, and --validation needs 10"):
+        training_and_evaluation(Dataset("folder", ("a", "b"), few, few), True)
 
 
 def dataset_of(train, test=None):

@@ -49,6 +49,17 @@ def test_the_learning_rate_that_is_logged_is_that_of_the_update(every_step):
     assert column(every_step, "learn_rate") == pytest.approx(dict(enumerate(rates, 1)))
 
 
+def test_memory_of_the_data_does_not_count_as_that_of_training(tmp_path):
+    class Large(Data):
+        def training(self, first_step, share):
+            self.held = np.ones(300 * 2**20, np.uint8)
+            return super().training(first_step, share)
+
+    experiment = experiment_in(tmp_path, num_steps=3, boundaries=(1, 2))
+    run(experiment, Large())
+    assert max(column(experiment, "peak_mb").values()) < 250
+
+
 def test_averaged_weights_are_what_is_evaluated_and_kept_as_the_best(tmp_path):
     experiment = experiment_in(tmp_path, {"keep_best": True}, ema_decay=0.9)
     training = Training(experiment, Data().feed, alone())

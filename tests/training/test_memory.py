@@ -54,6 +54,25 @@ def test_what_cannot_fit_is_refused_before_anything_is_built(monkeypatch):
         memory.require_memory(run_of(), placement())
 
 
+def test_remedies_are_those_that_the_training_has(monkeypatch):
+    monkeypatch.setattr(memory, "machine_bytes", lambda: 1)
+
+    def remedy(**options):
+        with pytest.raises(UserError) as error:
+            memory.require_memory(run_of(**options), placement())
+        return str(error.value).partition(" GB: ")[2]
+
+    sizes = "lower --batch_size or --evaluation_batch_size"
+    others = "raise --num_pass, or choose a --backprop that keeps less (reversible, checkpoint)"
+    assert remedy() == f"{sizes}, {others} or --dtype bfloat16"
+    less = "lower --batch_size, --evaluation_batch_size or --memory_budget, or raise --num_pass"
+    kept = {"backprop": "reversible", "memory_budget": 10}
+    assert remedy(**kept, dtype="bfloat16") == less
+    monkeypatch.setitem(TINY, "name", "resnet-32")
+    monkeypatch.setitem(TINY, "family", "resnet")
+    assert "that keeps less (checkpoint) or" in remedy()
+
+
 @pytest.mark.parametrize(
     ("error", "message"),
     [

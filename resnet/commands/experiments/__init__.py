@@ -25,12 +25,13 @@ from resnet.commands import cifar_train, options
 POSITIONAL = ("FILE.yaml",)
 ESSENTIAL = ("results", "logs", "data_folder", "dry_run", "skip_smoke_tests")
 # Flags of the training command that mean nothing here: the file says it, or the runner.
-NOT_HERE = ("id", "restore", "smoke_test", "eval_only", "best", "config")
+NOT_HERE = ("id", "restore", "restore_step", "smoke_test", "eval_only", "best", "config")
 
 
 def define_flags(flags):
     """Defines the command's flags: the training command's, and its own."""
     cifar_train.define_flags(flags)
+    flags.hide(NOT_HERE)
     flags.switch(options.TRIALS, "skip_smoke_tests", "Train at once, without trying on few images.")
 
 

@@ -28,20 +28,18 @@ def define_flags(flags):
 def main(flags, *experiment_ids):
     """Draws the experiments."""
     from resnet.commands.cifar_train import data_folder_of
-    from resnet.commands.plot.curves import draw_curves
+    from resnet.commands.plot.curves import draw_curves, logs_of
     from resnet.commands.plot.trained import draw_trained
     from resnet.data.registry import CIFAR
     from resnet.training.experiment import load_experiment
 
     output = pathlib.Path(flags.output)
     experiments = [load_experiment(i, flags.results, flags.logs) for i in experiment_ids]
-    with_logs = {e.id: e.logs for e in experiments if (e.logs / "train_ce.csv").exists()}
+    with_logs = logs_of(experiments)
     if with_logs:
         _save(draw_curves(with_logs), output / "curves.png")
     are_drawn = False
     for experiment in experiments:
-        if experiment.id not in with_logs:
-            print(f"{experiment.id}: no curves: {experiment.logs} has no logs of a training")
         if flags.curves_only:
             continue
         if experiment.options.dataset not in CIFAR:

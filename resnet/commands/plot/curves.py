@@ -12,6 +12,17 @@ PANELS = {
 LINE_STYLES = ("-", "--")
 
 
+def logs_of(experiments):
+    """{id: folder of its logs} of the experiments that have logs; says which have none."""
+    found = {}
+    for experiment in experiments:
+        if (experiment.logs / "train_ce.csv").exists():
+            found[experiment.id] = experiment.logs
+        else:
+            print(f"{experiment.id}: no curves: {experiment.logs} has no logs of a training")
+    return found
+
+
 def draw_curves(logs):
     """A Figure of {id: folder of its logs}, pathlib.Path."""
     figure = new_figure(13, 4)

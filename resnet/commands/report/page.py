@@ -6,7 +6,7 @@ import html
 import io
 
 from resnet.commands.cifar_train import data_folder_of
-from resnet.commands.plot.curves import draw_curves
+from resnet.commands.plot.curves import draw_curves, logs_of
 from resnet.commands.plot.trained import draw_trained
 from resnet.data.registry import CIFAR
 from resnet.errors import DataError, UserError
@@ -51,7 +51,7 @@ def page(experiments, pictures):
       pictures: {id: {name: Figure}}.
     """
     ids = [experiment.id for experiment in experiments]
-    with_logs = {e.id: e.logs for e in experiments if (e.logs / "train_ce.csv").exists()}
+    with_logs = logs_of(experiments)
     parts = [f"<h1>{html.escape(', '.join(ids))}</h1>"]
     if with_logs:
         parts += ["<h2>Curves</h2>", _picture(draw_curves(with_logs), "curves")]

@@ -2,7 +2,10 @@
 
 import functools
 import pathlib
+import zlib
 from collections.abc import Callable
+
+import numpy as np
 
 from resnet.configs import Config
 from resnet.data.cifar.archives import find_archive, read_archive
@@ -20,6 +23,7 @@ from resnet.data.feed import Feed
 from resnet.data.registry import CIFAR, CIFAR_CHOICES
 from resnet.errors import DataError, UsageError
 from resnet.hints import build_hint
+from resnet.plurals import counted
 
 DOWNLOADS = "downloads"  # folder of fetched archives, below the data folder
 ONE_HELD_OUT_IN = 10  # training images, with a validation split
@@ -61,9 +65,25 @@ def load_built(name: str, data_folder: str | pathlib.Path) -> Dataset:
                 f"run {build_hint(name)}"
             )
         return dataset
+    return read_archive(*_archive_in(folder, name))
+
+
+def require_built(name: str, data_folder: str | pathlib.Path) -> None:
+    """Checks that a data set that has archives is there, unread.
+
+    Raises:
+      DataError: it is not.
+    """
+    folder = pathlib.Path(data_folder)
+    if not has_records(folder / name):
+        _archive_in(folder, name)
+
+
+def _archive_in(folder: pathlib.Path, name: str) -> tuple:
+    """(Archive, path) of a data set."""
     found = find_archive(folder, name) or find_archive(folder / DOWNLOADS, name)
     if found:
-        return read_archive(*found)
+        return found
     raise DataError(
         f"{name} is not in {str(folder)!r}: run {build_hint(name)}, give its place "
         "with --data_folder, or try --dataset synthetic, which needs no files"
@@ -78,13 +98,43 @@ def num_held_out(num_images: int) -> int:
 def training_and_evaluation(dataset: Dataset, validation: bool) -> tuple[Split, Split]:
     """(training split, split to evaluate during training).
 
-    With `validation`, the last tenth of the training images is held out (CIFAR:
-    45,000 / 5,000). Without, everything trains and the test split is evaluated.
+    With `validation`, a tenth of the training images is held out: the last one (CIFAR:
+    45,000 / 5,000) or, where images may lie class by class, that of `held_out_of`. Without,
+    everything trains and the test split is evaluated.
+
+    Raises:
+      DataError: there are too few images to hold one out.
     """
+    train = dataset.train
     if not validation:
-        return dataset.train, dataset.test
-    cut = len(dataset.train) - num_held_out(len(dataset.train))
-    return dataset.train.take(slice(cut)), dataset.train.take(slice(cut, None))
+        return train, dataset.test
+    count = num_held_out(len(train))
+    if not count:
+        raise DataError(
+            f"{dataset.name} has {counted(len(train), 'training image')}, and --validation needs "
+            f"{ONE_HELD_OUT_IN} or more: leave it out, or add images"
+        )
+    if CIFAR[dataset.name].is_shuffled:
+        return train.take(slice(-count)), train.take(slice(-count, None))
+    is_held_out = held_out_of(train, count)
+    return train.take(~is_held_out), train.take(is_held_out)
+
+
+def held_out_of(split: Split, count: int) -> np.ndarray:
+    """Which images are held out, (N,) bool: of each class the same share, to within an image.
+
+    Which ones of a class, their pixels decide alone: neither the order of images nor, but for
+    a few, what is added later.
+    """
+    draws = np.array([zlib.crc32(image.tobytes()) for image in split.images])
+    order = np.lexsort((draws, split.labels))  # class by class
+    sizes = np.bincount(split.labels)
+    starts = np.cumsum(sizes) - sizes
+    labels = split.labels[order]
+    places = (np.arange(len(split)) - starts[labels] + 0.5) / sizes[labels]  # in a class, of 1
+    is_held_out = np.zeros(len(split), bool)
+    is_held_out[order[np.argsort(places, kind="stable")[:count]]] = True
+    return is_held_out
 
 
 def cifar_feed(

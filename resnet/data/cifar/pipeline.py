@@ -142,7 +142,8 @@ def training_batches(split, preparation, recipe, first_step, share):
     seed, size = recipe.seed, share.step_size
     height, width, _ = split.images.shape[1:]
     with tf.device("/cpu:0"):  # the whole split: never on a GPU
-        images, labels = tf.constant(split.images), tf.constant(split.labels)
+        # A constant keeps a second copy of its array for a while; what is computed of it does not.
+        images, labels = tf.identity(tf.constant(split.images)), tf.constant(split.labels)
 
     def draw(step):
         """What a step's images are and how they are augmented, a list of (size, ...) tensors."""

@@ -10,6 +10,7 @@ from resnet.data.dataset import Dataset, Split
 from resnet.data.folder.tree import find_tree
 from resnet.data.photos import load_photo
 from resnet.errors import DataError
+from resnet.plurals import counted
 from resnet.process_memory import available_bytes
 
 NAMED = 5  # unreadable files that a notice names
@@ -39,7 +40,7 @@ def read_folder(folder, image_size, strict):
         for files, title in ((tree.train, "training images"), (tree.test, "test images"))
     )
     if bad and strict:
-        raise DataError(f"{len(bad)} files cannot be read, such as: {bad[0]}")
+        raise DataError(f"{counted(len(bad), 'file')} cannot be read, such as: {bad[0]}")
     missing = set(range(len(tree.label_names))) - set(train.labels.tolist())
     if missing:
         names = ", ".join(tree.label_names[label] for label in sorted(missing))
@@ -92,9 +93,9 @@ def _read(files, image_size, title, sizes, bad):
 def _say(folder, tree, train, test, sizes, bad, image_size):
     """Prints what was read, and what a user may not expect."""
     origin = ", a part of each class held out" if tree.is_held_out else ""
+    images = (counted(len(train), "training image"), counted(len(test), "test image"))
     print(
-        f"{folder}: {len(tree.label_names)} classes, {len(train):,} training images, "
-        f"{len(test):,} test images{origin}",
+        f"{folder}: {len(tree.label_names)} classes, {', '.join(images)}{origin}",
         flush=True,
     )
     others = {size for size in sizes if size != (image_size, image_size)}
@@ -109,7 +110,8 @@ def _say(folder, tree, train, test, sizes, bad, image_size):
         )
     if bad:
         named = "; ".join(bad[:NAMED]) + ("; ..." if len(bad) > NAMED else "")
-        print(f"notice: {len(bad)} files are left out (--strict ends): {named}", flush=True)
+        left_out = f"{counted(len(bad), 'file')} left out (--strict ends)"
+        print(f"notice: {left_out}: {named}", flush=True)
     untested = set(train.labels.tolist()) - set(test.labels.tolist())
     if untested:
         names = ", ".join(tree.label_names[label] for label in sorted(untested))
