@@ -553,6 +553,12 @@ class RunOptions(Computation):
         low=0,
         is_free=True,
     )
+    fused_update: bool = setting(
+        "Update units in the backward pass, in a loop, so that no gradient is kept; same bits.",
+        False,
+        is_free=True,
+        group=Computation.HEADING,
+    )
     nan_policy: str = setting(
         "At a loss or gradient that is not finite: stop unsaved, or leave the update out.",
         STOP,

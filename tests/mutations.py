@@ -628,6 +628,20 @@ MUTATIONS = [
         (f"{BAD_STEPS}::test_a_loss_that_is_not_finite_names_its_step_and_is_not_saved",),
     ),
     Mutation(
+        "resnet/training/fused.py",
+        "a fused update decays nothing",
+        "if decay := model.decay_of(name):",
+        "if decay := 0:",
+        ("tests/training/test_fused.py::test_the_bits_are_those_of_an_update_apart",),
+    ),
+    Mutation(
+        "resnet/training/fused.py",
+        "a fused update's norms are of its momentum",
+        "tf.nn.l2_loss(gradient)",
+        "tf.nn.l2_loss(m)",
+        ("tests/training/test_fused.py::test_the_bits_are_those_of_an_update_apart",),
+    ),
+    Mutation(
         "resnet/reversible/affine.py",
         "an affine coupling's determinant has no gradient",
         "            output_gradients=(dy * x, dy, dlog, dterms),",

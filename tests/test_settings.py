@@ -96,7 +96,7 @@ def test_what_a_restored_run_may_change():
         *("num_gpu", "logical_cpus", "num_pass", "deterministic"),
         *("log_every", "evaluate_every", "save_every", "check_gradients_every"),
         *("max_num_steps", "eval_images", "keep_checkpoints", "keep_best", "test_time_flip"),
-        *("nan_policy", "nan_limit", "exact_policy"),
+        *("fused_update", "nan_policy", "nan_limit", "exact_policy"),
     } == FREE
 
 

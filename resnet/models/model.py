@@ -309,30 +309,37 @@ class Model(tf.Module):
         return result["loss"], self.to_public(result["gradients"])
 
     def forward_and_backward(
-        self, images: tf.Tensor, labels: tf.Tensor | MixedLabels, seed: tf.Tensor | None = None
+        self,
+        images: tf.Tensor,
+        labels: tf.Tensor | MixedLabels,
+        seed: tf.Tensor | None = None,
+        units_of: Callable[[str], Any] | None = None,
     ) -> dict[str, Any]:
         """As `loss_and_gradients`, but updates nothing and keeps the storage's form.
 
         Args:
           images, labels: as in `loss_and_gradients`; labels of mixed images are MixedLabels.
           seed: (2,) int64 that says which values dropout drops; default: drawn.
+          units_of: as in `Network.apply`; units' weights are then updated on the way, and have
+            no gradients.
 
         Returns:
           dict: "loss", "logits", "past_exact_range", and by storage name
           "gradients" and "statistics".
         """
         variables = self.trainable_by_storage_name
+        if units_of:
+            variables = {name: v for name, v in variables.items() if not is_stacked(name)}
         values = {name: tf.convert_to_tensor(v) for name, v in variables.items()}
         with tf.GradientTape() as tape:
             tape.watch(values)
             logits, statistics, past = self.network.apply(
-                values, self.network.checked(images), True, seed
+                values, self.network.checked(images), True, seed, units_of
             )
             loss = cross_entropy(logits, labels, self.config.label_smoothing)
         gradients = tape.gradient(loss, values)
-        decay = 0.0 if self.config.decay_is_decoupled else self.config.weight_decay
         for name, value in values.items():
-            if decay and self.is_decayed(name):
+            if decay := self.decay_of(name):
                 gradients[name] += decay * value
         return {
             "loss": loss,
@@ -341,6 +348,11 @@ class Model(tf.Module):
             "statistics": statistics,
             "past_exact_range": past,
         }
+
+    def decay_of(self, storage_name: str) -> float:
+        """What a trained variable is multiplied by and added to its gradient."""
+        is_coupled = not self.config.decay_is_decoupled and self.is_decayed(storage_name)
+        return self.config.weight_decay if is_coupled else 0.0
 
     def is_decayed(self, storage_name: str) -> bool:
         """Whether weight decay acts on a trained variable."""

@@ -1,7 +1,7 @@
 """The network: its blocks, the parameters they have, and what they compute."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import tensorflow as tf
@@ -159,6 +159,7 @@ class Network:
         images: tf.Tensor,
         training: bool,
         seed: tf.Tensor | None = None,
+        units_of: Callable[[str], Any] | None = None,
     ) -> tuple[tf.Tensor, dict[str, tf.Tensor], tf.Tensor]:
         """The network as a pure function.
 
@@ -167,6 +168,8 @@ class Network:
           images: (N, H, W, 3) float, preprocessed.
           training: whether batch norm uses the batch's statistics, and values are dropped.
           seed: (2,) int64 that says which values dropout drops; default: drawn.
+          units_of: (prefix of storage names) -> training.fused.Units, whose weights `values`
+            lacks: they are updated in the backward pass, and the function is not pure.
 
         Returns:
           (logits, statistics, past_exact_range): (N, classes) or features, float32; {storage
@@ -177,7 +180,8 @@ class Network:
         past = [count_past_exact_range(*x)] if self.computation.exact else []
         seed = self._dropout_seed(training, seed)
         for places, stages, params, seeds in self._sequences(values, seed):
-            x, found, count = run_stages(stages, params, x, training, seeds)
+            own = [units_of(f"stage_{s}/units/") for s in places] if units_of else None
+            x, found, count = run_stages(stages, params, x, training, seeds, own)
             for s, statistics_of in zip(places, found, strict=True):
                 statistics = statistics | prefixed(f"stage_{s}", statistics_of)
             past.append(count)

@@ -10,6 +10,7 @@ and `start_shortcut_convolutions()`.
 """
 
 import dataclasses
+import functools
 
 import tensorflow as tf
 
@@ -20,6 +21,7 @@ from resnet.reversible import (
     AdditiveCoupling,
     AdditiveTransition,
     Repeated,
+    SelfUpdating,
     Squeeze,
     recompute,
     run_sequence,
@@ -167,13 +169,14 @@ class ReversibleStage:
         statistics |= prefixed("units", _joined(units))
         return statistics, tf.add_n([tf.reduce_sum(past) for _, _, past in aux])
 
-    def couplings(self, params, training, seed=None):
+    def couplings(self, params, training, seed=None, units=None):
         """What the stage is made of.
 
         Args:
           params: {name: tensor}.
           training: whether batch norm uses the batch's statistics, and values are dropped.
           seed: (2,) int64 that says which; None if none are.
+          units: training.fused.Units, of which params has no weights: none is kept.
 
         Returns:
           (couplings, their parameters, how many at the end are kept): of a pair of
@@ -201,13 +204,39 @@ class ReversibleStage:
             start_params += tuple(
                 {name: start[name] for name in shortcut.parameters()} for shortcut in self.shortcuts
             )
-        others, others_params, num_kept = self._others(unit_at, under("units", params))
-        others_params = [(under("f", p), under("g", p)) for p in others_params]
+        if units:
+            others, others_params, num_kept = self._self_updating(unit_at, units)
+        else:
+            others, others_params, num_kept = self._others(unit_at, under("units", params))
+            others_params = [(under("f", p), under("g", p)) for p in others_params]
         before = [Squeeze()] if self.squeezes else []
         couplings = [*before, first, *others]
         all_params = [*((),) * len(before), start_params, *others_params]
-        is_all_kept = self.num_kept > self.num_others
+        is_all_kept = self.num_kept > self.num_others and not units
         return couplings, all_params, len(couplings) if is_all_kept else num_kept
+
+    def _self_updating(self, unit_at, units):
+        """As `_others`, of units whose weights are read and updated where they are needed.
+
+        In a loop, always: what reads and updates one unit is many operations.
+        """
+
+        def read(i):
+            params = units.read(i)
+            return under("f", params), under("g", params)
+
+        def update(i, gradients):
+            f, g = gradients
+            return units.update(i, prefixed("f", f) | prefixed("g", g))
+
+        def updating_at(i):
+            return SelfUpdating(
+                unit_at(1 + i), functools.partial(read, i), functools.partial(update, i)
+            )
+
+        if not self.num_others:
+            return [], [], 0
+        return [Repeated(updating_at, self.num_others)], [()], 0
 
     def _others(self, unit_at, params):
         """(couplings, their parameters, how many couplings at the end are kept).
@@ -238,7 +267,7 @@ def _joined(pairs):
     return {name: tf.concat([part[name] for part in parts], axis=0) for name in names}
 
 
-def run_stages(stages, params, x, training, seeds):
+def run_stages(stages, params, x, training, seeds, units=None):
     """Runs stages one behind the other: reversible ones as one sequence.
 
     Args:
@@ -247,6 +276,7 @@ def run_stages(stages, params, x, training, seeds):
       x: what the first stage takes.
       training: whether batch norm uses the batch's statistics, and values are dropped.
       seeds: [(2,) int64 or None], of each: which values are dropped.
+      units: [training.fused.Units] of each, whose weights params lacks; None: of none.
 
     Returns:
       (y, statistics, past): the last stage's output; [{name: batch statistic}] of each; int32
@@ -255,7 +285,7 @@ def run_stages(stages, params, x, training, seeds):
     if not isinstance(stages[0], ReversibleStage):
         y, statistics, past = stages[0](params[0], x, training, seeds[0])
         return y, [statistics], past
-    couplings, all_params, num_kept, ends = _in_a_row(stages, params, training, seeds)
+    couplings, all_params, num_kept, ends = _in_a_row(stages, params, training, seeds, units)
     y, aux = run_sequence(couplings, all_params, x, stages[0].backprop, num_kept)
     found = [
         stage.found(couplings[begin:end], aux[begin:end])
@@ -295,11 +325,12 @@ def invert_stages(stages, params, y):
     return _inverse(couplings, params, y)
 
 
-def _in_a_row(stages, params, training, seeds):
+def _in_a_row(stages, params, training, seeds, units=None):
     """(couplings of all stages, their parameters, how many at the end are kept, stages' ends)."""
     couplings, all_params, ends, num_kept = [], [], [], 0
-    for stage, stage_params, seed in zip(stages, params, seeds, strict=True):
-        own, own_params, kept = stage.couplings(stage_params, training, seed)
+    units = units or [None] * len(stages)
+    for stage, stage_params, seed, own_units in zip(stages, params, seeds, units, strict=True):
+        own, own_params, kept = stage.couplings(stage_params, training, seed, own_units)
         num_kept += kept  # of a stage before another one, nothing unless all behind it are
         couplings, all_params = couplings + own, all_params + own_params
         ends.append(len(couplings))

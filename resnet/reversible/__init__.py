@@ -32,6 +32,7 @@ from resnet.reversible.momentum import MomentumCoupling
 from resnet.reversible.ordering import after
 from resnet.reversible.repeated import Repeated
 from resnet.reversible.resampling import Haar, Inverse, Pad, Squeeze
+from resnet.reversible.self_updating import SelfUpdating
 from resnet.reversible.sequence import BACKPROPS, run_sequence
 from resnet.reversible.sequence_layer import Sequence
 
@@ -57,6 +58,7 @@ __all__ = [
     "NotReversibleError",
     "Pad",
     "Repeated",
+    "SelfUpdating",
     "Sequence",
     "SplineCoupling",
     "Split",

@@ -12,6 +12,7 @@ from resnet.models import Model
 from resnet.pretrained import PREFIX, Pretrained
 from resnet.settings import SettingError
 from resnet.training.bad_data import BAD_DATA, bad_data
+from resnet.training.fused import FusedUpdate, require_no_other_use_of_gradients
 from resnet.training.gradient_check import GradientCheck
 from resnet.training.hosts import is_lost_host
 from resnet.training.optimizer import make_optimizer
@@ -43,6 +44,12 @@ class Training:
         with placement.strategy.scope():
             self.model = experiment.make_model(placement.num_replicas)
             self.optimizer = make_optimizer(self.model)
+            fused = None
+            if options.fused_update:
+                require_no_other_use_of_gradients(
+                    experiment.config, options, self.model.computation, placement.num_replicas
+                )
+                fused = FusedUpdate(self.model, self.optimizer.update)
         self.steps = Steps(
             self.model,
             self.optimizer,
@@ -52,6 +59,7 @@ class Training:
             feed.prepare,
             options.nan_policy,
             options.exact_policy,
+            fused,
         )
         self.step = self._restore()
         self._feed, self._batches = feed, None

@@ -33,17 +33,19 @@ class Steps:
         prepare=lambda x: x,
         nan_policy=STOP,
         exact_policy=WARN,
+        fused=None,
     ):
         """`prepare` makes images of a batch's inputs (see data.feed.Feed).
 
         The policies are RunOptions': with nan_policy "skip", an update that is not finite is left
         out, and `train_many` goes on behind it; with exact_policy "stop", an update is not good
         if values of the residual stream are past the exact range. With either, updates wait.
+        `fused`: FusedUpdate, which updates units' weights in the backward pass, or None.
         """
         keep_order_of_sums()
         self.model, self.optimizer = model, optimizer
         self.strategy = strategy or tf.distribute.get_strategy()
-        self.jit, self.num_passes, self.prepare = jit, num_passes, prepare
+        self.jit, self.num_passes, self.prepare, self.fused = jit, num_passes, prepare, fused
         self.nan_policy, self.stops_past_range = nan_policy, exact_policy == STOP
         self.waits = nan_policy == SKIP or self.stops_past_range  # for all gradients
         self.train = tf.function(self._train, autograph=False)
@@ -65,11 +67,11 @@ class Steps:
         part = tf.cast(replica, tf.int64) * self.num_passes * PART_SEEDS
         return tf.stack([self.model.config.seed * STEP_SEEDS + step, part])
 
-    def _all_passes(self, inputs, labels, seed):
+    def _all_passes(self, inputs, labels, seed, units_of=None):
         """`_one_pass` over every pass's part of a replica's batch; the mean of what they return."""
         count = self.num_passes
         if count == 1:
-            return self._one_pass(inputs, labels, seed)
+            return self._one_pass(inputs, labels, seed, units_of)
 
         def split(x):
             size = -1 if x.shape[0] is None else x.shape[0] // count  # unknown in `train_many`
@@ -98,8 +100,9 @@ class Steps:
         )
         return tf.nest.map_structure(lambda x: x / count, total)
 
-    def _one_pass(self, inputs, labels, seed):
-        result = self.model.forward_and_backward(self.prepare(inputs), labels, seed)
+    def _one_pass(self, inputs, labels, seed, units_of=None):
+        images = self.prepare(inputs)
+        result = self.model.forward_and_backward(images, labels, seed, units_of)
         return {
             "gradients": result["gradients"],
             "statistics": result["statistics"],
@@ -115,7 +118,7 @@ class Steps:
           step: int64 scalar, the number of updates done, from which dropout is drawn;
             default: drawn anew.
         """
-        found, metrics = self._compute(inputs, labels, step)
+        found, metrics = self._compute(inputs, labels, step, learning_rate)
         metrics[NORMS] = norms = found.pop(NORMS)
         is_good = tf.math.is_finite(metrics[LOSS]) & tf.reduce_all(tf.math.is_finite(norms))
         if self.stops_past_range:
@@ -132,15 +135,17 @@ class Steps:
             update()
         return metrics
 
-    def _compute(self, inputs, labels, step=None):
+    def _compute(self, inputs, labels, step=None, learning_rate=None):
         """All that an update takes: arguments as of `_train`.
+
+        With a learning rate, a fused update is made on the way.
 
         Returns:
           (found, metrics): {"gradients", "statistics": {storage name: tensor}, means over all
           replicas, NORMS: (n,) float32, see `names_of_norms`}; {name: scalar} of
           METRICS_OF_PASSES.
         """
-        found = self.strategy.run(self._compute_replica, (inputs, labels, step))
+        found = self.strategy.run(self._compute_replica, (inputs, labels, step, learning_rate))
         metrics = found.pop("metrics")
         reduced = {n: self.strategy.reduce("MEAN", m, axis=None) for n, m in metrics.items()}
         for metric in METRICS_OF_PASSES:
@@ -197,16 +202,23 @@ class Steps:
         )
         return {name: array.stack() for name, array in arrays.items()}
 
-    def _compute_replica(self, inputs, labels, step):
-        result = self._replica_step(inputs, labels, self.seed_of(step))
+    def _compute_replica(self, inputs, labels, step, learning_rate):
+        fuses = self.fused is not None and learning_rate is not None
+        more = [self.fused.at(learning_rate)] if fuses else []
+        result = self._replica_step(inputs, labels, self.seed_of(step), *more)
         if self.strategy.num_replicas_in_sync > 1:
             replica = tf.distribute.get_replica_context()
             averaged = (result["gradients"], result["statistics"])
             result["gradients"], result["statistics"] = replica.all_reduce("MEAN", averaged)
-        tensors = [result["gradients"][name] for name in self.model.trainable_by_storage_name]
-        tensors += [result["statistics"][name] for name in self.model.statistics_by_storage_name]
+        gradients, statistics = result["gradients"], result["statistics"]
         # One operation a tensor: each takes some 14 kB of memory, whatever it computes.
-        return result | {NORMS: tf.stack([tf.nn.l2_loss(tensor) for tensor in tensors])}
+        halved_squares = [
+            tf.nn.l2_loss(gradients[name]) if name in gradients else self.fused.halved_square(name)
+            for name in self.model.trainable_by_storage_name
+        ]
+        names = self.model.statistics_by_storage_name
+        halved_squares += [tf.nn.l2_loss(statistics[name]) for name in names]
+        return result | {NORMS: tf.stack(halved_squares)}
 
     def _update_replica(self, found, learning_rate, step):
         self.model.update_moving_averages(found["statistics"])

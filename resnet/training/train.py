@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from resnet.errors import UserError
 from resnet.files import write_json
-from resnet.process_memory import peak_over, size_now
+from resnet.process_memory import peak_over, return_free_memory, size_now
 from resnet.provenance import provenance
 from resnet.training.bad_steps import BadSteps
 from resnet.training.evaluation import Evaluation, first_images
@@ -82,6 +82,7 @@ def train_and_evaluate(experiment, feed, placement, jit, command, resume, stop=N
         evaluates=watched is not None,
         checks_gradients=bool(options.check_gradients_every),
     )
+    return_free_memory()
     size = size_now()
 
     def log():

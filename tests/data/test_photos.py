@@ -80,5 +80,5 @@ def test_folders_of_own_images_name_it(tmp_path):
         for i in range(2):
             picture(i, (8, 8)).save(tmp_path / name / f"{i}.png")
     (tmp_path / "a" / "bomb.png").write_bytes(claiming("PNG", 20_000, 20_000))
-    with pytest.raises(DataError, match=r"1 files cannot be read, .*bomb.png' is too large"):
+    with pytest.raises(DataError, match=r"1 file cannot be read, .*bomb.png' is too large"):
         read_folder(tmp_path, 8, strict=True)

@@ -43,7 +43,7 @@ def test_every_preprocessor_of_a_config_is_of_one_kind_and_made():
     assert (*CIFAR_PREPROCESSORS, *IMAGENET_PREPROCESSORS) == choices
     assert tuple(PREPROCESSORS) == IMAGENET_PREPROCESSORS
     paddings = [prepare_for(p, "cifar-10", lambda _: 1.0).padding for p in CIFAR_PREPROCESSORS]
-    assert paddings == [2, 4, 2]
+    assert paddings == [2, 4, 2, 2]
 
 
 def test_entries_fit_the_data_and_the_configs():

@@ -124,8 +124,8 @@ def test_a_loop_is_the_unrolled_sequence(name):
 
 
 def test_errors():
-    with pytest.raises(ValueError, match="unknown scale 'tanh': choose one of exp, sigmoid"):
-        AffineCoupling(dense, dense, "tanh")
+    with pytest.raises(ValueError, match="unknown scale 'cosh': choose one of exp, tanh, sig"):
+        AffineCoupling(dense, dense, "cosh")
     params = draw_params(np.random.default_rng(0), 1, True, tf.float32)
     params = tuple(p | {"v": p["v"][:, :5]} for p in params)
     x = (tf.zeros([2, WIDTH]), tf.zeros([2, WIDTH]))

@@ -27,7 +27,7 @@ import sys
 from resnet.commands.benchmark.fresh_process import MeasurementError
 from resnet.commands.options import define_computation_flags
 from resnet.errors import UsageError, UserError
-from resnet.settings import Computation, NetworkSettings, fields_of
+from resnet.settings import Computation, NetworkSettings, RunOptions, fields_of
 
 ESSENTIAL = ("model", "batch_size", "steps", "dtype", "backprop", "compare")
 MEASUREMENT, COMPARISON, INPUT = "Measurement", "Comparison", "Input"
@@ -46,6 +46,7 @@ def define_flags(flags):
         "recompute_grad",
         "With --backprop checkpoint: by tf.recompute_grad, unit by unit.",
     )
+    flags.setting(fields_of(RunOptions)["fused_update"])
     flags.integer(MEASUREMENT, "batch_size", "Images a step.", 128, low=1)
     flags.integer(MEASUREMENT, "steps", "Steps that are timed, after the first.", 5, low=1)
     flags.list(MEASUREMENT, "memory_slope", "Two batch sizes, such as 64,256.", item=int)
@@ -95,6 +96,7 @@ def _measurement(flags):
         options=flags.given(fields_of(Computation)),
         recompute_grad=flags.recompute_grad,
         jit=flags.jit or "auto",
+        fused_update=flags.fused_update or False,
         batch_size=flags.batch_size,
         steps=flags.steps,
     )
@@ -110,7 +112,7 @@ def _compare(flags, sizes):
     from resnet.commands.benchmark.compare import Comparison, compare
     from resnet.commands.benchmark.report import report
 
-    for name in (*fields_of(Computation), "recompute_grad", "in_process"):
+    for name in (*fields_of(Computation), "recompute_grad", "fused_update", "in_process"):
         if flags.is_given(name):
             raise UsageError(f"--{name} does not go with --compare, which has rows of its own")
     peers = {library: getattr(flags, name) for library, name in PEERS.items()}

@@ -14,8 +14,10 @@ from resnet.commands.options import argument, resolve_jit
 from resnet.configs import Config, get_config
 from resnet.errors import UsageError
 from resnet.models import get_model
-from resnet.process_memory import peak_over, size_now
+from resnet.process_memory import peak_over, return_free_memory, size_now
 from resnet.reversible import sequence
+from resnet.settings import RunOptions
+from resnet.training.fused import FusedUpdate, require_no_other_use_of_gradients
 from resnet.training.metrics import LOSS
 from resnet.training.optimizer import make_optimizer
 from resnet.training.placement import place
@@ -33,6 +35,7 @@ class Measurement:
       options: {name: value} of settings.Computation; others are the family's defaults.
       recompute_grad: whether checkpoints are TensorFlow's own, by tf.recompute_grad.
       jit: "auto", "on" or "off".
+      fused_update: whether units are updated in the backward pass.
       batch_size: images a step.
       steps: steps that are timed, after the first.
     """
@@ -41,6 +44,7 @@ class Measurement:
     options: dict
     recompute_grad: bool = False
     jit: str = "auto"
+    fused_update: bool = False
     batch_size: int
     steps: int
 
@@ -53,6 +57,7 @@ class Measurement:
             **self.options,
             "recompute_grad": self.recompute_grad,
             "jit": self.jit,
+            "fused_update": self.fused_update,
             "batch_size": self.batch_size,
             "steps": self.steps,
         }
@@ -101,7 +106,12 @@ def measure(measurement):
         if not (network.family.is_reversible and computation.backprop == "checkpoint"):
             raise UsageError("--recompute_grad needs a RevNet and --backprop checkpoint")
         sequence.recompute = with_recompute_grad
-    steps = Steps(model, make_optimizer(model), jit=jit)
+    optimizer, fused = make_optimizer(model), None
+    if measurement.fused_update:
+        options = RunOptions(dataset="random", jit="on" if jit else "off")
+        require_no_other_use_of_gradients(config, options, computation, 1)
+        fused = FusedUpdate(model, optimizer.update)
+    steps = Steps(model, optimizer, jit=jit, fused=fused)
     rng = np.random.default_rng(1)
     shape = [batch_size, config.image_size, config.image_size, 3]
     images = tf.constant(rng.standard_normal(shape, np.float32))
@@ -113,6 +123,7 @@ def measure(measurement):
         loss = float(steps.train(images, labels, rate)[LOSS])  # waits for the device
         return time.perf_counter() - start, loss
 
+    return_free_memory()
     before = size_now()
     first, _ = timed_step()
     seconds, losses = zip(*(timed_step() for _ in range(measurement.steps)), strict=True)
@@ -129,6 +140,7 @@ def measure(measurement):
         "loop": computation.loop,
         "units_kept": [stage.num_kept for stage in network.stages] if is_reversible else None,
         "jit": jit,
+        "fused_update": measurement.fused_update,
         "device": placement.devices[0],
         "images_per_second": round(batch_size / median, 1),
         "seconds_per_step": round(median, 4),
