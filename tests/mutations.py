@@ -1182,8 +1182,8 @@ MUTATIONS = [
     Mutation(
         "resnet/models/model.py",
         "decoupled decay in the gradient too",
-        "decay = 0.0 if self.config.decay_is_decoupled else self.config.weight_decay",
-        "decay = self.config.weight_decay",
+        "is_coupled = not self.config.decay_is_decoupled and self.is_decayed(storage_name)",
+        "is_coupled = self.is_decayed(storage_name)",
         (f"{OPTIMIZER}::test_which_weights_decay_and_how",),
     ),
     Mutation(

@@ -21,8 +21,9 @@ class Momentum:
 
     def __call__(self, gradients, learning_rate, step=None):
         """Updates the variables; arguments as of `Optimizer.apply`."""
-        for name in gradients:  # a fused update has made the others
-            variable = self.variables[name]
+        for name, variable in self.variables.items():
+            if name not in gradients:  # a fused update has updated it
+                continue
             # The fused kernel. Written as separate sums, the graph optimiser would
             # reorder them differently from run to run, and restored runs would
             # no longer be equal bit for bit.

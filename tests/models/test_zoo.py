@@ -174,9 +174,9 @@ def test_every_step_pass_and_replica_drops_its_own_values():
     seen = []
     original = model.forward_and_backward
 
-    def watched(images, labels, seed):
+    def watched(images, labels, seed, *more):
         seen.append(tuple(seed.numpy()))
-        return original(images, labels, seed)
+        return original(images, labels, seed, *more)
 
     model.forward_and_backward = watched
     tf.config.run_functions_eagerly(True)
