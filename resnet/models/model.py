@@ -122,12 +122,7 @@ class Model(tf.Module):
 
     def get_weights(self) -> dict[str, np.ndarray]:
         """{public name: numpy array} of all variables, moving averages too."""
-        return {
-            name: value.numpy()
-            for name, value in self.to_public(
-                {n: tf.convert_to_tensor(v) for n, v in self.variables_by_storage_name.items()}
-            ).items()
-        }
+        return {name: value.numpy() for name, value in self.to_public(self._values()).items()}
 
     def set_weights(self, weights: Mapping[str, np.ndarray]) -> None:
         """Assigns {public name: array}; every name and shape must be the model's.

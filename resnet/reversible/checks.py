@@ -12,8 +12,8 @@ import numpy as np
 import tensorflow as tf
 
 from resnet.reversible.exact import EXACT_LIMIT, GRID_STEP, round_to_grid
-from resnet.reversible.layer_function import known_to, taken_by
 from resnet.reversible.nest import Nest
+from resnet.reversible.pure_layer import known_to, taken_by
 from resnet.reversible.sequence_layer import Sequence, mask_of
 
 

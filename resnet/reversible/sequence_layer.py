@@ -17,15 +17,15 @@ from resnet.reversible.coupling import Coupling
 from resnet.reversible.exact import round_to_grid
 from resnet.reversible.function_layer import registered
 from resnet.reversible.gradients import PureFunction, terms_of
-from resnet.reversible.layer_function import (
+from resnet.reversible.memory import units_that_fit
+from resnet.reversible.nest import Nest
+from resnet.reversible.pure_layer import (
     LOSS,
     arguments_of,
     known_to,
     pure_function,
     values_of,
 )
-from resnet.reversible.memory import units_that_fit
-from resnet.reversible.nest import Nest
 from resnet.reversible.repeated import Repeated
 from resnet.reversible.sequence import BACKPROPS, run_sequence
 

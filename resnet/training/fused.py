@@ -8,12 +8,13 @@ from resnet.training.slots import variables_beside
 from resnet.weights.checkpoint_format import MOMENTUM
 
 
-def require_no_other_use_of_gradients(config, options, computation, num_replicas):
+def require_no_other_use_of_gradients(config, options, computation, jit, num_replicas):
     """Checks that nothing needs all gradients at once.
 
     Args:
       config, options: Config, RunOptions.
       computation: the model's Computation.
+      jit: whether XLA compiles steps, as "auto" came out.
       num_replicas: int.
 
     Raises:
@@ -35,7 +36,7 @@ def require_no_other_use_of_gradients(config, options, computation, num_replicas
             computation.backprop != "reversible",
             f"backprop {computation.backprop!r}, which keeps activations of all units",
         ),
-        "jit": (options.jit == "on", "XLA"),
+        "jit": (jit, "XLA"),
         "num_gpu": (num_replicas > 1, "replicas, whose gradients are averaged"),
     }
     for key, (is_wanted, what) in wants.items():

@@ -47,7 +47,7 @@ class Training:
             fused = None
             if options.fused_update:
                 require_no_other_use_of_gradients(
-                    experiment.config, options, self.model.computation, placement.num_replicas
+                    experiment.config, options, self.model.computation, jit, placement.num_replicas
                 )
                 fused = FusedUpdate(self.model, self.optimizer.update)
         self.steps = Steps(

@@ -109,11 +109,11 @@ def test_what_needs_all_gradients_is_refused(changes, options, message):
     computation = resnet.get_model(config, **given).computation
     wanted = f"a fused update does not go with {message}.*: leave one of them out"
     with pytest.raises(SettingError, match=wanted) as caught:
-        require_no_other_use_of_gradients(config, options, computation, 1)
+        require_no_other_use_of_gradients(config, options, computation, options.jit == "on", 1)
     assert caught.value.keys[0] == "fused_update"
     with pytest.raises(SettingError, match="replicas, whose gradients are averaged"):
         require_no_other_use_of_gradients(
-            CONFIG, RunOptions(dataset="synthetic"), resnet.get_model(CONFIG).computation, 2
+            CONFIG, RunOptions(dataset="synthetic"), resnet.get_model(CONFIG).computation, False, 2
         )
 
 

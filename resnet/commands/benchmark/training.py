@@ -108,8 +108,8 @@ def measure(measurement):
         sequence.recompute = with_recompute_grad
     optimizer, fused = make_optimizer(model), None
     if measurement.fused_update:
-        options = RunOptions(dataset="random", jit="on" if jit else "off")
-        require_no_other_use_of_gradients(config, options, computation, 1)
+        options = RunOptions(dataset="random")
+        require_no_other_use_of_gradients(config, options, computation, jit, 1)
         fused = FusedUpdate(model, optimizer.update)
     steps = Steps(model, optimizer, jit=jit, fused=fused)
     rng = np.random.default_rng(1)

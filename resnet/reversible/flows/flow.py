@@ -20,9 +20,9 @@ from resnet.reversible.flows.mixing import InvertibleConv
 from resnet.reversible.flows.spline import SplineCoupling
 from resnet.reversible.flows.split import Split
 from resnet.reversible.gradients import PureFunction
-from resnet.reversible.layer_function import pure_function, values_of
 from resnet.reversible.log_determinant import log_determinant, losses_in, sum_per_image
 from resnet.reversible.nest import Nest
+from resnet.reversible.pure_layer import pure_function, values_of
 from resnet.reversible.repeated import Repeated
 from resnet.reversible.resampling import Haar, Squeeze
 from resnet.reversible.sequence import BACKPROPS, run_sequence
