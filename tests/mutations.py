@@ -698,7 +698,7 @@ MUTATIONS = [
         (f"{IREVNET}::test_of_all_activations_the_features_alone_are_kept",),
     ),
     Mutation(
-        "resnet/models/units.py",
+        "resnet/models/stems.py",
         "an i-RevNet's images come back with other channels",
         "h = h[..., -IMAGE_CHANNELS * self.stride**2 :]",
         "h = h[..., : IMAGE_CHANNELS * self.stride**2]",

@@ -8,7 +8,7 @@ from resnet.models.units import Head
 from resnet.settings import Computation, SettingError, fields_of, wrong
 
 AnyStage = Any  # as resnet/models/stages.py describes
-AnyStem = Any  # one of resnet/models/units.py
+AnyStem = Any  # one of resnet/models/stems.py
 
 
 class Family:
@@ -79,7 +79,7 @@ class Family:
     # ------------------------------------------------------------------- building
 
     def stem(self, config: Config, computation: Computation) -> AnyStem:
-        """The stem: one of resnet/models/units.py."""
+        """The stem: one of resnet/models/stems.py."""
         raise NotImplementedError
 
     def stage(

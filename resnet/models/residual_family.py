@@ -6,7 +6,8 @@ from resnet.configs.config import BOTTLENECK_FACTOR
 from resnet.models.family import Family, require, require_defaults
 from resnet.models.layers import IMAGE_CHANNELS, Convolution
 from resnet.models.residual import Residual, Shortcut
-from resnet.models.units import Head, Stem
+from resnet.models.stems import Stem
+from resnet.models.units import Head
 
 BOTTLENECK_FIELDS = ("bottleneck_width", "bottleneck_stride_at", "cardinality")
 

@@ -1,117 +1,18 @@
-"""Stem, units and head, as pure functions of their parameters.
+"""Units and head, as pure functions of their parameters.
 
 Every class here has `parameters() -> {name: Parameter}`, and
 `__call__(params, x, training) -> (y, statistics)`; a unit's call takes the seed of its
-dropout too. Of stems and units, `convolutions()` are those on the way from input to output,
-in order, and of units `shortcut_convolutions()` those around them.
+dropout too. Of units, `convolutions()` are those on the way from input to output, in order, and
+`shortcut_convolutions()` those around them.
 """
 
 import dataclasses
 
 import tensorflow as tf
 
-from resnet.models.layers import IMAGE_CHANNELS, Convolution, activation, dense, pad_channels
+from resnet.models.layers import Convolution, activation, dense
 from resnet.models.parameters import batch_norm_parameters, dense_parameters
 from resnet.models.residual import Residual, Shortcut
-
-
-@dataclasses.dataclass(frozen=True)
-class Stem:
-    """Convolution, BN, ReLU, for ImageNet a 3x3/2 max pool: images -> (N, H, W, filters)."""
-
-    convolution: Convolution
-    max_pool: bool
-    dtype: tf.DType  # of the arithmetic
-    stream_dtype: tf.DType  # of the output
-
-    @property
-    def filters(self):
-        """Channels of the output."""
-        return self.convolution.filters
-
-    def out_side(self, side):
-        """Pixels a side of the output for images of so many."""
-        side = -(-side // self.convolution.stride)
-        return -(-side // 2) if self.max_pool else side
-
-    def convolutions(self):
-        """[Convolution]."""
-        return [self.convolution]
-
-    def parameters(self):
-        """{name: Parameter}."""
-        return self.convolution.parameters("init/init_conv") | batch_norm_parameters(
-            "init/init_bn", self.convolution.filters
-        )
-
-    def __call__(self, params, images, training):
-        """(N, H, W, channels) -> (N, H/stride, W/stride, filters), and statistics."""
-        h = self.convolution(params, "init/init_conv", tf.cast(images, self.dtype))
-        h, statistics = activation(params, "init/init_bn", h, training)
-        if self.max_pool:
-            h = tf.nn.max_pool2d(h, 3, 2, "SAME")
-        return tf.cast(h, self.stream_dtype), statistics
-
-
-@dataclasses.dataclass(frozen=True)
-class NoStem:
-    """A VGG's: images, in the type of the arithmetic."""
-
-    dtype: tf.DType
-
-    filters = IMAGE_CHANNELS
-
-    def out_side(self, side):
-        """Pixels a side of the output: the images'."""
-        return side
-
-    def convolutions(self):
-        """[Convolution]: none."""
-        return []
-
-    def parameters(self):
-        """{name: Parameter}: none."""
-        return {}
-
-    def __call__(self, params, images, training):
-        """(N, H, W, channels), and no statistics."""
-        return tf.cast(images, self.dtype), {}
-
-
-@dataclasses.dataclass(frozen=True)
-class PadStem:
-    """Space to depth, and zero channels in front: images -> (N, H/stride, W/stride, filters).
-
-    In front, so that the first residual function of a RevNet sees the images.
-    """
-
-    filters: int  # channels of the output
-    stride: int  # a power of 2
-    stream_dtype: tf.DType  # of the output
-
-    def out_side(self, side):
-        """Pixels a side of the output for images of so many."""
-        return side // self.stride
-
-    def convolutions(self):
-        """[Convolution]: none."""
-        return []
-
-    def parameters(self):
-        """{name: Parameter}: none."""
-        return {}
-
-    def __call__(self, params, images, training):
-        """(N, H, W, channels) -> (N, H/stride, W/stride, filters), and no statistics."""
-        h = tf.cast(images, self.stream_dtype)
-        if self.stride > 1:
-            h = tf.nn.space_to_depth(h, self.stride)
-        return pad_channels(h, self.filters - h.shape[-1], 0), {}
-
-    def invert(self, h):
-        """(N, H/stride, W/stride, filters) -> the images, (N, H, W, channels)."""
-        h = h[..., -IMAGE_CHANNELS * self.stride**2 :]
-        return tf.nn.depth_to_space(h, self.stride) if self.stride > 1 else h
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,7 +14,8 @@ from resnet.models.families.revnet import RevNet
 from resnet.models.family import require, require_defaults
 from resnet.models.layers import IMAGE_CHANNELS
 from resnet.models.stages import ReversibleStage
-from resnet.models.units import Head, PadStem
+from resnet.models.stems import PadStem
+from resnet.models.units import Head
 from resnet.settings import Computation
 
 # Of a stem that has weights, of shortcuts, and of what residual functions have inside.

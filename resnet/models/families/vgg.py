@@ -10,7 +10,8 @@ from resnet.models.family import Family, require, require_defaults
 from resnet.models.layers import Convolution
 from resnet.models.residual_family import BOTTLENECK_FIELDS
 from resnet.models.stages import Stage
-from resnet.models.units import Head, NoStem, PlainUnit
+from resnet.models.stems import NoStem
+from resnet.models.units import Head, PlainUnit
 from resnet.settings import Computation
 
 # Fields of which it has one value alone, those without a default aside.
