@@ -46,6 +46,7 @@ COUPLINGS = "tests/reversible/test_couplings.py"
 CHECKPOINT = "tests/weights/test_checkpoint.py"
 SCHEDULES = "tests/test_schedules.py"
 LOSS = "tests/models/test_loss.py"
+STEM = "tests/models/test_stem_in_parts.py"
 OPTIMIZER = "tests/training/test_optimizer.py"
 EVALUATION = "tests/training/test_evaluation.py"
 AUGMENTATION = "tests/data/test_augmentation.py"
@@ -213,7 +214,7 @@ MUTATIONS = [
     Mutation(
         "resnet/models/model.py",
         "half of the weight decay",
-        "gradients[name] += decay * value",
+        "gradients[name] += decay * after(gradients[name], value)",
         "gradients[name] += decay / 2 * value",
         ("tests/models/test_parameters.py::test_weight_decay_acts_on_weights_alone",),
     ),
@@ -269,8 +270,8 @@ MUTATIONS = [
     Mutation(
         "resnet/reversible/additive.py",
         "sign of G's value in backward",
-        "x2, d1 = y2 - self.round(g), d1 + dy1_of_g",
-        "x2, d1 = y2 + self.round(g), d1 + dy1_of_g",
+        "x2 = y2 - self.round_again(g)",
+        "x2 = y2 + self.round_again(g)",
         (f"{SEQUENCE}::test_gradients_equal_finite_differences[reversible-False-False]",),
     ),
     Mutation(
@@ -703,6 +704,48 @@ MUTATIONS = [
         "h = h[..., -IMAGE_CHANNELS * self.stride**2 :]",
         "h = h[..., : IMAGE_CHANNELS * self.stride**2]",
         (f"{IREVNET}::test_images_come_back_to_the_bit",),
+    ),
+    Mutation(
+        "resnet/models/stem_in_parts.py",
+        "what goes back through a large stem's statistics is left out",
+        "dh - (slope * h + shift)",
+        "dh",
+        (f"{STEM}::test_values_statistics_and_gradients_are_the_whole_batchs",),
+    ),
+    Mutation(
+        "resnet/models/stem_in_parts.py",
+        "parts of a large stem's batch have statistics of their own",
+        "variance += share * (part_variance - variance + (1 - share) * difference**2)",
+        "variance += share * (part_variance - variance)",
+        (f"{STEM}::test_values_statistics_and_gradients_are_the_whole_batchs",),
+    ),
+    Mutation(
+        "resnet/models/stem_in_parts.py",
+        "parts of a large stem's batch do not wait for each other",
+        "after(ready, self.images[part])",
+        "self.images[part]",
+        (f"{STEM}::test_it_takes_less_memory_than_recomputing_the_whole",),
+    ),
+    Mutation(
+        "resnet/models/model.py",
+        "weights are multiplied by their decay before the backward pass",
+        "decay * after(gradients[name], value)",
+        "decay * value",
+        (f"{MODEL}::test_weight_decay_takes_no_second_copy_of_the_weights",),
+    ),
+    Mutation(
+        "resnet/reversible/additive.py",
+        "a unit's value takes memory beside its gradient",
+        "back_of_g(after(x2, d2), daux[1])",
+        "back_of_g(d2, daux[1])",
+        (f"{SEQUENCE}::test_recomputation_waits_for_the_gradient",),
+    ),
+    Mutation(
+        "resnet/reversible/additive.py",
+        "rounding holds what it rounds while a unit is walked back",
+        "x1 = y1 - self.round_again(f)",
+        "x1 = y1 - self.round(f)",
+        (f"{SEQUENCE}::test_rounding_holds_its_input_where_it_is_differentiated_alone",),
     ),
     Mutation(
         "resnet/models/cost.py",
@@ -1413,14 +1456,14 @@ MUTATIONS = [
         "an evaluation lost by a stop",
         "        evaluate_if_missed()\n",
         "",
-        ("tests/training/test_loop.py::test_ten_restarts_leave_what_none_would",),
+        ("tests/training/test_loop.py::test_restarts_leave_what_none_would[3]",),
     ),
     Mutation(
         "resnet/training/train.py",
         "rows of the steps since a restart",
         "reporter.keep_window(training.step)",
         "pass",
-        ("tests/training/test_loop.py::test_ten_restarts_leave_what_none_would",),
+        ("tests/training/test_loop.py::test_restarts_leave_what_none_would[3]",),
     ),
     Mutation(
         "resnet/configs/config.py",

@@ -17,6 +17,7 @@ from resnet.models.loss import cross_entropy
 from resnet.models.network import Network, is_stacked
 from resnet.models.summary import summary_text
 from resnet.pixels import Scaling, prepare
+from resnet.reversible.ordering import after
 from resnet.settings import Computation
 
 
@@ -335,7 +336,8 @@ class Model(tf.Module):
         gradients = tape.gradient(loss, values)
         for name, value in values.items():
             if decay := self.decay_of(name):
-                gradients[name] += decay * value
+                # Late: early, a second copy of all weights would wait for the backward pass.
+                gradients[name] += decay * after(gradients[name], value)
         return {
             "loss": loss,
             "logits": logits,

@@ -1,6 +1,7 @@
 """The network: its blocks, the parameters they have, and what they compute."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -13,7 +14,9 @@ from resnet.models.families import family_of
 from resnet.models.layers import IMAGE_CHANNELS
 from resnet.models.parameters import Parameter, prefixed, under
 from resnet.models.stages import LOOP_FROM, invert_stages, reconstruct, run_stages, seed_at
+from resnet.models.stem_in_parts import run_in_parts
 from resnet.reversible import count_past_exact_range, recompute, round_to_grid
+from resnet.reversible.gradients import PureFunction
 from resnet.reversible.nest import Nest
 from resnet.settings import Computation
 
@@ -205,8 +208,11 @@ class Network:
         def stem(params: Nest, images: Nest) -> tuple[Nest, Nest]:
             return self.stem(params, images, training)
 
-        recomputes = training and self.computation.backprop != "stored" and self.stem.parameters()
-        run = recompute(stem) if recomputes else stem  # of the stem, only the images are kept
+        run: PureFunction = stem
+        if training and self.stem.is_large:
+            run = functools.partial(run_in_parts, self.stem)
+        elif training and self.computation.backprop != "stored" and self.stem.parameters():
+            run = recompute(stem)  # only the images are kept
         x, statistics = run(
             {name: values[name] for name in self.stem.parameters() if name in values}, images
         )

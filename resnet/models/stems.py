@@ -8,7 +8,7 @@ import dataclasses
 
 import tensorflow as tf
 
-from resnet.models.layers import IMAGE_CHANNELS, Convolution, activation, pad_channels
+from resnet.models.layers import IMAGE_CHANNELS, Convolution, batch_norm, pad_channels
 from resnet.models.parameters import batch_norm_parameters
 
 
@@ -20,6 +20,11 @@ class Stem:
     max_pool: bool
     dtype: tf.DType  # of the arithmetic
     stream_dtype: tf.DType  # of the output
+
+    @property
+    def is_large(self):
+        """Whether it is where a step's memory peaks: see stem_in_parts."""
+        return self.max_pool
 
     @property
     def filters(self):
@@ -44,10 +49,15 @@ class Stem:
     def __call__(self, params, images, training):
         """(N, H, W, channels) -> (N, H/stride, W/stride, filters), and statistics."""
         h = self.convolution(params, "init/init_conv", tf.cast(images, self.dtype))
-        h, statistics = activation(params, "init/init_bn", h, training)
+        h, statistics = batch_norm(params, "init/init_bn", h, training)
+        return self.behind_norm(h), statistics
+
+    def behind_norm(self, h):
+        """What follows batch norm, whose output has the size of the convolution's."""
+        h = tf.nn.relu(h)
         if self.max_pool:
             h = tf.nn.max_pool2d(h, 3, 2, "SAME")
-        return tf.cast(h, self.stream_dtype), statistics
+        return tf.cast(h, self.stream_dtype)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +66,7 @@ class NoStem:
 
     dtype: tf.DType
 
+    is_large = False
     filters = IMAGE_CHANNELS
 
     def out_side(self, side):
@@ -85,6 +96,8 @@ class PadStem:
     filters: int  # channels of the output
     stride: int  # a power of 2
     stream_dtype: tf.DType  # of the output
+
+    is_large = False
 
     def out_side(self, side):
         """Pixels a side of the output for images of so many."""

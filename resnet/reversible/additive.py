@@ -18,19 +18,21 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from resnet.reversible.coupling import Coupling
-from resnet.reversible.exact import count_past_exact_range, round_to_grid
-from resnet.reversible.gradients import PureFunction, value_and_gradient
+from resnet.reversible.exact import count_past_exact_range, grid_values, round_to_grid
+from resnet.reversible.gradients import PureFunction, value_and_gradient, vjp
 from resnet.reversible.nest import Nest, Pair
 from resnet.reversible.ordering import after
 
 
 def _rounding(
     exact: bool,
-) -> tuple[Callable[[tf.Tensor], tf.Tensor], Callable[..., tf.Tensor]]:
-    """(rounding of residual values, count of values past the exact range)."""
+) -> tuple[
+    Callable[[tf.Tensor], tf.Tensor], Callable[[tf.Tensor], tf.Tensor], Callable[..., tf.Tensor]
+]:
+    """(rounding of residual values, the same without gradient, count of values past the range)."""
     if exact:
-        return round_to_grid, count_past_exact_range
-    return (lambda value: value), (lambda *_: tf.constant(0))
+        return round_to_grid, grid_values, count_past_exact_range
+    return (lambda value: value), (lambda value: value), (lambda *_: tf.constant(0))
 
 
 class AdditiveCoupling(Coupling):
@@ -47,7 +49,7 @@ class AdditiveCoupling(Coupling):
 
     def __init__(self, f: PureFunction, g: PureFunction, exact: bool = False) -> None:
         self.f, self.g = f, g
-        self.round, self.count = _rounding(exact)
+        self.round, self.round_again, self.count = _rounding(exact)
 
     def forward(self, params: Nest, x: Pair) -> tuple[Pair, Nest]:
         """(x1, x2) -> (y1, y2), and aux."""
@@ -63,8 +65,8 @@ class AdditiveCoupling(Coupling):
         """(y1, y2) -> (x1, x2)."""
         y1, y2 = y
         params_f, params_g = params
-        x2 = y2 - self.round(self.g(params_g, y1)[0])
-        x1 = y1 - self.round(self.f(params_f, x2)[0])
+        x2 = y2 - self.round_again(self.g(params_g, y1)[0])
+        x1 = y1 - self.round_again(self.f(params_f, x2)[0])
         return x1, x2
 
     def backward(
@@ -86,12 +88,17 @@ class AdditiveCoupling(Coupling):
         """
         (y1, y2), (d1, d2) = after(dy, y), dy
         params_f, params_g = params
-        g, dy1_of_g, dparams_g = value_and_gradient(self.g, params_g, y1, d2, daux[1])
-        x2, d1 = y2 - self.round(g), d1 + dy1_of_g
+        # What F and G return is subtracted first, so that it takes no memory any more.
+        g, back_of_g = vjp(self.g, params_g, y1)
+        x2 = y2 - self.round_again(g)
+        dy1_of_g, dparams_g = back_of_g(after(x2, d2), daux[1])
+        d1 = d1 + dy1_of_g
         # G's weight gradients too: until they have run, G's activations live.
         x2, y1 = after((d1, dparams_g), (x2, y1))
-        f, dx2_of_f, dparams_f = value_and_gradient(self.f, params_f, x2, d1, daux[0])
-        x1, d2 = y1 - self.round(f), d2 + dx2_of_f
+        f, back_of_f = vjp(self.f, params_f, x2)
+        x1 = y1 - self.round_again(f)
+        dx2_of_f, dparams_f = back_of_f(after(x1, d1), daux[0])
+        d2 = d2 + dx2_of_f
         x1, x2 = after((d2, dparams_f), (x1, x2))
         return (x1, x2), (d1, d2), (dparams_f, dparams_g)
 
@@ -118,7 +125,7 @@ class AdditiveTransition:
     ) -> None:
         self.f, self.g = f, g
         self.shortcut1, self.shortcut2 = shortcut1, shortcut2
-        self.round, self.count = _rounding(exact)
+        self.round, _, self.count = _rounding(exact)
 
     def forward(self, params: Nest, x: Pair) -> tuple[Pair, Nest]:
         """(x1, x2) -> (y1, y2), and aux."""

@@ -27,7 +27,16 @@ def round_to_grid(x: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Ten
       A tensor like x. The gradient passes straight through: rounding is not
       differentiated.
     """
-    return tf.round(x * (1.0 / GRID_STEP)) * GRID_STEP, lambda upstream: upstream
+    return grid_values(x), lambda upstream: upstream
+
+
+def grid_values(x: tf.Tensor) -> tf.Tensor:
+    """What `round_to_grid` returns, where nothing is differentiated.
+
+    A function with a gradient of its own holds its input until it is done; here, the result takes
+    the place of x.
+    """
+    return tf.round(x * (1.0 / GRID_STEP)) * GRID_STEP
 
 
 def count_past_exact_range(*tensors: tf.Tensor) -> tf.Tensor:

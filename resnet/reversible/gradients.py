@@ -66,17 +66,35 @@ def value_and_gradient(
     Returns:
       (y, dx, dparams): the value and the gradients, nests like y, x and params.
     """
+    y, pull_back = vjp(function, params, x)
+    return y, *pull_back(upstream, daux)
+
+
+def vjp(
+    function: PureFunction, params: Nest, x: Nest
+) -> tuple[Nest, Callable[..., tuple[Nest, Nest]]]:
+    """The value of a pure function, and what multiplies a gradient by its Jacobian.
+
+    Args:
+      function, params, x: as of `value_and_gradient`.
+
+    Returns:
+      (y, pull_back): `pull_back(upstream, daux=()) -> (dx, dparams)`, to be called once.
+    """
     with tf.GradientTape() as tape:
         tape.watch((params, x))
         y, aux = function(params, x)
-    dterms = terms_of(daux)
-    dx, dparams = tape.gradient(
-        (y, terms_of(aux)[: len(dterms)]),
-        (x, params),
-        output_gradients=(upstream, dterms),
-        unconnected_gradients=tf.UnconnectedGradients.ZERO,
-    )
-    return y, dx, dparams
+
+    def pull_back(upstream: Nest, daux: Nest = ()) -> tuple[Nest, Nest]:
+        dterms = terms_of(daux)
+        return tape.gradient(
+            (y, terms_of(aux)[: len(dterms)]),
+            (x, params),
+            output_gradients=(upstream, dterms),
+            unconnected_gradients=tf.UnconnectedGradients.ZERO,
+        )
+
+    return y, pull_back
 
 
 def with_gradient(

@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 import resnet
+from peaks import peak_bytes
 from resnet.configs import entry_of
 from resnet.errors import UsageError
 from resnet.models import Network, computation_for
@@ -413,3 +414,15 @@ def test_names_and_shapes_of_imagenets_bottleneck_networks():
     }.items():
         weights = resnet.get_model(name).get_weights()
         assert {n: w.shape for n, w in weights.items()} == wanted
+
+
+def test_weight_decay_takes_no_second_copy_of_the_weights():
+    """Each is multiplied once its gradient is there, not before the backward pass."""
+    config = dataclasses.replace(
+        resnet.get_config("revnet-38"), image_size=8, filters=(64, 128, 512), stem_filters=64
+    )
+    model = resnet.get_model(config)
+    weights = 4 * model.num_parameters
+    images, labels = batch(config, 1)
+    # Parts of stacked weights, and their gradients.
+    assert peak_bytes(model.loss_and_gradients, images, labels) < 1.5 * weights

@@ -134,9 +134,8 @@ def test_unknown_backprop_lists_the_known_ones():
         run_sequence(units, params, x, "magic")
 
 
-def test_recomputation_waits_for_the_gradient():
-    """Each recomputed matmul depends, through `after`, on the gradient of the loss."""
-    units, params, x = make(tf.float32)
+def graph_of_gradients(exact):
+    units, params, x = make(tf.float32, exact=exact)
 
     @tf.function
     def run():
@@ -146,10 +145,26 @@ def test_recomputation_waits_for_the_gradient():
             loss = tf.reduce_sum(y1 * y2)
         return tape.gradient(loss, params)
 
-    graph = run.get_concrete_function().graph
-    waits = [op for op in graph.get_operations() if op.type == "Identity" and op.control_inputs]
-    # Before G, before F and behind F of every unit, both halves each.
-    assert len(waits) == 3 * 2 * UNITS
+    return run.get_concrete_function().graph
+
+
+def test_recomputation_waits_for_the_gradient():
+    """Each recomputed matmul depends, through `after`, on the gradient of the loss."""
+    operations = graph_of_gradients(exact=False).get_operations()
+    waits = [op for op in operations if op.type == "Identity" and op.control_inputs]
+    # Before G, before F and behind F of every unit, both halves each. And the gradients of G and of
+    # F, until what they return has been subtracted and takes no memory any more.
+    assert len(waits) == (3 * 2 + 2) * UNITS
+
+
+def test_rounding_holds_its_input_where_it_is_differentiated_alone():
+    def own_gradients(exact):
+        """Operations that hold inputs and outputs of functions with a gradient of their own."""
+        operations = graph_of_gradients(exact).get_operations()
+        return len([op for op in operations if op.type == "IdentityN"])
+
+    # Forward, of F and of G; walking back, none.
+    assert own_gradients(True) == own_gradients(False) + 2 * UNITS
 
 
 @pytest.mark.parametrize("compiled", [False, True])

@@ -163,9 +163,11 @@ def test_the_due_checkpoint_is_saved_though_a_log_cannot_be(tmp_path, monkeypatc
     assert list(list_checkpoints(experiment.results)) == [3]
 
 
-def test_ten_restarts_leave_what_none_would(tmp_path, monkeypatch):
+@pytest.mark.parametrize("count", [3, pytest.param(10, marks=pytest.mark.slow)])
+def test_restarts_leave_what_none_would(count, tmp_path, monkeypatch):
     """Logs, but for times and memory, and every tensor; stopped also between rows."""
-    changes = {"num_steps": 12, "log_every": 3, "evaluate_every": 4, "save_every": 5}
+    num_steps = count + 2
+    changes = {"num_steps": num_steps, "log_every": 3, "evaluate_every": 4, "save_every": 5}
     changes |= {"optimizer": "muon"}
     whole = experiment_in(tmp_path / "whole", **changes)
     run(whole)
@@ -177,7 +179,7 @@ def test_ten_restarts_leave_what_none_would(tmp_path, monkeypatch):
         return advance(self, count, batch)
 
     monkeypatch.setattr(Training, "advance", interrupted)
-    for step in range(1, 11):
+    for step in range(1, count + 1):
         with pytest.raises(InterruptedRunError, match=f"stopped at step {step}, which is saved"):
             run(parts)
     monkeypatch.undo()
@@ -186,10 +188,10 @@ def test_ten_restarts_leave_what_none_would(tmp_path, monkeypatch):
         assert column(parts, name) == column(whole, name), name
     for name in ("step_seconds", "peak_mb", "eval_seconds"):
         assert list(column(parts, name)) == list(column(whole, name)), name
-    assert_same_checkpoint(*(list_checkpoints(e.results)[12] for e in (whole, parts)))
+    assert_same_checkpoint(*(list_checkpoints(e.results)[num_steps] for e in (whole, parts)))
     results = [json.loads((e.results / RESULT).read_text()) for e in (whole, parts)]
     assert results[0]["accuracy"] == results[1]["accuracy"]
-    assert len(results[1]["commands"]) == 11
+    assert len(results[1]["commands"]) == count + 1
 
 
 @pytest.mark.parametrize("count", [2, 10])
