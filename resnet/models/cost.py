@@ -9,8 +9,6 @@ import math
 from resnet.models.layers import IMAGE_CHANNELS
 
 IMAGE_BYTES = 4
-# Measured over counted bytes of a walk: operations overlap, and allocators round up.
-WALK_OVERHEAD = 4 / 3
 
 
 def _side_pairs(network):
@@ -71,11 +69,9 @@ def _inside_bytes(stage, side):
 
 def _working_bytes(stage, side):
     """Bytes alive while one residual function is walked back."""
-    widest = max(convolution.filters for convolution in stage.chains()[-1])
-    gradients = 2 * side * side * widest * stage.dtype.size
-    # Both halves, their gradients and the value that is being subtracted.
-    stream = (2 * stage.num_halves + 1) * _half_bytes(stage, side)
-    return WALK_OVERHEAD * (stream + _inside_bytes(stage, side) + gradients)
+    # Both halves, their gradients and the value that is being subtracted. Then, gradients inside
+    # take the place of what they are gradients of.
+    return (2 * stage.num_halves + 1) * _half_bytes(stage, side) + _inside_bytes(stage, side)
 
 
 def _kept_unit_bytes(stage, side):

@@ -176,8 +176,8 @@ class Network:
 
         Returns:
           (logits, statistics, past_exact_range): (N, classes) or features, float32; {storage
-          name: batch statistic} (empty in evaluation); int32 number of residual
-          stream values past the exact range (0 if not exact).
+          name: batch statistic} (empty in evaluation); int32 number of tensors
+          of the residual stream with values past the exact range (0 if not exact).
         """
         x, statistics = self._apply_stem(values, images, training)
         past = [count_past_exact_range(*x)] if self.computation.exact else []

@@ -160,7 +160,7 @@ class ReversibleStage:
     def found(self, couplings, aux):
         """(statistics, past) of the aux of a stage's couplings: those of `couplings`.
 
-        {name: batch statistic}; int32 number of values past the exact range.
+        {name: batch statistic}; int32 number of tensors with values past the exact range.
         """
         pairs = list(zip(couplings, aux, strict=True))[int(self.squeezes) :]
         (_, (f, g, _)), *others = pairs
@@ -280,7 +280,7 @@ def run_stages(stages, params, x, training, seeds, units=None):
 
     Returns:
       (y, statistics, past): the last stage's output; [{name: batch statistic}] of each; int32
-      number of values past the exact range.
+      number of tensors with values past the exact range.
     """
     if not isinstance(stages[0], ReversibleStage):
         y, statistics, past = stages[0](params[0], x, training, seeds[0])

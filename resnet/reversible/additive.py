@@ -9,8 +9,8 @@ F and G see their input through an identity: where they use it more than once, i
 gradients are summed there first, in the order that `backward` has too, so that the
 framework's own backprop gives the same bits.
 
-A coupling's aux is a triple: that of F, that of G, and the number of values of y
-past the exact range (int32; 0 if not exact).
+A coupling's aux is a triple: that of F, that of G, and how many of (y1, y2) have
+values past the exact range (int32; 0 if not exact).
 """
 
 from collections.abc import Callable

@@ -81,7 +81,7 @@ class Numbers:
     """What one step's metrics tell of its numbers.
 
     Attributes:
-      loss, past: float; how many values were past the exact range.
+      loss, past: float; how many tensors had values past the exact range.
       is_range: whether they are what the update was not good for.
       norms: {kind: {name: norm}} of Steps.names_of_norms.
       fault: what is wrong, as a sentence; "" if nothing is.
@@ -95,7 +95,7 @@ class Numbers:
             self.norms.setdefault(kind, {})[name] = float(np.sqrt(2.0 * np.float64(value)))
         if self.is_range:
             self.fault = (
-                f"{self.past} values of the residual stream came to be past the exact range"
+                f"{self.past} tensors of the residual stream have values past the exact range"
             )
         elif not np.isfinite(self.loss):
             self.fault = f"the loss became {self.loss}"

@@ -152,9 +152,9 @@ class Reporter:
         if found[PAST_EXACT_RANGE]:
             self.say(
                 step,
-                f"warning: {found[PAST_EXACT_RANGE]:.0f} values of the residual stream were "
-                "past the exact range since the last log; gradients may differ from stored ones "
-                "there",
+                f"warning: {found[PAST_EXACT_RANGE]:.0f} tensors of the residual stream had "
+                "values past the exact range since the last log; gradients may differ from stored "
+                "ones there",
             )
 
     def log_drift(self, step, drift):

@@ -188,7 +188,7 @@ def test_a_memory_budget_is_shared_by_the_images_at_once():
 
 
 def test_what_is_kept_for_nothing_are_equal_units_of_the_last_stage():
-    assert [stage.num_kept for stage in resnet.get_model("revnet-38").network.stages] == [0, 0, 2]
+    assert [stage.num_kept for stage in resnet.get_model("revnet-38").network.stages] == [0, 0, 1]
 
 
 def test_the_graph_does_not_grow_with_depth_in_a_loop():

@@ -174,12 +174,14 @@ def test_count_past_exact_range(dtype, compiled):
     x = tf.constant([0, 2047, -2048, 4000, np.nan, np.inf, -np.inf, 2048, below, -below], dtype)
     count = reversible.count_past_exact_range
     count = tf.function(count, autograph=False) if compiled else count
-    assert int(count(x)) == 6
-    assert int(count(x[:2], x[:1])) == 0
-    assert int(count(x, x[3:5], x[:0])) == 8
-    many = tf.where(tf.range(30_000_000) % 3 == 0, 3000.0, 1.0)
-    assert int(count(many)) == 10_000_000  # float32 would have lost some
-    assert count(many).dtype == tf.int32
+    are_past = [False, False, True, True, True, True, True, True, False, False]
+    assert [bool(count(value)) for value in x] == are_past
+    assert int(count(x, x[:2], x[3:5], x[:0])) == 2
+    for place in (0, 50_000, 99_999):
+        for value in (np.nan, 3000.0, -3000.0):
+            many = tf.tensor_scatter_nd_update(tf.ones([100_000], dtype), [[place]], [value])
+            assert int(count(many)) == 1
+    assert count(x).dtype == tf.int32
 
 
 def kinds_of(graph):
@@ -196,7 +198,7 @@ def test_counting_does_not_branch():
         return loss_and_gradients(units, params, x, "reversible", False)
 
     kinds = kinds_of(tf.function(step, autograph=False).get_concrete_function().graph)
-    assert "Round" in kinds and "Abs" in kinds
+    assert {"Round", "Max", "Min"} <= kinds
     assert not kinds & {"If", "StatelessIf", "Switch", "Merge", "Case", "StatelessCase", "Where"}
 
 

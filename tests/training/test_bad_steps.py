@@ -117,7 +117,7 @@ def test_values_past_the_exact_range_can_end_a_run(tmp_path, capsys):
     experiment, _ = trained("warn")
     assert "past the exact range since the last log" in capsys.readouterr().out
     assert list(list_checkpoints(experiment.results)) == [1, 2, 3]
-    wanted = r"\d+ values of the residual .* step 2; the last checkpoint is step 1.*--exact_policy"
+    wanted = r"\d+ tensors of the residual .* step 2; the last checkpoint is step 1.*--exact_policy"
     with pytest.raises(UserError, match=wanted):
         trained("stop")
 
