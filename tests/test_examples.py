@@ -10,7 +10,7 @@ from processes import REPOSITORY, run_file
 EXAMPLES = sorted(
     path.name
     for path in (REPOSITORY / "examples").glob("*.py")
-    if path.name not in ("side_by_side.py", "glow.py")
+    if path.name not in ("side_by_side.py", "glow.py", "flow_depth.py")
 )
 
 

@@ -39,7 +39,7 @@ def generate(num_images, seed):
       Split: images (N, 32, 32, 3) uint8, labels (N,) int32, classes in equal parts.
     """
     rng = np.random.default_rng(seed)
-    labels = rng.permutation(np.arange(num_images) % len(LABEL_NAMES)).astype(np.int32)
+    labels = _labels(num_images, rng)
     shape = _shapes(labels, rng)[..., None]  # (N, H, W, 1)
     # Two colours at least 112 apart in one channel, on either side at random.
     base = rng.uniform(0, 143, (num_images, 1, 1, 3))
@@ -60,6 +60,17 @@ def generate(num_images, seed):
         x += rng.normal(0, NOISE, x.shape)
         images[part] = np.clip(x, 0, 255)
     return Split(images, labels)
+
+
+def masks(num_images, seed):
+    """(N, 32, 32) bool: where the shapes are in the images that `generate` draws."""
+    rng = np.random.default_rng(seed)
+    return _shapes(_labels(num_images, rng), rng)
+
+
+def _labels(num_images, rng):
+    """(N,) int32, classes in equal parts."""
+    return rng.permutation(np.arange(num_images) % len(LABEL_NAMES)).astype(np.int32)
 
 
 def _shapes(labels, rng):
