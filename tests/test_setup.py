@@ -73,7 +73,7 @@ def test_packages_are_installed_once(setup, venv):
     assert "Installing the packages" in setup("--datasets=none").stdout
 
 
-@pytest.mark.parametrize("layout", ["binary", "python"])
+@pytest.mark.parametrize("layout", [pytest.param("binary", marks=pytest.mark.slow), "python"])
 def test_fetch_verify_convert_and_do_nothing_twice(tmp_path, setup, site, layout):
     folder, url = site
     archive, members, images, _ = contents("cifar-10", layout)
