@@ -11,6 +11,7 @@ from resnet.training.slots import variables_beside
 from resnet.weights.checkpoint_format import MOMENTUM
 
 # Of the iteration that makes singular values 1, roughly: a x + b x^3 + c x^5.
+SMALLEST_NORM = 1e-7
 COEFFICIENTS, ITERATIONS = (3.4445, -4.7750, 2.0315), 5
 UPDATE_SIZE = 0.2  # root mean square of an update's values, over the learning rate
 
@@ -72,11 +73,12 @@ def orthogonal(matrices):
       matrices: (N, rows, columns) float32.
 
     Returns:
-      A tensor like matrices; zeros of zeros.
+      A tensor like matrices; near zeros of norms below 1e-7.
     """
     is_tall = matrices.shape[1] > matrices.shape[2]
     x = tf.linalg.matrix_transpose(matrices) if is_tall else matrices
-    x = tf.math.divide_no_nan(x, tf.norm(x, axis=[1, 2], keepdims=True))
+    # As in the original: a kernel without gradients has momentum that leaves float32's range.
+    x = x / (tf.norm(x, axis=[1, 2], keepdims=True) + SMALLEST_NORM)
     a, b, c = COEFFICIENTS
     for _ in range(ITERATIONS):
         square = tf.matmul(x, x, transpose_b=True)

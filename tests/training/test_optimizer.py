@@ -207,3 +207,12 @@ def test_an_average_without_a_step_has_the_decay_itself():
     weight.assign(5.0)
     average.update(None)
     assert float(average.variables["w"]) == 0.75 * 1 + 0.25 * 5
+
+
+@pytest.mark.parametrize("exponent", [-8, -19, -20, -30, -45])
+def test_kernels_without_gradients_come_to_rest(exponent):
+    """Their momentum falls step by step, until it leaves float32's range."""
+    matrices = np.random.default_rng(0).standard_normal([1, 36, 8]) * 10.0**exponent
+    update = orthogonal(tf.constant(matrices, tf.float32)).numpy()
+    assert np.isfinite(update).all()
+    assert exponent == -8 or np.abs(update).max() < 1e-3
