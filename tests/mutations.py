@@ -1245,6 +1245,13 @@ MUTATIONS = [
     ),
     Mutation(
         "resnet/training/muon.py",
+        "Muon makes full steps of momentum that is next to nothing",
+        "SMALLEST_NORM = 1e-7",
+        "SMALLEST_NORM = 1e-37",
+        (f"{OPTIMIZER}::test_kernels_without_gradients_come_to_rest",),
+    ),
+    Mutation(
+        "resnet/training/muon.py",
         "Muon without Nesterov's form",
         "matrices = gradients[name] + self._momentum * m",
         "matrices = m",

@@ -46,7 +46,7 @@ def test_angle_and_error_are_those_of_gradients_computed_apart():
     assert 1e-8 < found["reconstruction_error"] < 1e-4
 
 
-@pytest.mark.parametrize("num_passes", [2])
+@pytest.mark.parametrize("num_passes", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_nothing_drifts_in_exact_mode(num_passes):
     found, _ = check(exact=True, num_passes=num_passes)
     assert found == {"reconstruction_error": 0, "gradient_angle": 0}
