@@ -70,16 +70,22 @@ def watch(connection):
         os.close(output)
 
     def kill_when_closed():
-        connection.recv(1)
-        if not ended:
-            os.killpg(pid, signal.SIGKILL)
+        with contextlib.suppress(ConnectionResetError):  # closed with a line unread
+            connection.recv(1)
+        for kill in (os.killpg, os.kill):  # its group may not be there yet
+            with contextlib.suppress(ProcessLookupError):
+                if not ended:
+                    kill(pid, signal.SIGKILL)
 
-    connection.sendall(f"{pid}\n".encode())
+    def tell(number):
+        with contextlib.suppress(ConnectionError):  # who asked has been killed
+            connection.sendall(f"{number}\n".encode())
+
     threading.Thread(target=kill_when_closed, daemon=True).start()
+    tell(pid)
     _, status = os.waitpid(pid, 0)
     ended.append(status)
-    with contextlib.suppress(BrokenPipeError):
-        connection.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
+    tell(os.waitstatus_to_exitcode(status))
     os._exit(0)
 
 

@@ -9,6 +9,8 @@ import signal
 import socket
 import sys
 
+PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 
 def ask(address, request, outputs):
     """Asks for a script.
@@ -29,6 +31,7 @@ def ask(address, request, outputs):
 
 def main(address, request):
     """Stands for the script's process until it ends."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON)  # the script may be quicker than we are
     answers = ask(address, request, (1, 2))
     pid = int(answers.readline())
 
@@ -36,8 +39,9 @@ def main(address, request):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
 
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in PASSED_ON:
         signal.signal(number, pass_on)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED_ON)
     status = int(answers.readline())
     if status < 0:
         with contextlib.suppress(OSError):
