@@ -27,6 +27,7 @@ class Mutation:
 
 
 LOOP = "tests/training/test_loop.py"
+MEMORY_REPORT = "tests/reversible/test_memory_report.py"
 RESAMPLING = "tests/reversible/test_resampling.py"
 BAD_STEPS = "tests/training/test_bad_steps.py"
 IREVNET = "tests/models/test_irevnet.py"
@@ -1798,5 +1799,63 @@ MUTATIONS = [
         "return time.monotonic",
         "return time.time",
         ("tests/training/test_progress.py::test_a_clock_that_is_set_back_makes_no_negative_times",),
+    ),
+    Mutation(
+        "resnet/reversible/liveness.py",
+        "a value that nothing reads any more stays",
+        "        if not value.readers:\n            del",
+        "        if value.readers < -1:\n            del",
+        (f"{MEMORY_REPORT}::test_a_value_lives_until_its_last_reader",),
+    ),
+    Mutation(
+        "resnet/reversible/liveness.py",
+        "operations write over what others read",
+        "v.readers == 1 and v.num_bytes",
+        "v.num_bytes",
+        (f"{MEMORY_REPORT}::test_operations_write_over_what_nothing_else_reads",),
+    ),
+    Mutation(
+        "resnet/reversible/liveness.py",
+        "stacks of a loop count for nothing",
+        'if op.type == "TensorListReserve":',
+        'if op.type == "TensorList":',
+        (f"{MEMORY_REPORT}::test_a_loop_keeps_its_state_once_and_its_stacks_whole",),
+    ),
+    Mutation(
+        "resnet/reversible/report.py",
+        "half of the forward pass is its end",
+        "made[-1] / 2",
+        "0",
+        (f"{MEMORY_REPORT}::test_recomputation_that_does_not_wait_is_named",),
+    ),
+    Mutation(
+        "resnet/reversible/report.py",
+        "who reads a tensor outside is not looked at",
+        "own != self._place(op.name)",
+        "own == self._place(op.name)",
+        (f"{MEMORY_REPORT}::test_a_tensor_that_is_read_outside_of_the_sequence_is_named",),
+    ),
+    Mutation(
+        "resnet/reversible/checks.py",
+        "a layer is built without what its call takes",
+        'layer(x, **known_to(layer, {"training": False}), **arguments)',
+        'layer(x, **known_to(layer, {"training": False}))',
+        ("tests/reversible/test_checks.py::test_a_layer_is_built_with_what_its_call_takes",),
+    ),
+    Mutation(
+        "resnet/keras_import.py",
+        "flows are unknown to Keras until they are touched",
+        '    "resnet.reversible>Flow": ("resnet.reversible", "Flow"),\n',
+        "",
+        (
+            f"{KERAS_MODEL}::test_every_layer_of_the_package_loads_where_only_the_package_is_imported",
+        ),
+    ),
+    Mutation(
+        "resnet/commands/train.py",
+        "a smoke test names a file that is gone",
+        "        except UserError as error:  # what it names",
+        "        except ZeroDivisionError as error:  # what it names",
+        ("tests/test_run_cifar_train.py::test_a_smoke_test_names_no_file_that_is_gone",),
     ),
 ]

@@ -59,7 +59,7 @@ def test_a_run_and_what_it_leaves(tmp_path):
     done = train(tmp_path, "a", "--max_num_steps=6", "--validation", how=run, save_every=4)
     assert done.returncode == 0, done.stderr
     assert "test accuracy" not in done.stdout  # tuning does not see it
-    assert "averages (decay 0.99) remember the start for some 300 steps, and this" in done.stdout
+    assert "averages (decay 0.99) remember the start for some 500 steps, and this" in done.stdout
     float(done.stdout.splitlines()[-1].removeprefix("Final validation accuracy = "))
     results, logs = tmp_path / "results" / "a", tmp_path / "logs" / "a"
     assert sorted(path.name for path in results.iterdir()) == [
@@ -279,12 +279,25 @@ def test_help_names_no_flag_that_is_refused():
         assert f"--{name}" in error_of(done)
 
 
+def test_a_smoke_test_names_no_file_that_is_gone(tmp_path):
+    arguments = ["--model=resnet-test", "--dataset=synthetic", "--learning_rates=1e9"]
+    done = run_quickly(SCRIPT, "--smoke_test", *arguments, "--boundaries=", *places(tmp_path))
+    said = error_of(done)
+    assert "that is not finite: " in said and "more is in" not in said, said
+
+
 def test_dry_run_prints_the_plan_and_leaves_nothing(tmp_path):
     done = run_quickly(
         SCRIPT, "--dry_run", "--model=revnet-110", "--dataset=cifar-100", *places(tmp_path)
     )
     assert done.returncode == 0, done.stderr
-    for part in ("1,740,804", "MB an image", "80,000 of 100 images", "cifar-100, 100 classes"):
+    for part in (
+        "1,740,804",
+        "MB an image",
+        "wait for the backward pass",
+        "80,000 of 100 images",
+        "cifar-100, 100 classes",
+    ):
         assert part in done.stdout, done.stdout
     assert list(tmp_path.iterdir()) == []
 
@@ -302,7 +315,7 @@ def test_a_runs_time_is_known_before_it_starts(tmp_path):
     arguments = ["--model=resnet-test", "--recipe=fast", "--batch_size=20", "--dataset=synthetic"]
     done = run_quickly(SCRIPT, "--dry_run", "--time", *arguments, *places(tmp_path))
     assert done.returncode == 0, done.stderr
-    *_, steps, _, _, _, _, timed = done.stdout.splitlines()  # data, devices and places between
+    *_, steps, _, _, _, _, _, timed = done.stdout.splitlines()  # data, places, memory between
     assert "14,000 of 20 images; learning rate one_cycle with a peak of 0.01, the" in steps
     found = re.fullmatch(
         r"time: +([\d.]+) s a step, (\d+) images/s, the median of 10 steps; (\d+):(\d+):(\d+) for "

@@ -273,7 +273,7 @@ def test_bad_clusters(monkeypatch, text, message):
 def test_epochs_are_those_of_the_shards(tmp_path, shards):
     arguments = ["--dry_run", "--schedule=cosine", "--num_epochs=1.2", "--warmup_epochs=0.4"]
     done = train(tmp_path, shards, "a", *arguments)
-    assert "3 of 8 images" in done.stdout and "the first 1 steps of it upwards" in done.stdout
+    assert "3 of 8 images" in done.stdout and "upwards in the first 1 step" in done.stdout
 
 
 def test_the_number_of_classes_is_that_of_the_shards(tmp_path, shards):

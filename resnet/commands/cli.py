@@ -51,6 +51,7 @@ COMMANDS = {
     "import": Command("take another project's weights", "resnet.commands.import_weights"),
     "configs": Command("list the named configs, or all settings", "resnet.commands.configs", False),
     "benchmark": Command("measure speed and memory", "resnet.commands.benchmark"),
+    "memory": Command("explain the memory of a training step", "resnet.commands.memory"),
     "build-cifar": Command("fetch CIFAR and write its TFRecords", "resnet.commands.build_cifar"),
     "build-imagenet": Command("write ImageNet's TFRecords", "resnet.commands.build_imagenet"),
 }

@@ -43,7 +43,7 @@ def _rates(config):
     if config.schedule != "piecewise":
         texts = [f"{config.schedule} with a peak of {first:g}"]
     if config.warmup_steps:
-        texts.append(f"the first {config.warmup_steps:,} steps of it upwards")
+        texts.append(f"upwards in the first {counted(config.warmup_steps, 'step')}")
     return ", ".join(texts)
 
 

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import datetime
 import pathlib
+import re
 import statistics
 import tempfile
 import time
@@ -11,7 +12,7 @@ from collections.abc import Callable
 
 from resnet.commands import options
 from resnet.commands.summary import summary
-from resnet.errors import DataError, UsageError
+from resnet.errors import DataError, UsageError, UserError
 from resnet.files import remove, remove_leftovers
 from resnet.models.layers import MOVING_AVERAGE_DECAY
 from resnet.ownership import owned
@@ -31,6 +32,7 @@ from resnet.training.memory import naming_memory, require_memory
 from resnet.training.metrics import LOSS
 from resnet.training.placement import Hosts, find_hosts, place
 from resnet.training.state import Training
+from resnet.training.step_memory import experiment_report
 from resnet.training.train import evaluate_trained, train_and_evaluate
 from resnet.weights.checkpoint import list_checkpoints, set_aside
 
@@ -96,6 +98,7 @@ def _run(task, flags, experiment, started, hosts, resume, stop):
     if flags.dry_run:
         print(summary(experiment, placement), flush=True)
         require_memory(experiment, placement)
+        print(f"memory:            {_memory(experiment, placement)}", flush=True)
         if flags.time:
             _time(task, experiment, task.load(experiment), placement, jit)
             return
@@ -123,8 +126,7 @@ def _compute(task, flags, experiment, started, placement, jit, resume, stop):
         _evaluate(task, experiment, data, placement, flags.best)
         return
     print(summary(experiment, placement), flush=True)
-    if not started:
-        _say_if_short(experiment)
+    _say_if_short(experiment)
     is_chief = placement.hosts.is_chief
     owner = _alone(experiment, started, flags.restore_step)
     with owner if is_chief else contextlib.nullcontext():
@@ -134,11 +136,11 @@ def _compute(task, flags, experiment, started, placement, jit, resume, stop):
 
 
 def _say_if_short(experiment):
-    """Says of a new training whether it ends before batch norm's averages have forgotten its start.
+    """Says of a training whether it ends before batch norm's averages have forgotten its start.
 
     The weights' average need not be named: its decay is less at first.
     """
-    enough = round(3 / (1 - MOVING_AVERAGE_DECAY))  # steps, which leave a twentieth of it
+    enough = round(5 / (1 - MOVING_AVERAGE_DECAY))  # steps, which leave a hundredth of it
     if experiment.num_steps < enough and not experiment.options.init_from:
         print(
             f"notice: batch norm's averages (decay {MOVING_AVERAGE_DECAY}) remember the start for "
@@ -288,6 +290,16 @@ def _smoke_test(task, flags, experiment, data, placement, jit):
     print(f"smoke test passed: {experiment.config.name}", flush=True)
 
 
+def _memory(experiment, placement):
+    """What a step takes on one device, in words."""
+    report = experiment_report(experiment, placement.num_replicas)
+    return (
+        f"about {report.total_bytes / 1e6:.0f} MB for a step on a device (predicted): tensors take "
+        f"{report.peak_bytes / 1e6:.0f} MB {report.moment}, and {report.kept_bytes / 1e6:.0f} MB "
+        "wait for the backward pass; resnet memory lists them"
+    )
+
+
 def _time(task, experiment, data, placement, jit):
     """Times a few steps, in a folder that is then removed, and says how long all of them take."""
     with _in_passing(experiment) as passing:
@@ -322,7 +334,11 @@ def _in_passing(experiment):
             logs=logs,
         )
         begun.save()
-        yield begun
+        try:
+            yield begun
+        except UserError as error:  # what it names in the folder goes with it
+            error.args = (re.sub(rf"; more is in {re.escape(folder)}\S*\.(?= )", ".", str(error)),)
+            raise
 
 
 def _new(task, flags, hosts):

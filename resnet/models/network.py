@@ -179,17 +179,20 @@ class Network:
           name: batch statistic} (empty in evaluation); int32 number of tensors
           of the residual stream with values past the exact range (0 if not exact).
         """
-        x, statistics = self._apply_stem(values, images, training)
+        with tf.name_scope("stem"):
+            x, statistics = self._apply_stem(values, images, training)
         past = [count_past_exact_range(*x)] if self.computation.exact else []
         seed = self._dropout_seed(training, seed)
         for places, stages, params, seeds in self._sequences(values, seed):
             own = [units_of(f"stage_{s}/units/") for s in places] if units_of else None
-            x, found, count = run_stages(stages, params, x, training, seeds, own)
+            with tf.name_scope("stage_" + "_".join(map(str, places))):
+                x, found, count = run_stages(stages, params, x, training, seeds, own)
             for s, statistics_of in zip(places, found, strict=True):
                 statistics = statistics | prefixed(f"stage_{s}", statistics_of)
             past.append(count)
-        x = tf.concat(x, axis=-1) if self.family.num_halves == 2 else x
-        logits, found = self.head(values, x, training)
+        with tf.name_scope("head"):
+            x = tf.concat(x, axis=-1) if self.family.num_halves == 2 else x
+            logits, found = self.head(values, x, training)
         return logits, statistics | found, tf.add_n(past)
 
     def _dropout_seed(self, training: bool, seed: tf.Tensor | None) -> tf.Tensor | None:

@@ -101,7 +101,9 @@ class Stage:
             def run(params, x, unit=unit, unit_seed=unit_seed):
                 return unit(params, x, training, unit_seed)
 
-            x, found = (recompute(run) if self.backprop == "checkpoint" else run)(unit_params, x)
+            with tf.name_scope(f"{self.backprop}/unit_{i}/f"):
+                function = recompute(run) if self.backprop == "checkpoint" else run
+                x, found = function(unit_params, x)
             statistics.append(found)
         first, *others = statistics
         if self.max_pool:

@@ -31,6 +31,7 @@ from resnet.reversible.memory import stored_bytes, units_that_fit
 from resnet.reversible.momentum import MomentumCoupling
 from resnet.reversible.ordering import after
 from resnet.reversible.repeated import Repeated
+from resnet.reversible.report import KeptTensor, MemoryReport, memory_report
 from resnet.reversible.resampling import Haar, Inverse, Pad, Squeeze
 from resnet.reversible.self_updating import SelfUpdating
 from resnet.reversible.sequence import BACKPROPS, run_sequence
@@ -53,7 +54,9 @@ __all__ = [
     "Halves",
     "Inverse",
     "InvertibleConv",
+    "KeptTensor",
     "LogDeterminant",
+    "MemoryReport",
     "MomentumCoupling",
     "NotReversibleError",
     "Pad",
@@ -70,6 +73,7 @@ __all__ = [
     "count_past_exact_range",
     "get_flow",
     "log_determinant",
+    "memory_report",
     "recompute",
     "round_to_grid",
     "run_sequence",

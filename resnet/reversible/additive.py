@@ -19,7 +19,7 @@ import tensorflow as tf
 
 from resnet.reversible.coupling import Coupling
 from resnet.reversible.exact import count_past_exact_range, grid_values, round_to_grid
-from resnet.reversible.gradients import PureFunction, value_and_gradient, vjp
+from resnet.reversible.gradients import PureFunction, named, value_and_gradient, vjp
 from resnet.reversible.nest import Nest, Pair
 from resnet.reversible.ordering import after
 
@@ -48,7 +48,7 @@ class AdditiveCoupling(Coupling):
     """
 
     def __init__(self, f: PureFunction, g: PureFunction, exact: bool = False) -> None:
-        self.f, self.g = f, g
+        self.f, self.g = named("f", f), named("g", g)
         self.round, self.round_again, self.count = _rounding(exact)
 
     def forward(self, params: Nest, x: Pair) -> tuple[Pair, Nest]:
@@ -92,13 +92,13 @@ class AdditiveCoupling(Coupling):
         g, back_of_g = vjp(self.g, params_g, y1)
         x2 = y2 - self.round_again(g)
         dy1_of_g, dparams_g = back_of_g(after(x2, d2), daux[1])
-        d1 = d1 + dy1_of_g
+        d1 = tf.add(d1, dy1_of_g, "gradient")
         # G's weight gradients too: until they have run, G's activations live.
         x2, y1 = after((d1, dparams_g), (x2, y1))
         f, back_of_f = vjp(self.f, params_f, x2)
         x1 = y1 - self.round_again(f)
         dx2_of_f, dparams_f = back_of_f(after(x1, d1), daux[0])
-        d2 = d2 + dx2_of_f
+        d2 = tf.add(d2, dx2_of_f, "gradient")
         x1, x2 = after((d2, dparams_f), (x1, x2))
         return (x1, x2), (d1, d2), (dparams_f, dparams_g)
 
@@ -123,7 +123,7 @@ class AdditiveTransition:
         shortcut2: PureFunction,
         exact: bool = False,
     ) -> None:
-        self.f, self.g = f, g
+        self.f, self.g = named("f", f), named("g", g)
         self.shortcut1, self.shortcut2 = shortcut1, shortcut2
         self.round, _, self.count = _rounding(exact)
 
@@ -156,7 +156,7 @@ class AdditiveTransition:
         params_f, params_g, params_s1, params_s2 = params
         y1 = after(dy, y[0])
         _, dy1_of_g, dparams_g = value_and_gradient(self.g, params_g, y1, d2, daux[1])
-        d1 = d1 + dy1_of_g
+        d1 = tf.add(d1, dy1_of_g, "gradient")
         x1, x2 = after((d1, dparams_g), x)
         _, dx2_of_f, dparams_f = value_and_gradient(self.f, params_f, x2, d1, daux[0])
         _, dx1, dparams_s1 = value_and_gradient(self.shortcut1, params_s1, x1, d1)

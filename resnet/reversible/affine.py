@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from resnet.reversible.coupling import Coupling
-from resnet.reversible.gradients import PureFunction, terms_of
+from resnet.reversible.gradients import PureFunction, named, terms_of
 from resnet.reversible.log_determinant import LogDeterminant, sum_per_image
 from resnet.reversible.nest import Nest, Pair
 from resnet.reversible.ordering import after
@@ -58,7 +58,8 @@ class AffineCoupling(Coupling):
         """
         if scale not in SCALES:
             raise ValueError(f"unknown scale {scale!r}: choose one of {', '.join(SCALES)}")
-        self.f, self.g, self._axis, self._has_determinant = f, g, axis, log_determinant
+        self.f, self.g = named("f", f), named("g", g)
+        self._axis, self._has_determinant = axis, log_determinant
         self._scale, self._log_scale = SCALES[scale]
 
     def _scale_and_shift(

@@ -63,7 +63,7 @@ def check_invertible(
     """
     _require(layer, "inverse")
     options = {"mask": mask_of(x), "training": training}
-    with _state_kept(layer, x):
+    with state_kept(layer, x, arguments):
         y = layer(x, **known_to(layer, options), **arguments)
         restored = layer.inverse(y, **taken_by(layer.inverse, options), **arguments)
     wanted, got = _arrays(x), _arrays(restored)
@@ -88,10 +88,12 @@ def check_invertible(
             )
     error = _largest_difference(got, wanted) / largest
     if not error <= tolerance:
+        exact = "exact=True or " if getattr(layer, "coupling", "additive") == "additive" else ""
+        size = f"off by {error:.2g} of the largest value" if math.isfinite(error) else "not finite"
         raise NotReversibleError(
-            f"{layer.name}: the inverse is off by {error:.2g} of the largest value, but at most "
-            f"{tolerance:g} is allowed: use exact=True or float64, fewer units, or smaller scales; "
-            "or F or G is not deterministic, as with random numbers of its own"
+            f"{layer.name}: the inverse is {size}, but at most {tolerance:g} is allowed: use "
+            f"{exact}float64, fewer units, or smaller scales; or F or G is not deterministic, as "
+            "with random numbers of its own"
         )
     return error
 
@@ -167,7 +169,7 @@ def _gradients(
     """{name: float64 array} for one way to backpropagate."""
     before, layer.backprop = layer.backprop, backprop
     try:
-        with _state_kept(layer, x), tf.GradientTape() as tape:
+        with state_kept(layer, x, arguments), tf.GradientTape() as tape:
             x = tf.nest.map_structure(tf.convert_to_tensor, x)
             tape.watch(x)
             options = known_to(layer, {"training": training})
@@ -204,12 +206,10 @@ def angle_between(one: tf.Tensor, other: tf.Tensor) -> tf.Tensor:
 
 
 @contextlib.contextmanager
-def _state_kept(layer: Any, x: Nest) -> Iterator[None]:
-    """Puts batch statistics and random states back as they were."""
-    if not layer.built and isinstance(layer, Sequence):  # F and G may need more than x
-        layer.build(tf.nest.map_structure(lambda t: tuple(t.shape), x))
-    elif not layer.built:
-        layer(tf.nest.map_structure(lambda t: keras.KerasTensor(t.shape, t.dtype), x))
+def state_kept(layer: Any, x: Nest, arguments: dict[str, Any]) -> Iterator[None]:
+    """Puts batch statistics and random states back as they were; builds what is not built."""
+    if not layer.built:
+        layer(x, **known_to(layer, {"training": False}), **arguments)
     values = [tf.identity(v.value) for v in layer.non_trainable_variables]
     try:
         yield

@@ -27,6 +27,34 @@ class Term(NamedTuple):
     value: tf.Tensor
 
 
+def named(name: str, function: PureFunction) -> PureFunction:
+    """A pure function whose operations' names begin so.
+
+    Raises:
+      TypeError, when it is called: the function returns something else than a pair.
+    """
+
+    def run(params: Nest, x: Nest) -> tuple[Nest, Nest]:
+        with tf.name_scope(name):
+            return checked_pair(function(params, x), name.upper())
+
+    return run
+
+
+def checked_pair(value: Nest, name: str) -> tuple[Nest, Nest]:
+    """What a pure function returned.
+
+    Raises:
+      TypeError: it is no pair.
+    """
+    if not isinstance(value, tuple) or len(value) != 2:
+        raise TypeError(
+            f"{name} must return a pair (value, aux), and returned {type(value).__name__}: without "
+            "anything beside the value, return (value, ())"
+        )
+    return value
+
+
 def terms_in(aux: Nest) -> list[Term]:
     """All terms in a nest, in the order of tf.nest."""
     if isinstance(aux, Term):
@@ -115,6 +143,7 @@ def with_gradient(
       (y, aux): what `forward` returns.
     """
     structure: dict[str, Nest] = {}
+    scope = tf.get_current_name_scope()
 
     @tf.custom_gradient
     def run(*flat: tf.Tensor) -> tuple[list[tf.Tensor], Callable[..., list[tf.Tensor]]]:
@@ -126,7 +155,9 @@ def with_gradient(
         def gradient(*upstream: tf.Tensor) -> list[tf.Tensor]:
             dy = tf.nest.pack_sequence_as(y, upstream[:num_y])
             daux = _terms_alone(tf.nest.pack_sequence_as(aux, upstream[num_y:]))
-            return tf.nest.flatten(backward(params_in, x_in, y, dy, daux))
+            # Named as the forward pass is: a graph's names say where its tensors are made.
+            with tf.name_scope(f"{scope}/backward/" if scope else "backward"):
+                return tf.nest.flatten(backward(params_in, x_in, y, dy, daux))
 
         return tf.nest.flatten((y, aux)), gradient
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from resnet.reversible.coupling import Coupling
-from resnet.reversible.gradients import PureFunction
+from resnet.reversible.gradients import PureFunction, checked_pair
 from resnet.reversible.nest import Nest
 
 # Operations whose output is their input's memory.
@@ -32,7 +32,7 @@ def stored_bytes(function: PureFunction, params: Nest, x: Nest) -> int:
         graph = tf.compat.v1.get_default_graph()
         with tf.GradientTape() as tape:
             tape.watch((params, x))
-            y, _ = function(params, x)
+            y, _ = checked_pair(function(params, x), "a pure function")
         forward = set(graph.get_operations())
         inputs = {t.name for t in tf.nest.flatten(x)}
         upstream = tf.nest.map_structure(tf.ones_like, y)

@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from resnet.reversible.coupling import Coupling
-from resnet.reversible.gradients import PureFunction, value_and_gradient
+from resnet.reversible.gradients import PureFunction, named, value_and_gradient
 from resnet.reversible.nest import Nest, Pair
 from resnet.reversible.ordering import after
 
@@ -31,7 +31,7 @@ class MomentumCoupling(Coupling):
             raise ValueError(
                 f"momentum is {momentum}, but must be in (0, 1): the inverse divides by it"
             )
-        self.f, self.momentum = f, momentum
+        self.f, self.momentum = named("f", f), momentum
 
     def forward(self, params: Nest, x: Pair) -> tuple[Pair, Nest]:
         """(x, v) -> (x', v'), and aux."""

@@ -53,12 +53,14 @@ def run_sequence(
                     "unit may lack one. Start a new sequence there"
                 )
         cut = len(units) - min(num_kept, len(units))
-        x, aux = _run_reversible(units[:cut], params[:cut], x) if cut else (x, [])
+        with tf.name_scope(backprop):
+            x, aux = _run_reversible(units[:cut], params[:cut], x) if cut else (x, [])
     else:
         cut, aux = 0, []
     keep = recompute if backprop == "checkpoint" else lambda function: function
     functions = [keep(unit.forward) for unit in units[cut:]]
-    y, more_aux = _run_forward(functions, params[cut:], x)
+    with tf.name_scope("checkpoint" if backprop == "checkpoint" else "stored"):
+        y, more_aux = _run_forward(functions, params[cut:], x)
     # Gradients from outside are summed at the identities, before those from inside
     # are added: the same order of additions, hence the same bits, whatever is stored.
     return tf.nest.map_structure(tf.identity, y), aux + more_aux
@@ -68,8 +70,9 @@ def _run_forward(
     functions: Sequence[PureFunction], params: Sequence[Nest], x: Nest
 ) -> tuple[Nest, list[Nest]]:
     aux = []
-    for function, unit_params in zip(functions, params, strict=True):
-        x, unit_aux = function(unit_params, x)
+    for i, (function, unit_params) in enumerate(zip(functions, params, strict=True)):
+        with tf.name_scope(f"unit_{i}"):
+            x, unit_aux = function(unit_params, x)
         aux.append(unit_aux)
     return x, aux
 
@@ -82,12 +85,15 @@ def _run_reversible(
 
     def backward(params: Nest, x: Nest, y: Nest, d: Nest, daux: Nest) -> tuple[Nest, Nest]:
         h, dparams = y, []
-        for unit, unit_params, part in reversed([*zip(units, params, daux, strict=True)]):
+        for i, (unit, unit_params, part) in reversed(
+            [*enumerate(zip(units, params, daux, strict=True))]
+        ):
             terms = [part] if terms_of(part) else []
-            if unit.is_invertible:
-                h, d, dunit = unit.backward(unit_params, h, d, *terms)
-            else:
-                d, dunit = unit.backward(unit_params, x, h, d, *terms)
+            with tf.name_scope(f"unit_{i}"):
+                if unit.is_invertible:
+                    h, d, dunit = unit.backward(unit_params, h, d, *terms)
+                else:
+                    d, dunit = unit.backward(unit_params, x, h, d, *terms)
             dparams.append(dunit)
         return d, dparams[::-1]
 

@@ -12,6 +12,7 @@ from resnet.reversible import (
     check_gradients,
     check_invertible,
     run_sequence,
+    stored_bytes,
 )
 
 
@@ -143,3 +144,45 @@ def test_what_is_zero_but_for_rounding_has_no_direction(x):
     biases = {name: error for name, error in errors.items() if name.endswith("inner/bias")}
     assert len(biases) == 6 and all(error.angle == 0 for error in biases.values())
     assert any(error.angle for error in errors.values())
+
+
+class Shifted(keras.layers.Layer):
+    """A layer that cannot be called without its second argument."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = keras.layers.Dense(4)
+
+    def build(self, shape):
+        self.inner.build(shape)
+
+    def call(self, x, context):
+        return self.inner(x) + context
+
+
+def test_a_layer_is_built_with_what_its_call_takes(x):
+    def fresh():
+        return Sequence([(Shifted(), dense()) for _ in range(2)])
+
+    context = tf.ones([6, 4])
+    assert check_invertible(fresh(), x, context=context) < 1e-5
+    assert max(e.relative for e in check_gradients(fresh(), x, context=context).values()) < 1e-3
+
+
+def test_what_overflows_is_said_and_no_remedy_that_is_refused(x):
+    keras.utils.set_random_seed(1)
+    start = keras.initializers.RandomNormal(stddev=1e3)
+    f, g = (keras.layers.Dense(8, kernel_initializer=start) for _ in range(2))
+    with pytest.raises(
+        NotReversibleError, match=r"the inverse is not finite, .*: use float64, fewer"
+    ):
+        check_invertible(Sequence([(f, g)], "affine"), x)
+
+
+def test_a_function_that_returns_no_pair_is_named():
+    coupling = AdditiveCoupling(lambda p, x: tf.tanh(x), lambda p, x: (tf.tanh(x), ()))
+    halves = (tf.zeros([2, 3]), tf.zeros([2, 3]))
+    with pytest.raises(TypeError, match=r"F must return a pair \(value, aux\), and returned Eager"):
+        run_sequence([coupling], [((), ())], halves)
+    with pytest.raises(TypeError, match=r"pure function must return a pair \(value, aux\)"):
+        stored_bytes(lambda p, x: tf.tanh(x), (), tf.zeros([2, 3]))

@@ -1,6 +1,7 @@
 """Measurements in fresh processes: a peak of memory is that of a process's whole life."""
 
 import json
+import os
 import shlex
 import signal
 import subprocess
@@ -24,13 +25,18 @@ class MeasurementError(UserError):
         self.reason, self.details = reason, details
 
 
-def in_fresh_process(command):
+def in_fresh_process(command, environment=None):
     """The JSON line that a command prints last, as a dict.
+
+    Args:
+      command: list of texts.
+      environment: {name: value} beside this process's.
 
     Raises:
       MeasurementError: it failed.
     """
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    variables = os.environ | (environment or {})
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=variables)
     if done.returncode:
         said = [line for line in done.stderr.splitlines() if line.strip()]
         details = "\n".join(said) if len(said) > 1 else ""

@@ -91,8 +91,29 @@ def peak_of(result):
     return result.get("peak_device_mb", result["peak_rss_mb"])
 
 
-def measure(measurement):
-    """The result of measuring in this process, a dict.
+@dataclasses.dataclass(frozen=True)
+class PreparedStep:
+    """A model's step on random images, ready to be run.
+
+    Attributes:
+      placement: where.
+      jit: whether XLA compiles it.
+      steps: training.steps.Steps.
+      arguments: what `steps.train` takes.
+    """
+
+    placement: object
+    jit: bool
+    steps: Steps
+    arguments: tuple
+
+    def run(self):
+        """Runs it; returns the loss."""
+        return float(self.steps.train(*self.arguments)[LOSS])  # waits for the device
+
+
+def prepare(measurement):
+    """The PreparedStep of a Measurement.
 
     Raises:
       UsageError: tf.recompute_grad is asked for where nothing is checkpointed.
@@ -116,11 +137,23 @@ def measure(measurement):
     shape = [batch_size, config.image_size, config.image_size, 3]
     images = tf.constant(rng.standard_normal(shape, np.float32))
     labels = tf.constant(rng.integers(0, config.num_classes, batch_size, np.int32))
-    rate = tf.constant(LEARNING_RATE)
+    return PreparedStep(placement, jit, steps, (images, labels, tf.constant(LEARNING_RATE)))
+
+
+def measure(measurement):
+    """The result of measuring in this process, a dict.
+
+    Raises:
+      UsageError: as of `prepare`.
+    """
+    config, batch_size = measurement.config, measurement.batch_size
+    step = prepare(measurement)
+    placement, model, jit = step.placement, step.steps.model, step.jit
+    network, computation = model.network, model.computation
 
     def timed_step():
         start = time.perf_counter()
-        loss = float(steps.train(images, labels, rate)[LOSS])  # waits for the device
+        loss = step.run()
         return time.perf_counter() - start, loss
 
     return_free_memory()
