@@ -137,8 +137,10 @@ if [[ -n "$imagenet" ]]; then
 fi
 
 training="--dataset synthetic --model revnet-38"  # needs no files
-if [[ -f "$DATA_ROOT/cifar-10/dataset.json" ]]; then
-  training="--dataset cifar-10 --model revnet-38"
-  [[ "$DATA_ROOT" == ./data ]] || training+=" --data_folder $DATA_ROOT"
-fi
+for name in cifar-100 cifar-10; do
+  if [[ -f "$DATA_ROOT/$name/dataset.json" ]]; then
+    training="--dataset $name --model revnet-38"
+    [[ "$DATA_ROOT" == ./data ]] || training+=" --data_folder $DATA_ROOT"
+  fi
+done
 echo "Set up. Train with: ./run_cifar_train.py $training"

@@ -18,6 +18,7 @@ from typing import Any
 # Registered name of a layer -> (its module, its class).
 LAYERS = {
     "resnet>Classifier": ("resnet.models.keras_model", "Classifier"),
+    "resnet.reversible>Flow": ("resnet.reversible", "Flow"),
     "resnet.reversible>Function": ("resnet.reversible", "Function"),
     "resnet.reversible>Sequence": ("resnet.reversible", "Sequence"),
 }

@@ -20,7 +20,7 @@ def define_flags(flags):
     flags.text(
         "Data",
         "source",
-        "Base URL, or a local folder or archive, to take them from.",
+        "Base URL, a local folder (extracted ones in it come first), or an archive.",
         default_text="the authors' site",
     )
     flags.text("Data", "data_root", "Folder of the data sets.", "./data")

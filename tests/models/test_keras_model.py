@@ -230,3 +230,11 @@ def rewrite_as_of_old(path):
 def test_every_class_has_a_name():
     with pytest.raises(ValueError, match="label_names has 2 names, but there are 3 classes"):
         Classifier("revnet-test", num_classes=3, label_names=["a", "b"])
+
+
+def test_every_layer_of_the_package_loads_where_only_the_package_is_imported():
+    from resnet import Classifier, reversible
+    from resnet.keras_import import LAYERS
+
+    own = {name for name in keras.saving.get_custom_objects() if name.startswith("resnet")}
+    assert own == set(LAYERS), (Classifier, reversible)
