@@ -1,7 +1,8 @@
 """Another allocator of memory for a command: the process starts again with it.
 
-TensorFlow's own keeps what it has freed; tcmalloc shares it among all that allocate, oneDNN
-included, so that a process's peak is nearer to what it needs.
+TensorFlow's own keeps what it has freed, and so takes up to half more than tensors need. tcmalloc
+shares it among all that allocate, oneDNN included. glibc gives every block back at once, which
+takes time: each is a mapping of its own (mallopt(3)).
 """
 
 import ctypes.util
@@ -11,7 +12,8 @@ import sys
 from resnet.errors import UsageError
 
 LIBRARIES = ("tcmalloc_minimal", "tcmalloc")
-ALLOCATORS = ("tcmalloc",)
+ALLOCATORS = ("tcmalloc", "glibc")
+MMAP_THRESHOLD = 65536  # bytes; smaller blocks lie in glibc's heap
 MARK = "RESNET_ALLOCATOR"  # environment variable: which one this process was started with
 
 
@@ -26,6 +28,20 @@ def start_with(allocator):
     """
     if allocator is None or os.environ.get(MARK) == allocator:
         return
+    environment = os.environ | environment_of(allocator)
+    sys.stdout.flush()
+    os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)
+
+
+def environment_of(allocator):
+    """{name: value} of the environment in which a process has one of ALLOCATORS.
+
+    Raises:
+      UsageError: the library is not on this machine.
+    """
+    always = {MARK: allocator, "TF_ONEDNN_USE_SYSTEM_ALLOCATOR": "1"}
+    if allocator == "glibc":
+        return always | {"MALLOC_MMAP_THRESHOLD_": str(MMAP_THRESHOLD)}
     found = next(filter(None, map(ctypes.util.find_library, LIBRARIES)), None)
     if found is None:
         raise UsageError(
@@ -33,10 +49,4 @@ def start_with(allocator):
             "(Debian and Ubuntu: apt install libtcmalloc-minimal4), or leave the flag out"
         )
     before = os.environ.get("LD_PRELOAD")
-    changed = {
-        MARK: allocator,
-        "LD_PRELOAD": f"{found}:{before}" if before else found,
-        "TF_ONEDNN_USE_SYSTEM_ALLOCATOR": "1",
-    }
-    sys.stdout.flush()
-    os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], os.environ | changed)
+    return always | {"LD_PRELOAD": f"{found}:{before}" if before else found}

@@ -11,18 +11,14 @@ Warnings name what keeps memory from going down. For networks of your own,
 resnet.reversible.memory_report does the same in Python.
 """
 
+from resnet.commands.allocator import environment_of
 from resnet.commands.options import define_computation_flags
 from resnet.settings import Computation, NetworkSettings, RunOptions, fields_of
 
 ESSENTIAL = ("model", "batch_size", "dtype", "backprop", "measure")
 STEPS = 2
-# Every block is a mapping of its own: glibc's documents, mallopt(3).
-GIVES_BACK = {
-    "TF_ONEDNN_USE_SYSTEM_ALLOCATOR": "1",
-    "MALLOC_MMAP_THRESHOLD_": "65536",
-    "MALLOC_TRIM_THRESHOLD_": "65536",
-}
-WAYS = {"given back at once": GIVES_BACK, "with TensorFlow's pool": {}}
+# How a process measures -> its allocator.
+WAYS = {"given back at once": "glibc", "with TensorFlow's pool": None}
 
 
 def define_flags(flags):
@@ -57,7 +53,8 @@ def main(flags):
     steps = prepare(measurement).steps
     report = step_report(steps, flags.batch_size)
     variables = report.weight_bytes + report.optimizer_bytes
-    for way, environment in WAYS.items() if flags.measure else ():
+    for way, allocator in WAYS.items() if flags.measure else ():
+        environment = environment_of(allocator) if allocator else {}
         result = in_fresh_process(measurement.command, environment)
         report.measured[way] = variables + round(peak_of(result) * 2**20)
     print(report)

@@ -40,11 +40,15 @@ def test_a_process_starts_again_with_the_library_before_all_others(started, monk
     monkeypatch.setenv(MARK, environment[MARK])
     start_with("tcmalloc")
     assert len(started) == 1
+    start_with("glibc")  # has no library
+    *_, environment = started[1]
+    assert environment["LD_PRELOAD"] == "other.so"
+    assert environment["MALLOC_MMAP_THRESHOLD_"] == "65536"
 
 
 def test_a_machine_without_the_library_says_what_to_install(monkeypatch):
     done = run_quickly("train-cifar", "--allocator=jemalloc", "--dry_run")
-    assert "allocator is 'jemalloc', but must be one of tcmalloc" in error_of(done)
+    assert "allocator is 'jemalloc', but must be one of tcmalloc, glibc" in error_of(done)
     monkeypatch.setattr(allocator.ctypes.util, "find_library", lambda name: None)
     with pytest.raises(ValueError, match=r"no libtcmalloc_minimal: install it \(Debian"):
         start_with("tcmalloc")

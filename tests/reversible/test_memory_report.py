@@ -12,11 +12,11 @@ import tensorflow as tf
 
 import resnet.reversible.report as memory
 from resnet import reversible
+from resnet.commands.allocator import environment_of
 from resnet.reversible.liveness import Liveness
 
 L = keras.layers
 MB = 2**20
-GIVEN_BACK = {"TF_ONEDNN_USE_SYSTEM_ALLOCATOR": "1", "MALLOC_MMAP_THRESHOLD_": "65536"}
 
 
 def residual():
@@ -294,7 +294,7 @@ def test_the_prediction_is_near_what_a_training_takes(model, images):
 def said(arguments):
     """What a Python process prints, which gives memory back at once."""
     command = [sys.executable, *arguments]
-    environment = os.environ | GIVEN_BACK
+    environment = os.environ | environment_of("glibc")
     return subprocess.run(
         command, capture_output=True, text=True, check=True, env=environment
     ).stdout
