@@ -10,13 +10,14 @@ import side_by_side  # noqa: F401, first, because it loads TensorFlow quietly
 
 # isort: split
 import argparse
-import subprocess
+import json
 import sys
 
 import keras
 import numpy as np
 
 from resnet import reversible
+from resnet.commands.benchmark.fresh_process import in_fresh_process
 from resnet.process_memory import peak_over, return_free_memory, size_now
 
 UNITS, STORED_UNITS = (8, 16, 32, 64), (8, 16, 32)
@@ -40,8 +41,7 @@ def an_image(backprop, num_units):
     peaks = []
     for batch_size in BATCHES:
         command = [sys.executable, __file__, "--one", backprop, str(num_units), str(batch_size)]
-        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-        peaks.append(float(done.stdout.splitlines()[-1]))
+        peaks.append(in_fresh_process(command)["peak_mb"])
     return f"{(peaks[1] - peaks[0]) / (BATCHES[1] - BATCHES[0]):.2f}"
 
 
@@ -50,7 +50,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--one", nargs=3, metavar=("BACKPROP", "UNITS", "BATCH"))
     if one := parser.parse_args().one:
-        print(peak(one[0], int(one[1]), int(one[2])))
+        print(json.dumps({"peak_mb": peak(one[0], int(one[1]), int(one[2]))}))
         return
     print(f"{'units':>5} {'reversible':>12} {'stored':>8}   MB an image")
     for num_units in UNITS:

@@ -3,10 +3,10 @@
 import argparse
 import json
 import statistics
-import subprocess
 import sys
 import time
 
+from resnet.commands.benchmark.fresh_process import in_fresh_process
 from resnet.process_memory import peak_over, size_now
 from resnet.quiet import load_tensorflow
 
@@ -32,8 +32,7 @@ def side_by_side(make, num_steps, what="a step"):
     found = {}
     for backprop in BACKPROPS:
         command = [sys.executable, sys.argv[0], "--backprop", backprop]
-        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-        found[backprop] = json.loads(done.stdout.splitlines()[-1])
+        found[backprop] = in_fresh_process(command)
     rows = {
         "peak memory, MB": "peak_mb",  # over the size before the first step
         f"seconds {what}": "seconds",

@@ -1,5 +1,6 @@
 """The examples as a user runs them: what they promise of memory, and that they learn."""
 
+import json
 import re
 
 import PIL.Image
@@ -33,3 +34,13 @@ def test_glow_learns_and_draws_its_sheet(tmp_path):
     assert last < first
     with PIL.Image.open(tmp_path / "it.png") as sheet:
         assert sheet.size == (8 * 32, 8 * 32)
+
+
+@pytest.mark.slow
+def test_a_flows_memory_is_measured_in_a_process_of_its_own():
+    script, sizes = REPOSITORY / "examples/flow_depth.py", ("8", "32")
+    peaks = [
+        json.loads(run_file(script, "--one", backprop, *sizes).splitlines()[-1])["peak_mb"]
+        for backprop in ("stored", "reversible")
+    ]
+    assert peaks[0] > peaks[1] > 0

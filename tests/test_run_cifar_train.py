@@ -316,9 +316,7 @@ def test_a_runs_time_is_known_before_it_starts(tmp_path):
     done = run_quickly(SCRIPT, "--dry_run", "--time", *arguments, *places(tmp_path))
     assert done.returncode == 0, done.stderr
     *_, steps, _, _, _, _, _, timed = done.stdout.splitlines()  # data, places, memory between
-    assert (
-        "14,000 of 20 images; learning rate one_cycle with a peak of 0.01, upwards" in steps
-    )
+    assert "14,000 of 20 images; learning rate one_cycle with a peak of 0.01, upwards" in steps
     found = re.fullmatch(
         r"time: +([\d.]+) s a step, (\d+) images/s, the median of 10 steps; (\d+):(\d+):(\d+) for "
         r"14,000 steps, evaluations apart",
