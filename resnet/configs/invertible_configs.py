@@ -24,7 +24,7 @@ IREVNET_38 = register(
         filters=(16, 64, 256),
         inner_filters=(16, 32, 24),
     ),
-    parameters=461_626,
+    parameters=462_138,
     multiply_adds=63_703_552,
 )
 
@@ -32,7 +32,7 @@ IREVNET_110 = register(
     dataclasses.replace(
         IREVNET_38, name="irevnet-110", units=(9, 9, 9), inner_filters=(16, 32, 32)
     ),
-    parameters=1_711_834,
+    parameters=1_712_346,
     multiply_adds=212_339_200,
 )
 
@@ -48,6 +48,6 @@ IREVNET_56 = register(
         filters=(16, 64, 256, 1024),
         inner_filters=(64, 128, 256, 512),
     ),
-    parameters=27_960_488,
+    parameters=27_962_536,
     multiply_adds=2_958_458_880,
 )

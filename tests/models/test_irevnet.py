@@ -67,8 +67,12 @@ def test_images_come_back_to_the_bit(config, loop, dtype):
         found = features(images)
         assert found.shape[1:] == model.network.features_shape
         np.testing.assert_array_equal(invert(found), images)
-    logits = tf.reduce_mean(found, [1, 2]) @ model.variables_by_storage_name["logit/w"]
-    logits += model.variables_by_storage_name["logit/b"]
+    values = model.variables_by_storage_name
+    gamma, beta, mean, variance = (
+        values[f"unit_last/final_bn/{name}"] for name in ("gamma", "beta", "ema_mean", "ema_var")
+    )
+    active = tf.nn.relu(gamma * (found - mean) / tf.sqrt(variance + 1e-3) + beta)
+    logits = tf.reduce_mean(active, [1, 2]) @ values["logit/w"] + values["logit/b"]
     np.testing.assert_allclose(tf.function(model)(images), logits, rtol=1e-3, atol=1e-3)
 
 

@@ -2,7 +2,7 @@
 
 Zero channels beside the images are the room that the first stage computes in; space to depth
 takes the place of pooling, so that the stream has the same size everywhere, no shortcut changes
-the shape, and all stages are one sequence. The head takes the stream as it is.
+the shape, and all stages are one sequence. Batch norm and ReLU come behind it, in the head.
 
 Jacobsen et al. 2018, https://arxiv.org/abs/1802.07088.
 """
@@ -80,8 +80,8 @@ class IRevNet(RevNet):
         )
 
     def head(self, config: Config) -> Head:
-        """The Head, on the stream as it is."""
-        return Head(config.stage_channels[-1], config.num_classes, activate_first=False)
+        """The Head, whose features are the stream as it is: what comes behind has no inverse."""
+        return Head(config.stage_channels[-1], config.num_classes, features_are_raw=True)
 
 
 FAMILY = IRevNet()
