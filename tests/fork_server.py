@@ -42,6 +42,7 @@ def run(folder, line, environment):
             runpy.run_module(module, run_name="__main__", alter_sys=True)
         else:
             sys.argv = [target, *arguments]
+            sys.path.insert(0, str(pathlib.Path(target).resolve().parent))  # as Python does
             runpy.run_path(target, run_name="__main__")
         code = 0
     except SystemExit as end:

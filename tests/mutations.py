@@ -1810,8 +1810,8 @@ MUTATIONS = [
     Mutation(
         "resnet/reversible/liveness.py",
         "operations write over what others read",
-        "v.readers == 1 and v.num_bytes",
-        "v.num_bytes",
+        "v.readers == 1 and v not",
+        "v not",
         (f"{MEMORY_REPORT}::test_operations_write_over_what_nothing_else_reads",),
     ),
     Mutation(
@@ -1822,14 +1822,28 @@ MUTATIONS = [
         (f"{MEMORY_REPORT}::test_a_loop_keeps_its_state_once_and_its_stacks_whole",),
     ),
     Mutation(
-        "resnet/reversible/report.py",
+        "resnet/reversible/liveness.py",
+        "a loop stores in the rounds that are walked alone",
+        "value.num_bytes * self._rounds / ROUNDS",
+        "value.num_bytes",
+        (f"{MEMORY_REPORT}::test_a_loop_stores_what_its_units_would_without_it",),
+    ),
+    Mutation(
+        "resnet/reversible/liveness.py",
+        "what lies on a stack is written over",
+        "v.readers == 1 and v not in self._pushed",
+        "v.readers == 1",
+        (f"{MEMORY_REPORT}::test_a_loop_stores_what_its_units_would_without_it",),
+    ),
+    Mutation(
+        "resnet/reversible/memory_reports.py",
         "half of the forward pass is its end",
         "made[-1] / 2",
         "0",
         (f"{MEMORY_REPORT}::test_recomputation_that_does_not_wait_is_named",),
     ),
     Mutation(
-        "resnet/reversible/report.py",
+        "resnet/reversible/memory_reports.py",
         "who reads a tensor outside is not looked at",
         "own != self._place(op.name)",
         "own == self._place(op.name)",

@@ -46,6 +46,8 @@ class Liveness:
       peak: the most bytes that values take at once; what variables hold is not among them.
       at_peak: [Value] then.
       moment: the operation whose output made it the peak.
+      stacks: {name of a loop's output that is a list of tensors: bytes of all of them}.
+      has_open_loops: whether a loop's rounds are not known, so that its stacks are counted short.
       num_operations: that return numbers, not shapes; of a loop's body once.
     """
 
@@ -61,7 +63,10 @@ class Liveness:
         self.moment: tf.Operation | None = None
         self._live: dict[Value, None] = {}
         self._bytes = 0
-        self._counts = True
+        self._counts, self._rounds = True, ROUNDS
+        self._pushed: set[Value] = set()
+        self.stacks: dict[str, int] = {}
+        self.has_open_loops = False
         names = {t.name for t in given}
         inputs = [Value(t, size_of(t) if t.name in names else 0, 2) for t in graph.inputs]
         for value in inputs:
@@ -110,7 +115,7 @@ class Liveness:
                 continue  # an input
             read = [values[t.name] for t in op.inputs]
             if op.type in LOOPS:
-                found = self._loop(called_graph(graph, op), read)
+                found = self._loop(graph, op, read)
             elif op.type in CALLS | BRANCHES:
                 found = self._call(called_graph(graph, op), read[op.type in BRANCHES :])
             else:
@@ -130,9 +135,10 @@ class Liveness:
             if op.type in ALIASES and read:
                 over = [read[i]]
                 if op.type == "TensorListPushBack":
-                    self._grow(over[0], size_of(op.inputs[1]))
+                    self._push(over[0], read[1])
             elif op.type in IN_PLACE:
-                over = [v for v in read if v.readers == 1 and v.num_bytes == size > 0]
+                free = [v for v in read if v.readers == 1 and v not in self._pushed]
+                over = [v for v in free if v.num_bytes == size > 0]
             else:
                 over = []
             if over:
@@ -143,25 +149,32 @@ class Liveness:
             found.append(over[0])
         return found
 
-    def _grow(self, stack: Value, size: int) -> None:
-        """A loop's body puts a tensor on a stack: as many as fit, over all rounds."""
-        most = tf.get_static_value(stack.tensor.op.inputs[-1])
-        size *= max(1, int(most) // ROUNDS) if most is not None and most > 0 else 1
-        stack.num_bytes += size
-        self._take(size, stack)
+    def _push(self, stack: Value, value: Value) -> None:
+        """A loop's body puts a value on a stack, in all of its rounds, of which few are walked."""
+        if value not in self._pushed:  # else it has a place in memory already
+            self._pushed.add(value)
+            size = round(value.num_bytes * self._rounds / ROUNDS)
+            stack.num_bytes += size
+            self._take(size, stack)
 
     def _call(self, body: tf.Graph, read: Sequence[Value]) -> list[Value]:
         for value in read:
             value.readers += 1
         return self._walk(body, read)
 
-    def _loop(self, body: tf.Graph, state: Sequence[Value]) -> list[Value]:
+    def _loop(self, graph: tf.Graph, op: tf.Operation, state: Sequence[Value]) -> list[Value]:
         """As `_outputs`; what nothing but the loop reads can go in its first round."""
-        counts = self._counts
+        body, outside = called_graph(graph, op), (self._counts, self._rounds)
+        most = tf.get_static_value(op.inputs[1])  # maximum_iterations; -1 where there is none
+        self._rounds = ROUNDS if most is None or most < 0 else int(most)
+        self.has_open_loops |= most is None or most < 0
         for _ in range(ROUNDS):
             state = self._walk(body, state)
             self._counts = False
-        self._counts = counts
+        self._counts, self._rounds = outside
+        for tensor, value in zip(op.outputs, state, strict=True):
+            if tensor.dtype == tf.variant:
+                self.stacks[tensor.name] = value.num_bytes
         return list(state)
 
 

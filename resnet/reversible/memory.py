@@ -6,10 +6,8 @@ import tensorflow as tf
 
 from resnet.reversible.coupling import Coupling
 from resnet.reversible.gradients import PureFunction, checked_pair
+from resnet.reversible.liveness import source_of
 from resnet.reversible.nest import Nest
-
-# Operations whose output is their input's memory.
-ALIASES = {"Identity", "Reshape", "ExpandDims", "Squeeze", "StopGradient", "PreventGradient"}
 
 
 def stored_bytes(function: PureFunction, params: Nest, x: Nest) -> int:
@@ -40,7 +38,7 @@ def stored_bytes(function: PureFunction, params: Nest, x: Nest) -> int:
         for op in graph.get_operations():
             if op in forward:
                 continue
-            for tensor in map(_source, op.inputs):
+            for tensor in map(source_of, op.inputs):
                 is_weight = tensor.op.type in ("Placeholder", "Const") and tensor.name not in inputs
                 if tensor.op in forward and not is_weight and tensor.shape.is_fully_defined():
                     found[tensor.name] = tensor.shape.num_elements() * tensor.dtype.size
@@ -48,13 +46,6 @@ def stored_bytes(function: PureFunction, params: Nest, x: Nest) -> int:
     specs = tf.nest.map_structure(lambda t: tf.TensorSpec(t.shape, t.dtype), (params, x))
     tf.function(trace, autograph=False).get_concrete_function(*specs)
     return sum(found.values())
-
-
-def _source(tensor: tf.Tensor) -> tf.Tensor:
-    """The tensor whose memory an alias shows."""
-    while tensor.op.type in ALIASES:
-        tensor = tensor.op.inputs[0]
-    return tensor
 
 
 def units_that_fit(

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from resnet.reversible.report import report_of_graph
+from resnet.reversible.memory_reports import report_of_graph
 from resnet.training.fused import FusedUpdate
 from resnet.training.optimizer import make_optimizer
 from resnet.training.steps import Steps

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import resnet.reversible.report as memory
+import resnet.reversible.memory_reports as memory
 from resnet import reversible
 from resnet.commands.allocator import environment_of
 from resnet.reversible.liveness import Liveness
@@ -61,6 +61,15 @@ def test_memory_does_not_grow_with_depth_and_stored_does():
     assert kept[4, "checkpoint"] - kept[2, "checkpoint"] == pytest.approx(2 * STREAM, rel=0.05)
     # Of F and G each: what their convolution read, batch norm's input, and ReLU's output.
     assert kept[4, "stored"] - kept[2, "stored"] == pytest.approx(6 * STREAM, rel=0.05)
+
+
+def test_a_loop_stores_what_its_units_would_without_it():
+    looped, unrolled = (
+        reversible.memory_report(network(6, backprop="stored", loop=loop), IMAGES)
+        for loop in (True, False)
+    )
+    assert looped.kept_bytes == pytest.approx(unrolled.kept_bytes, rel=0.01)
+    assert looped.peak_bytes == pytest.approx(unrolled.peak_bytes, rel=0.05)
 
 
 def only(warnings, text):
@@ -140,6 +149,13 @@ def test_recomputation_that_does_not_wait_is_named(without_process):
         x = Block()(x)
     found = reversible.memory_report(keras.Model(images, x), IMAGES).warnings
     assert any("wait for no gradient" in text for text in found), found
+
+
+def test_a_loop_whose_rounds_are_not_known_is_named():
+    words = keras.Input((9, 4))
+    model = keras.Model(words, L.LSTM(5)(words))
+    found = reversible.memory_report(model, np.zeros((3, 9, 4), np.float32)).warnings
+    assert any("what it stores is counted short" in text for text in found), found
 
 
 def test_xla_on_a_cpu_is_named(without_process):

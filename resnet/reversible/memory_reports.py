@@ -34,6 +34,7 @@ PROCESS_BYTES = 20 * MB
 
 BATCH, STREAM = "batch", "stream"
 INSIDE, STORED = "inside of F and G", "inside of a stored unit"
+STACK = "what a loop stores"
 STREAM_GRADIENT, ACTIVATION = "gradient of the stream", "activation"
 WEIGHT_GRADIENT, WEIGHT_COPY = "gradient of weights", "copy of weights"
 SEQUENCE_SCOPES = {"reversible", "stored", "checkpoint"}
@@ -260,7 +261,7 @@ class _Reading:
     ) -> MemoryReport:
         readers = self._readers()
         kept = [
-            dataclasses.replace(self._kept(t), reason=self._reason(t, ops))
+            dataclasses.replace(self._kept(t, self._size(t)), reason=self._reason(t, ops))
             for t, ops in readers.values()
         ]
         moment = self.liveness.moment
@@ -268,7 +269,7 @@ class _Reading:
             title,
             sorted(kept, key=lambda t: -t.num_bytes),
             sorted(
-                (self._kept(v.tensor) for v in self.liveness.at_peak if v.num_bytes),
+                (self._kept(v.tensor, v.num_bytes) for v in self.liveness.at_peak if v.num_bytes),
                 key=lambda t: -t.num_bytes,
             ),
             self._moment(moment) if moment else "",
@@ -284,6 +285,7 @@ class _Reading:
             *outside.values(),
             *self._early(found),
             *self._compiled(),
+            *self._open_loops(),
             *_too_small(found),
         ]
         return found
@@ -296,17 +298,20 @@ class _Reading:
                 continue
             for tensor in map(source_of, op.inputs):
                 is_value = tensor.op.type not in {"Const", *SHAPES}
-                if tensor.op.name in self.forward and is_value and size_of(tensor):
+                if tensor.op.name in self.forward and is_value and self._size(tensor):
                     found.setdefault(tensor.name, (tensor, []))[1].append(op)
         return found
 
     def _place(self, name: str) -> str:
         return place_of(name, self.root)
 
-    def _kept(self, tensor: tf.Tensor) -> KeptTensor:
+    def _size(self, tensor: tf.Tensor) -> int:
+        return self.liveness.stacks.get(tensor.name) or size_of(tensor)
+
+    def _kept(self, tensor: tf.Tensor, num_bytes: int) -> KeptTensor:
         name = tensor.op.name
         place, kind = self._place(name), self._kind(tensor)
-        return KeptTensor(size_of(tensor), name, place, kind)
+        return KeptTensor(num_bytes, name, place, kind)
 
     def _kind(self, tensor: tf.Tensor) -> str:
         name, shape = tensor.op.name, tuple(tensor.shape) if tensor.shape.rank else ()
@@ -318,6 +323,8 @@ class _Reading:
             return BATCH
         if shape in self.shapes or tensor.op.type == "TensorListReserve":
             return WEIGHT_GRADIENT if is_backward else WEIGHT_COPY
+        if tensor.name in self.liveness.stacks or tensor.op.type == "EmptyTensorList":
+            return STACK
         if {"f", "g"} & set(scopes[:-1]):
             return STORED if "stored" in scopes else INSIDE
         if any(scope.startswith("unit_") for scope in scopes):
@@ -353,7 +360,7 @@ class _Reading:
         kept = [
             t
             for t in found.kept
-            if t.kind in (STORED, INSIDE, ACTIVATION, STREAM)
+            if t.kind in (STACK, STORED, INSIDE, ACTIVATION, STREAM)
             and t.reason.startswith(READ)
             and t.name not in others
         ]
@@ -415,6 +422,13 @@ class _Reading:
                 f"{first.name} and others of the backward pass ({_mb(size)} MB) wait for no "
                 "gradient: they run with the forward pass or are merged with it, and stay in "
                 "memory. Give them their inputs by reversible.after(dy, x)"
+            )
+
+    def _open_loops(self) -> Iterable[str]:
+        if self.liveness.has_open_loops:
+            yield (
+                "a loop's rounds are not known when it is traced: what it stores is counted short. "
+                "Give tf.while_loop its maximum_iterations"
             )
 
     def _compiled(self) -> Iterable[str]:
