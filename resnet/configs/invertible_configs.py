@@ -48,6 +48,6 @@ IREVNET_56 = register(
         filters=(16, 64, 256, 1024),
         inner_filters=(64, 128, 256, 512),
     ),
-    parameters=27_962_536,
+    parameters=27_968_680,
     multiply_adds=2_958_458_880,
 )
