@@ -22,18 +22,18 @@ IREVNET_38 = register(
         preprocessor="cifar-grid",
         stem_filters=16,
         filters=(16, 64, 256),
-        inner_filters=(16, 32, 24),
+        inner_filters=(32, 48, 19),
     ),
-    parameters=462_138,
-    multiply_adds=63_703_552,
+    parameters=462_462,
+    multiply_adds=87_591_424,
 )
 
 IREVNET_110 = register(
     dataclasses.replace(
-        IREVNET_38, name="irevnet-110", units=(9, 9, 9), inner_filters=(16, 32, 32)
+        IREVNET_38, name="irevnet-110", units=(9, 9, 9), inner_filters=(32, 48, 26)
     ),
-    parameters=1_712_346,
-    multiply_adds=212_339_200,
+    parameters=1_671_810,
+    multiply_adds=281_348_608,
 )
 
 IREVNET_56 = register(
