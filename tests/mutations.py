@@ -728,6 +728,13 @@ MUTATIONS = [
         (f"{STEM}::test_it_takes_less_memory_than_recomputing_the_whole",),
     ),
     Mutation(
+        "resnet/models/network.py",
+        "what a large stem returns is kept for the first stage's backward pass",
+        "again if training and self.stem.is_large else None",
+        "None",
+        (f"{STEM}::test_of_stem_and_first_stage_a_reversible_network_keeps_the_images_and_an_end",),
+    ),
+    Mutation(
         "resnet/models/model.py",
         "weights are multiplied by their decay before the backward pass",
         "decay * after(gradients[name], value)",

@@ -261,6 +261,9 @@ def test_a_card_for_many_classes_names_the_most_frequent_mistakes(published):
     place = "./revnet-38_synthetic"  # what it says to run is what works
     assert card(facts, place) == written and f'weights="{place}"' in written
     assert "|  | disc | ring |" in card(facts)
+    assert "| started from | random weights |" in written
+    tuned = facts | {"run": facts["run"] | {"init_from": "pretrained:revnet-38:cifar-10"}}
+    assert "| started from | `pretrained:revnet-38:cifar-10` |" in card(tuned)
     names = [f"class {i}" for i in range(30)]
     counts = np.eye(30, dtype=int) * 90
     counts[3, 4], counts[8, 1] = 7, 10

@@ -14,8 +14,8 @@ from resnet.models.families import family_of
 from resnet.models.layers import IMAGE_CHANNELS
 from resnet.models.parameters import Parameter, prefixed, under
 from resnet.models.stages import LOOP_FROM, invert_stages, reconstruct, run_stages, seed_at
-from resnet.models.stem_in_parts import run_in_parts
-from resnet.reversible import count_past_exact_range, recompute, round_to_grid
+from resnet.models.stem_in_parts import run_in_parts, values_again
+from resnet.reversible import after, count_past_exact_range, recompute, round_to_grid
 from resnet.reversible.gradients import PureFunction
 from resnet.reversible.nest import Nest
 from resnet.settings import Computation
@@ -180,13 +180,14 @@ class Network:
           of the residual stream with values past the exact range (0 if not exact).
         """
         with tf.name_scope("stem"):
-            x, statistics = self._apply_stem(values, images, training)
+            x, statistics, x_again = self._apply_stem(values, images, training)
         past = [count_past_exact_range(*x)] if self.computation.exact else []
         seed = self._dropout_seed(training, seed)
         for places, stages, params, seeds in self._sequences(values, seed):
             own = [units_of(f"stage_{s}/units/") for s in places] if units_of else None
             with tf.name_scope("stage_" + "_".join(map(str, places))):
-                x, found, count = run_stages(stages, params, x, training, seeds, own)
+                x, found, count = run_stages(stages, params, x, training, seeds, own, x_again)
+            x_again = None
             for s, statistics_of in zip(places, found, strict=True):
                 statistics = statistics | prefixed(f"stage_{s}", statistics_of)
             past.append(count)
@@ -205,24 +206,29 @@ class Network:
 
     def _apply_stem(
         self, values: Mapping[str, tf.Tensor], images: tf.Tensor, training: bool
-    ) -> tuple[Nest, dict[str, tf.Tensor]]:
-        """What the first stage takes, and the stem's statistics."""
+    ) -> tuple[Nest, dict[str, tf.Tensor], Callable[[Nest], Nest] | None]:
+        """What the first stage takes, the stem's statistics, and what makes the former anew."""
+        params = {name: values[name] for name in self.stem.parameters() if name in values}
 
         def stem(params: Nest, images: Nest) -> tuple[Nest, Nest]:
             return self.stem(params, images, training)
+
+        def stream(x: tf.Tensor) -> Nest:
+            x = tuple(tf.split(x, 2, axis=-1)) if self.family.num_halves == 2 else x
+            return tuple(round_to_grid(half) for half in x) if self.computation.exact else x
+
+        def again(dependencies: Nest) -> Nest:
+            with tf.name_scope("stem/backward/"):
+                ready = after(dependencies, images)
+                return stream(values_again(self.stem, params, ready, statistics))
 
         run: PureFunction = stem
         if training and self.stem.is_large:
             run = functools.partial(run_in_parts, self.stem)
         elif training and self.computation.backprop != "stored" and self.stem.parameters():
             run = recompute(stem)  # only the images are kept
-        x, statistics = run(
-            {name: values[name] for name in self.stem.parameters() if name in values}, images
-        )
-        x = tuple(tf.split(x, 2, axis=-1)) if self.family.num_halves == 2 else x
-        return (
-            tuple(round_to_grid(half) for half in x) if self.computation.exact else x
-        ), statistics
+        x, statistics = run(params, images)
+        return stream(x), statistics, again if training and self.stem.is_large else None
 
     def reconstruction_error(
         self,
@@ -240,7 +246,7 @@ class Network:
         Returns:
           float32 scalar, relative to the largest value of the stage's stream.
         """
-        x, _ = self._apply_stem(values, images, training=True)
+        x, _, _ = self._apply_stem(values, images, training=True)
         seed, errors = self._dropout_seed(True, seed), []
         for _, stages, params, seeds in self._sequences(values, seed):
             x, error = reconstruct(stages, params, x, seeds)

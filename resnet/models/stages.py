@@ -269,7 +269,7 @@ def _joined(pairs):
     return {name: tf.concat([part[name] for part in parts], axis=0) for name in names}
 
 
-def run_stages(stages, params, x, training, seeds, units=None):
+def run_stages(stages, params, x, training, seeds, units=None, x_again=None):
     """Runs stages one behind the other: reversible ones as one sequence.
 
     Args:
@@ -279,6 +279,7 @@ def run_stages(stages, params, x, training, seeds, units=None):
       training: whether batch norm uses the batch's statistics, and values are dropped.
       seeds: [(2,) int64 or None], of each: which values are dropped.
       units: [training.fused.Units] of each, whose weights params lacks; None: of none.
+      x_again: as of `run_sequence`.
 
     Returns:
       (y, statistics, past): the last stage's output; [{name: batch statistic}] of each; int32
@@ -288,7 +289,7 @@ def run_stages(stages, params, x, training, seeds, units=None):
         y, statistics, past = stages[0](params[0], x, training, seeds[0])
         return y, [statistics], past
     couplings, all_params, num_kept, ends = _in_a_row(stages, params, training, seeds, units)
-    y, aux = run_sequence(couplings, all_params, x, stages[0].backprop, num_kept)
+    y, aux = run_sequence(couplings, all_params, x, stages[0].backprop, num_kept, x_again)
     found = [
         stage.found(couplings[begin:end], aux[begin:end])
         for stage, begin, end in zip(stages, [0, *ends], ends, strict=False)

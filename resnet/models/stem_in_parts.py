@@ -43,6 +43,11 @@ def run_in_parts(stem, params, images):
     return with_gradient(forward, backward, params, images)
 
 
+def values_again(stem, params, images, statistics):
+    """The y that `run_in_parts` returned, to the bit, of the statistics that it returned."""
+    return _Walk(stem, params, images).values(statistics)
+
+
 class _Walk:
     """A stem's way over the parts of a batch, one after the other."""
 

@@ -3,6 +3,7 @@
 import datetime
 from typing import Any
 
+from resnet.plurals import counted
 from resnet.table import markdown
 
 WHOLE_CONFUSION = 20  # classes up to which the whole matrix stands on the card
@@ -82,6 +83,7 @@ def _training(facts: dict[str, Any]) -> str:
         ("what", "value"),
         ("images", f"{facts['step']:,} steps of {config['batch_size']}: {images:,}"),
         ("arithmetic", f"{run['dtype']}{stream}, backprop {run['backprop']}"),
+        ("started from", f"`{run['init_from']}`" if run.get("init_from") else "random weights"),
         ("seed", str(config["seed"])),
         ("time", _time(facts["training_seconds"], images)),
     ]
@@ -94,8 +96,8 @@ def _training(facts: dict[str, Any]) -> str:
         ("settings", "[facts.json](facts.json)"),
     ]
     restarts = len(facts["commands"]) - 1
-    note = "" if restarts < 1 else f" It was stopped and continued {restarts} times."
-    return f"{markdown(rows)}\n\nBy this command:{note}\n\n```bash\n{facts['commands'][0]}\n```"
+    note = "" if restarts < 1 else f", stopped and continued {counted(restarts, 'time')}"
+    return f"{markdown(rows)}\n\nBy this command{note}:\n\n```bash\n{facts['commands'][0]}\n```"
 
 
 def _time(seconds: float, images: int) -> str:

@@ -1,6 +1,6 @@
 """Sequences of couplings: the manual gradient map that recomputes activations."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -19,6 +19,7 @@ def run_sequence(
     x: Nest,
     backprop: str = "reversible",
     num_kept: int = 0,
+    x_again: Callable[[Nest], Nest] | None = None,
 ) -> tuple[Nest, list[Nest]]:
     """Applies couplings one after the other.
 
@@ -35,6 +36,8 @@ def run_sequence(
         own way.
       num_kept: with "reversible", how many units at the end are stored all the
         same: memory for time, where there is room.
+      x_again: makes x anew from something smaller, so that "reversible" need not keep a
+        transition's input: a function of tensors, after which it is to run (see `after`).
 
     Returns:
       (y, aux): what the last coupling returns, and a list of n aux nests, in which each
@@ -54,7 +57,7 @@ def run_sequence(
                 )
         cut = len(units) - min(num_kept, len(units))
         with tf.name_scope(backprop):
-            x, aux = _run_reversible(units[:cut], params[:cut], x) if cut else (x, [])
+            x, aux = _run_reversible(units[:cut], params[:cut], x, x_again) if cut else (x, [])
     else:
         cut, aux = 0, []
     keep = recompute if backprop == "checkpoint" else lambda function: function
@@ -78,7 +81,10 @@ def _run_forward(
 
 
 def _run_reversible(
-    units: Sequence[Any], params: Sequence[Nest], x: Nest
+    units: Sequence[Any],
+    params: Sequence[Nest],
+    x: Nest,
+    x_again: Callable[[Nest], Nest] | None,
 ) -> tuple[Nest, list[Nest]]:
     def forward(params: Nest, x: Nest) -> tuple[Nest, Nest]:
         return _run_forward([unit.forward for unit in units], params, x)
@@ -93,7 +99,8 @@ def _run_reversible(
                 if unit.is_invertible:
                     h, d, dunit = unit.backward(unit_params, h, d, *terms)
                 else:
-                    d, dunit = unit.backward(unit_params, x, h, d, *terms)
+                    start = x_again(d) if x_again else x
+                    d, dunit = unit.backward(unit_params, start, h, d, *terms)
             dparams.append(dunit)
         return d, dparams[::-1]
 

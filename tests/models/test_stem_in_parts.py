@@ -1,16 +1,21 @@
 """A stem whose batch is walked in parts, against the framework's own gradient of the whole."""
 
+import dataclasses
 import functools
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
+import resnet
 from peaks import peak_bytes
 from resnet.models.layers import Convolution
 from resnet.models.stem_in_parts import run_in_parts
 from resnet.models.stems import Stem
 from resnet.reversible import recompute
+from resnet.training.optimizer import make_optimizer
+from resnet.training.step_memory import step_report
+from resnet.training.steps import Steps
 
 SIDE, FILTERS = 24, 8
 
@@ -103,3 +108,13 @@ def test_it_takes_less_memory_than_recomputing_the_whole():
     recomputed = peak_bytes(functools.partial(squared, recompute(whole(one))), params, images)
     assert recomputed > 3 * values
     assert peak_bytes(functools.partial(squared, in_parts(one)), params, images) < 0.7 * recomputed
+
+
+def test_of_stem_and_first_stage_a_reversible_network_keeps_the_images_and_an_end():
+    config = dataclasses.replace(resnet.get_config("revnet-56"), units=(2, 1, 1, 1), image_size=64)
+    model = resnet.get_model(config)
+    report = step_report(Steps(model, make_optimizer(model)), 8)
+    weights = "copy of weights"
+    kept = {(t.place, t.num_bytes) for t in report.kept if t.kind != weights}
+    half = 8 * 16 * 16 * config.stage_channels[0] // 2 * 4
+    assert {size for place, size in kept if place.startswith(("stem", "stage_1"))} == {half}
