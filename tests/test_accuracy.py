@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from processes import run
+from processes import run, run_quickly
 
 
 def final_accuracy(done):
@@ -29,7 +29,7 @@ def test_revnet_38_learns_the_embedded_data_set_in_300_steps(tmp_path):
 def test_an_untrained_network_is_at_chance(tmp_path):
     config = tmp_path / "untrained.json"
     config.write_text(json.dumps({"name": "resnet-test", "num_steps": 0}))
-    done = run(
+    done = run_quickly(
         "run_cifar_train.py",
         f"--config={config}",
         "--dataset=synthetic",

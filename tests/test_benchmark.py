@@ -45,10 +45,10 @@ def test_one_json_line():
 
 
 @pytest.mark.parametrize(
-    ("units", "least", "ratio"), [(5, 3.8, 3.3), pytest.param(9, 7, 6, marks=pytest.mark.slow)]
+    ("units", "least", "ratio"), [(3, 2, 2), pytest.param(9, 7, 6, marks=pytest.mark.slow)]
 )
 def test_memory_is_freed(units, least, ratio):
-    """The slope of peak memory over the batch, of RevNet-110 and of about half of it.
+    """The slope of peak memory over the batch, of RevNet-110 and of a third of it.
 
     Stored: each of the 108 convolutions in the units keeps its input and, if a batch
     norm follows, its output: 3 half-width tensors a residual function, and one sum.

@@ -185,8 +185,7 @@ saves = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationW
 
 
 @saves
-@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
-@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize(("jit_compile", "policy"), [(False, "mixed_bfloat16"), (True, "float32")])
 def test_fit_saves_loads_and_exports(tmp_path, jit_compile, policy):
     rng = np.random.default_rng(0)
     images = rng.standard_normal([12, 6, 6, 8]).astype(np.float32)
@@ -477,8 +476,7 @@ def test_a_memory_budget_stores_as_many_units_as_fit(sums_as_written):
             np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize("compiled", [False, True])
-@pytest.mark.parametrize("kind", ["dense", "attention"])
+@pytest.mark.parametrize(("kind", "compiled"), [("dense", True), ("attention", False)])
 def test_a_loop_in_exact_mode(kind, compiled, sums_as_written):
     x = draw(kind, "float32")
     found = []
