@@ -66,9 +66,7 @@ def test_the_packages_own_weights_have_their_printed_accuracy(name, count, cifar
     one = SHIPPED[name]
     model = resnet.get_model(one.model, weights=one.dataset)
     test = load_dataset(one.dataset, cifar).test
-    part = dataclasses.replace(
-        test, images=test.images[:num_images], labels=test.labels[:num_images]
-    )
+    part = dataclasses.replace(test, images=test.images[:count], labels=test.labels[:count])
     batches = evaluation_batches(part, model.scaling, model.config.evaluation_batch_size)
     found, printed = Evaluation(model, flips=True)(batches).to_json(), one.facts["accuracy"]
     if count is None:
