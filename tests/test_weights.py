@@ -58,8 +58,7 @@ def test_cifar_vs_tensorflow2s_own_weights_have_its_accuracy(depth, error, share
 
 @pytest.mark.parametrize("name", SHIPPED)
 @pytest.mark.parametrize(
-    "num_images",
-    [pytest.param(None, marks=pytest.mark.slow, id="all"), pytest.param(500, id="500")],
+    "count", [pytest.param(None, marks=pytest.mark.slow, id="all"), pytest.param(1000, id="some")]
 )
 def test_the_packages_own_weights_have_their_printed_accuracy(name, count, cifar):
     """Of all test images exactly; of the first 1,000 as far as so few can tell."""
