@@ -171,7 +171,10 @@ def memory_report(
       TypeError: no layer.
     """
     if not isinstance(layer, keras.layers.Layer):
-        raise TypeError(f"{layer!r} is no Keras layer or model")
+        raise TypeError(
+            f"{layer!r} is no Keras layer or model: for a named network, give a resnet.Classifier "
+            "or run `resnet memory --model NAME`"
+        )
     x = tf.nest.map_structure(tf.convert_to_tensor, x)
     with state_kept(layer, x, arguments):
         trained = [v.value for v in layer.trainable_variables]

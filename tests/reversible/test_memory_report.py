@@ -318,3 +318,8 @@ def said(arguments):
 
 def said_last(arguments):
     return said(arguments).splitlines()[-1]
+
+
+def test_what_is_no_layer_is_refused_with_what_is():
+    with pytest.raises(TypeError, match=r"for a named network, give a resnet\.Classifier or run"):
+        memory_report(lambda x: x, tf.zeros([1, 4]))
