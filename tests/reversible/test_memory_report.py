@@ -176,7 +176,7 @@ def test_xla_on_a_cpu_is_named(without_process):
 
 
 def test_no_layer_is_refused():
-    with pytest.raises(TypeError, match="is no Keras layer"):
+    with pytest.raises(TypeError, match=r"is no Keras layer.* give a resnet\.Classifier or run"):
         reversible.memory_report(lambda x: x, IMAGES)
 
 
@@ -318,8 +318,3 @@ def said(arguments):
 
 def said_last(arguments):
     return said(arguments).splitlines()[-1]
-
-
-def test_what_is_no_layer_is_refused_with_what_is():
-    with pytest.raises(TypeError, match=r"for a named network, give a resnet\.Classifier or run"):
-        memory_report(lambda x: x, tf.zeros([1, 4]))
