@@ -522,7 +522,7 @@ class RunOptions(Computation):
         group=Computation.HEADING,
     )
     num_gpu: int | None = setting(
-        "GPUs of every host to train on; 0 is the CPU.",
+        "GPUs of every host to use; 0 is the CPU.",
         None,
         low=0,
         below=2**10,

@@ -735,6 +735,27 @@ MUTATIONS = [
         (f"{STEM}::test_of_stem_and_first_stage_a_reversible_network_keeps_the_images_and_an_end",),
     ),
     Mutation(
+        "resnet/models/layers.py",
+        "numbers that dropout draws again do not wait for their gradient",
+        "    seed = after(x, seed)",
+        "    pass",
+        (f"{MEMORY_REPORT}::test_random_numbers_wait_for_their_gradient",),
+    ),
+    Mutation(
+        "resnet/reversible/pure_layer.py",
+        "state of layers that are run again does not wait for their gradient",
+        "after(x, value) if value.dtype.is_integer else value",
+        "value",
+        (f"{MEMORY_REPORT}::test_random_numbers_wait_for_their_gradient",),
+    ),
+    Mutation(
+        "resnet/reversible/pure_layer.py",
+        "layers inside of a layer that is run again do not know of training",
+        "y = _in_training(function=call, training=training)",
+        "y = call()",
+        (f"{SEQUENCE_LAYER}::test_training_reaches_layers_inside_of_one_that_does_not_take_it",),
+    ),
+    Mutation(
         "resnet/models/model.py",
         "weights are multiplied by their decay before the backward pass",
         "decay * after(gradients[name], value)",
@@ -1419,8 +1440,8 @@ MUTATIONS = [
     Mutation(
         "resnet/data/folder/tree.py",
         "the first images held out, whatever is added",
-        "sorted(own, key=lambda path: _draw(path, root))",
-        "sorted(own)",
+        "draws = {path: _draw(path, root) for path in own}",
+        "draws = {path: i / len(own) for i, path in enumerate(own)}",
         (f"{FOLDER}::test_a_part_of_each_class_is_held_out_whatever_is_added",),
     ),
     Mutation(

@@ -246,6 +246,26 @@ def test_a_restored_run_that_is_asked_for_more_than_it_has_says_so(tmp_path):
     assert "with --init_from one\n" in done.stdout
 
 
+def test_a_restored_run_with_nothing_left_says_so(tmp_path, two_steps):
+    shutil.copytree(two_steps, tmp_path, dirs_exist_ok=True)
+    restore = [SCRIPT, "--restore", "--id=one", *places(tmp_path)]
+    assert "notice" not in run_quickly(*restore, "--max_num_steps=3").stdout
+    done = run_quickly(*restore)
+    assert done.returncode == 0, done.stderr
+    assert (
+        "one has reached step 3, and ends at step 2 (a later run was given --max_num_steps 3): "
+        "nothing is left to train"
+    ) in done.stdout
+
+
+def test_a_short_fine_tuning_says_so(tmp_path):
+    line = [SCRIPT, "--dataset=synthetic", "--model=revnet-38", "--max_num_steps=1", "--id=one"]
+    line += ["--init_from=pretrained:revnet-38:cifar-10", "--batch_size=2", "--eval_images=2"]
+    done = run_quickly(*line, *places(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert "notice: this training makes 1 update, which is little" in done.stdout
+
+
 def test_a_start_that_fails_leaves_no_folder(tmp_path):
     for name in "ab":
         (tmp_path / "images" / name).mkdir(parents=True)

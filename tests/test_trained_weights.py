@@ -21,7 +21,7 @@ from resnet.data.feed import Feed
 from resnet.data.registry import CIFAR
 from resnet.errors import UsageError
 from resnet.models.keras_model import Classifier
-from resnet.pretrained.card import card
+from resnet.pretrained.card import OWN, card
 from resnet.settings import RunOptions, SettingError
 from resnet.training.experiment import Experiment
 from resnet.training.placement import Placement
@@ -261,7 +261,10 @@ def test_a_card_for_many_classes_names_the_most_frequent_mistakes(published):
     place = "./revnet-38_synthetic"  # what it says to run is what works
     assert card(facts, place) == written and f'weights="{place}"' in written
     assert "|  | disc | ring |" in card(facts)
-    assert "| started from | random weights |" in written
+    assert "| started from | random weights |" in written and OWN in written
+    assert OWN not in card(facts) and "licence, MIT" in card(facts)
+    own = card(facts | {"dataset": "folder"}, place)
+    assert "# revnet-38 for own images\n" in own and "images of its training" in own
     tuned = facts | {"run": facts["run"] | {"init_from": "pretrained:revnet-38:cifar-10"}}
     assert "| started from | `pretrained:revnet-38:cifar-10` |" in card(tuned)
     names = [f"class {i}" for i in range(30)]
@@ -307,7 +310,7 @@ def test_images_are_named(experiment, tmp_path, published):
 def test_they_are_exported(published, tmp_path):
     """A folder's as a SavedModel; what comes with the package as arrays, under its own name."""
     line = ["export", "--model=revnet-38", "--preprocessing"]
-    own = run_quickly(*line, f"--weights={published}", folder=tmp_path)
+    own = run_quickly("export", "--preprocessing", f"--weights={published}", folder=tmp_path)
     assert own.stdout == (f"exports/revnet-38_synthetic: revnet-38 with weights {published}\n"), (
         own.stderr
     )
@@ -334,9 +337,9 @@ def test_they_are_exported(published, tmp_path):
 def test_what_is_exported_is_named_in_one_way():
     for line, message in {
         (): "either --id is needed",
-        ("--weights=cifar-10",): "both --model and --weights",
+        ("--weights=cifar-10",): "--weights FOLDER, or both --model and --weights",
         ("--id=a", "--model=revnet-38", "--weights=cifar-10"): "either --id is needed",
-        ("--best", "--model=revnet-38", "--weights=cifar-10"): "perhaps with --best, or both",
+        ("--best", "--model=revnet-38", "--weights=cifar-10"): "perhaps with --best, or trained",
         ("--id=pretrained:revnet-38:cifar-10",): "give trained weights as --model and --weights",
         ("--model=revnet-38", "--weights=cifar-11"): "no weights of 'revnet-38' for 'cifar-11'",
     }.items():

@@ -12,14 +12,16 @@ The classes' names are in the file: the SavedModel's signature label_names, the 
 label_names, the array label_names.
 """
 
+import os
 import pathlib
 
 from resnet.commands import options
 from resnet.commands.cifar_train import RESULTS
 from resnet.errors import UsageError
 from resnet.pretrained import PREFIX
+from resnet.settings import Computation, fields_of
 
-ESSENTIAL = ("id", "model", "weights", "format", "preprocessing", "output")
+ESSENTIAL = ("id", "model", "weights", "format", "preprocessing", "dtype", "output")
 # format -> ending of its files
 ENDINGS = {"saved_model": "", "keras": ".keras", "npz": ".npz"}
 
@@ -31,6 +33,13 @@ def define_flags(flags):
     options.define_weights_flags(flags)
     flags.text("File", "format", "What to write.", "saved_model", choices=ENDINGS)
     flags.switch("File", "preprocessing", "Let the model take pixels of 0 to 255.")
+    flags.text(
+        "File",
+        "dtype",
+        "Type of its arithmetic; TensorFlow Lite and ONNX need float32.",
+        default_text="the experiment's; of trained weights, float32",
+        choices=fields_of(Computation)["dtype"].facts.choices,
+    )
     flags.text(
         options.FOLDERS,
         "output",
@@ -68,11 +77,12 @@ def _trained(flags):
         raise UsageError(f"--id is {flags.id!r}: give trained weights as --model and --weights")
     if flags.id and not (flags.model or flags.weights):
         return _experiment(flags)
-    if flags.model and flags.weights and not (flags.id or flags.best):
+    is_known = flags.weights and (flags.model or os.sep in flags.weights)
+    if is_known and not (flags.id or flags.best):
         return _weights(flags)
     raise UsageError(
-        "either --id is needed, the experiment to export, perhaps with --best, or both --model and "
-        "--weights, trained ones"
+        "either --id is needed, the experiment to export, perhaps with --best, or trained weights: "
+        "--weights FOLDER, or both --model and --weights"
     )
 
 
@@ -85,7 +95,8 @@ def _experiment(flags):
 
     def load():
         run = experiment.options
-        model = get_model(experiment.config, backprop="stored", dtype=run.dtype, exact=run.exact)
+        dtype = flags.dtype or run.dtype
+        model = get_model(experiment.config, backprop="stored", dtype=dtype, exact=run.exact)
         step = restore_trained(experiment, model, flags.best)
         model.label_names = experiment.label_names
         preparation = stored_preparation(experiment) if flags.preprocessing else None
@@ -96,12 +107,14 @@ def _experiment(flags):
 
 def _weights(flags):
     from resnet.models import get_model
-    from resnet.pretrained import find_pretrained
+    from resnet.pretrained import find_pretrained, open_pretrained
 
-    pretrained = find_pretrained(flags.model, flags.weights)
+    name = flags.model or open_pretrained(flags.weights).model
+    pretrained = find_pretrained(name, flags.weights)
 
     def load():
-        model = get_model(flags.model, weights=flags.weights, backprop="stored")
+        more = {"dtype": flags.dtype} if flags.dtype else {}
+        model = get_model(name, weights=flags.weights, backprop="stored", **more)
         return model, model.scaling, f"with weights {flags.weights}"
 
     return f"{pretrained.model}_{pretrained.dataset}", load

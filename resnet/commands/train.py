@@ -16,9 +16,10 @@ from resnet.errors import DataError, UsageError, UserError
 from resnet.files import remove, remove_leftovers
 from resnet.models.layers import MOVING_AVERAGE_DECAY
 from resnet.ownership import owned
+from resnet.plurals import counted
 from resnet.pretrained import PREFIX
 from resnet.settings import SettingError
-from resnet.training.conf import read_conf
+from resnet.training.conf import CONF, read_conf, read_latest
 from resnet.training.experiment import (
     Experiment,
     load_experiment,
@@ -37,6 +38,7 @@ from resnet.training.train import evaluate_trained, train_and_evaluate
 from resnet.weights.checkpoint import list_checkpoints, set_aside
 
 SMOKE_TEST_STEPS = 2
+FEW_STEPS = 100  # of a fine-tuning
 WARM_UP_STEPS, TIMED_STEPS = 3, 10  # of --time
 
 
@@ -80,6 +82,8 @@ def run_training(task, flags):
         if flags.is_given("max_num_steps"):
             _require_later_end(experiment, reached)
             _say_if_past_the_end(experiment)
+        else:
+            _say_if_at_the_end(experiment, reached)
     resume = options.resume_command(flags, experiment)
     with naming_lost_hosts(hosts, experiment.results, resume), stop_requests() as stop:
         _run(task, flags, experiment, started, Hosts() if flags.dry_run else hosts, resume, stop)
@@ -138,10 +142,20 @@ def _compute(task, flags, experiment, started, placement, jit, resume, stop):
 def _say_if_short(experiment):
     """Says of a training whether it ends before batch norm's averages have forgotten its start.
 
-    The weights' average need not be named: its decay is less at first.
+    The weights' average need not be named: its decay is less at first. From trained weights, there
+    is less to forget.
     """
+    if experiment.options.init_from:
+        if experiment.num_steps < FEW_STEPS:
+            print(
+                f"notice: this training makes {counted(experiment.num_steps, 'update')}, which is "
+                "little from trained weights, too: a smaller --batch_size or more --num_epochs "
+                "make more",
+                flush=True,
+            )
+        return
     enough = round(5 / (1 - MOVING_AVERAGE_DECAY))  # steps, which leave a hundredth of it
-    if experiment.num_steps < enough and not experiment.options.init_from:
+    if experiment.num_steps < enough:
         print(
             f"notice: batch norm's averages (decay {MOVING_AVERAGE_DECAY}) remember the start for "
             f"some {enough} steps, and this training has {experiment.num_steps}: accuracy in "
@@ -266,6 +280,20 @@ def _say_if_past_the_end(experiment):
             f"{experiment.id}",
             flush=True,
         )
+
+
+def _say_if_at_the_end(experiment, reached):
+    """Says where a restored run has nothing left to train."""
+    if reached < experiment.num_steps:
+        return
+    last = read_latest(experiment.results / CONF).get("max_num_steps")
+    past = f" (a later run was given --max_num_steps {last})" if last else ""
+    print(
+        f"notice: {experiment.id} has reached step {reached}, and ends at step "
+        f"{experiment.num_steps}{past}: nothing is left to train. Give a later --max_num_steps to "
+        "go on",
+        flush=True,
+    )
 
 
 def _only_evaluates(flags):

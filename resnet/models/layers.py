@@ -10,6 +10,7 @@ import dataclasses
 import tensorflow as tf
 
 from resnet.models.parameters import Parameter
+from resnet.reversible import after
 
 IMAGE_CHANNELS = 3
 BATCH_NORM_EPSILON = 1e-3
@@ -121,6 +122,7 @@ def dropout(x, rate, seed):
     Srivastava et al. 2014, http://jmlr.org/papers/v15/srivastava14a.html. The same seed,
     (2,) int64, drops the same values, on every device and under XLA.
     """
+    seed = after(x, seed)  # or numbers for a recomputation would be drawn before it
     # Whole numbers: XLA makes other fractions of the same bits. In float32: bfloat16 has too few
     # values to meet the rate.
     drawn = tf.raw_ops.StatelessRandomUniformFullIntV2(

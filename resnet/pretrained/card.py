@@ -6,6 +6,7 @@ from typing import Any
 from resnet.plurals import counted
 from resnet.table import markdown
 
+OWN_IMAGES = "folder"  # the name of that data set
 WHOLE_CONFUSION = 20  # classes up to which the whole matrix stands on the card
 MOST_CONFUSED = 10  # pairs that stand there otherwise
 
@@ -21,9 +22,12 @@ names = [model.label_names[i] for i in logits.numpy().argmax(axis=1)]
 Or `resnet predict IMAGE --model {model} --weights {place}`; to start a training from them,
 `--init_from pretrained:{model}:{place}`."""
 
+SHIPPED = "The weights are under the project's licence, MIT"
+OWN = "The weights have the licence that whoever trained them gives them"
+FROM = "From the folder that this one lies in:"  # for others than shipped ones
 LIMITS = """\
-The weights are under the project's licence, MIT; the images of {dataset} are not part of them and
-have terms of their own. The network knows the {classes} classes of {dataset}, in images of
+{licence}; the images of {images} are not part of them and
+have terms of their own. The network knows the {classes} classes of {images}, in images of
 {size}x{size} pixels, and names one of them for any image whatever. Its probabilities are not
 calibrated. What is wrong or one-sided in the data set, its labels and its choice of images, is in
 the network too. It is made for research and teaching, not for decisions about people."""
@@ -39,13 +43,18 @@ def card(facts: dict[str, Any], place: str | None = None) -> str:
     size = facts["config"]["image_size"]
     names = {"model": facts["model"], "dataset": facts["dataset"], "size": size}
     names["place"] = place or facts["dataset"]
+    # Of own images, the data set's name says nothing.
+    is_own = facts["dataset"] == OWN_IMAGES
+    names["images"] = "its training" if is_own else facts["dataset"]
+    names["licence"] = OWN if place else SHIPPED
     parts = [
-        f"# {facts['model']} for {facts['dataset']}",
+        f"# {facts['model']} for {'own images' if is_own else facts['dataset']}",
         f"{facts['config']['family']}, {facts['network']}: {facts['parameters']:,} parameters, "
         f"{facts['multiply_adds'] / 1e6:.1f} M multiply-adds an image. Trained with the recipe "
         f"`{facts['config']['recipe']}`. {facts['bytes'] / 1e6:.2f} MB; kernels are stored as "
         f"{facts['stored_as']}.",
         "## Use",
+        *([FROM] if place else []),
         USE.format(**names),
         "## Accuracy",
         f"Per cent of the {facts['accuracy']['num_images']:,} test images, with this file, in "

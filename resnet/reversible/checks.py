@@ -62,7 +62,13 @@ def check_invertible(
       TypeError: the layer has no inverse.
     """
     _require(layer, "inverse")
+    if hasattr(layer, "latents"):
+        raise TypeError(
+            f"{layer.name}: a call of a flow returns log-densities, of which there is no inverse: "
+            "compare layer.inverse(layer.latents(x)) to x"
+        )
     options = {"mask": mask_of(x), "training": training}
+    options = {name: value for name, value in options.items() if name not in arguments}
     with state_kept(layer, x, arguments):
         y = layer(x, **known_to(layer, options), **arguments)
         restored = layer.inverse(y, **taken_by(layer.inverse, options), **arguments)
@@ -141,10 +147,19 @@ def check_gradients(
     if not errors[worst].relative <= tolerance:
         raise NotReversibleError(
             f"{layer.name}: the gradient of {worst} is off by {errors[worst].relative:.2g} of its "
-            f"norm ({errors[worst].angle:.2g} degrees), but at most {tolerance:g} is allowed: use "
-            "exact=True or fewer units"
+            f"norm ({errors[worst].angle:.2g} degrees), but at most {tolerance:g} is allowed: "
+            f"{_advice(layer)}"
         )
     return errors
+
+
+def _advice(layer: Any) -> str:
+    """What helps against gradients that are off."""
+    if getattr(layer, "exact", False) or layer.backprop != "reversible":
+        return "F or G computes something else when it is run again with the same input"
+    if getattr(layer, "coupling", "additive") == "additive":
+        return "use exact=True or fewer units"
+    return "use float64, smaller scales or fewer units"
 
 
 def _require(layer: object, name: str) -> None:

@@ -19,10 +19,16 @@ def registered(name: str) -> Any:
       ValueError: there is none.
     """
     found = keras.saving.get_registered_object(name)
-    if found is None:
+    if found is None and ">" in name:  # as registration writes it
         raise ValueError(
             f"{name!r} is not registered: decorate it with "
             "keras.saving.register_keras_serializable() before loading"
+        )
+    if found is None:
+        raise ValueError(
+            f"{name!r} was not registered when it was saved: load with "
+            f"custom_objects={{{name!r}: {name}}}, and decorate it with "
+            "keras.saving.register_keras_serializable() before it is saved again"
         )
     return found
 

@@ -11,8 +11,20 @@ import tensorflow as tf
 
 from resnet.reversible.gradients import PureFunction, Term
 from resnet.reversible.nest import Nest
+from resnet.reversible.ordering import after
 
 LOSS = "loss"  # in aux, beside the state's indices
+
+
+class _InTraining(keras.layers.Layer):
+    """Calls a function such that layers called by it know of `training`, as in a model's call."""
+
+    def call(self, function: abc.Callable[[], Nest], training: bool | None = None) -> Nest:
+        return function()
+
+
+_in_training = _InTraining(autocast=False, dtype="float32")
+_in_training.built = True
 
 
 def pure_function(
@@ -25,16 +37,25 @@ def pure_function(
 
     Its aux is {index: new value} of the state it moves, and the sum of losses that it adds.
     With a context, its parameters are a pair (its own, the context's {name: tensor}).
+    Random numbers wait for x, so that those of a recomputation do not come before it.
     """
+    training = options.get("training")
 
     def function(params: Nest, x: Nest) -> tuple[Nest, Nest]:
         params, context = params if has_context else (params, {})
+        held = [after(x, value) if value.dtype.is_integer else value for value in state]
         values = [*zip(layer.trainable_variables, params, strict=True)]
-        values += zip(layer.non_trainable_variables, state, strict=True)
+        values += zip(layer.non_trainable_variables, held, strict=True)
+
+        def call() -> Nest:
+            return layer(x, **known_to(layer, options | context))
+
         with keras.StatelessScope(values, collect_losses=True) as scope:
-            y = layer(x, **known_to(layer, options | context))
+            # Recomputation runs outside of every call, from which layers inside of one that does
+            # not take `training` would have it.
+            y = _in_training(function=call, training=training)
         new = [scope.get_current_value(v) for v in layer.non_trainable_variables]
-        aux: dict[str, Nest] = {f"{i:06d}": v for i, v in enumerate(new) if v is not state[i]}
+        aux: dict[str, Nest] = {f"{i:06d}": v for i, v in enumerate(new) if v is not held[i]}
         if scope.losses:
             aux[LOSS] = Term(tf.add_n([tf.cast(loss, x.dtype) for loss in scope.losses]))
         return tf.cast(y, x.dtype), aux

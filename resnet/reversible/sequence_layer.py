@@ -144,6 +144,7 @@ class Sequence(keras.layers.Layer):
             raise ValueError("units is empty: give at least one pair (F, G) of layers")
         layers = [layer for pair in pairs for layer in pair]
         parts = [part for layer in layers for part in {id(p): p for p in _parts(layer)}.values()]
+        parts = [part for part in parts if not isinstance(part, keras.layers.InputLayer)]
         counts = collections.Counter(map(id, parts))
         if twice := [part.name for part in parts if counts[id(part)] > 1]:
             raise ValueError(
@@ -212,7 +213,10 @@ class Sequence(keras.layers.Layer):
                     f"{self.name}: no F and no G has an argument {name!r}: give their call one, "
                     "or leave it out"
                 )
-        if kwargs.get("mask") is None and (mask := mask_of(x)) is not None:
+        # AutoGraph, which converts this too, knows no assignments within expressions.
+        mask = kwargs.get("mask")
+        mask = mask_of(x) if mask is None else mask
+        if mask is not None:
             kwargs["mask"] = mask  # Keras' own rule takes it from a single tensor argument alone
         if not self.built:
             self._argument_specs = {
@@ -224,7 +228,8 @@ class Sequence(keras.layers.Layer):
             return super().__call__(x, *args, **kwargs)
         except (ValueError, tf.errors.InvalidArgumentError) as error:
             shape = tf.nest.map_structure(lambda t: tuple(t.shape), x)
-            if not self.built or (channels := self._channels(shape)) == self._built_channels:
+            channels = self._channels(shape) if self.built else None
+            if channels is None or channels == self._built_channels:
                 raise
             raise ValueError(
                 f"{self.name}: its units are built for halves of {self._built_channels} channels, "
@@ -354,7 +359,8 @@ class Sequence(keras.layers.Layer):
         y, aux = run_sequence(units, params, halves, self.backprop, self.num_kept)
         if context:
             y, _ = y
-        if terms := [tf.reduce_sum(tf.cast(t, self.variable_dtype)) for t in terms_of(aux)]:
+        terms = [tf.reduce_sum(tf.cast(t, self.variable_dtype)) for t in terms_of(aux)]
+        if terms:
             self.add_loss(tf.add_n(terms))
         if self.loop:
             aux = [

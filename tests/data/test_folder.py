@@ -23,7 +23,7 @@ TRAIN = "run_cifar_train.py"
 def make_tree(folder, counts, size=(20, 30), ending="png"):
     """Class folders of pictures; `counts` is {class: how many}."""
     for i, (name, count) in enumerate(counts.items()):
-        (folder / name).mkdir(parents=True)
+        (folder / name).mkdir(parents=True, exist_ok=True)
         for j in range(count):
             picture(100 * i + j, size).save(folder / name / f"{j:02}.{ending}")
     return folder
@@ -48,17 +48,22 @@ def test_splits_of_their_own(tmp_path):
 
 
 def test_a_part_of_each_class_is_held_out_whatever_is_added(tmp_path):
-    make_tree(tmp_path, {"a": 10, "b": 2, "c": 7})
+    make_tree(tmp_path, {"a": 60, "b": 2, "c": 40, "d": 5})
     tree = find_tree(tmp_path)
-    assert tree.is_held_out and [label for _, label in tree.test] == [0, 0, 1, 2]
-    assert set(tree.train) | set(tree.test) == set(find_tree(tmp_path).train + tree.test)
-    assert len(tree.train) == 15
+    assert tree.is_held_out and len(tree.train) + len(tree.test) == 107
+    held_out = [label for _, label in tree.test]
+    assert 6 <= held_out.count(0) <= 18 and 4 <= held_out.count(2) <= 12
+    assert held_out.count(1) == held_out.count(3) == 1  # one at least
     before = names_of(tree.test)
     shutil.copytree(tmp_path, tmp_path.with_name("copy"))
-    make_tree(tmp_path, {"d": 5})
-    assert names_of(find_tree(tmp_path).test)[:4] == before
     assert names_of(find_tree(tmp_path.with_name("copy")).test) == before
-    assert before[:2] != ["a/00.png", "a/01.png"]
+    # More images, fewer and another class: none that was trained on is tested with.
+    make_tree(tmp_path, {"a": 90, "e": 5})
+    for path, _ in tree.train[:30:3]:
+        path.unlink()
+    now = find_tree(tmp_path)
+    assert not {path for path, _ in tree.train} & {path for path, _ in now.test}
+    assert set(before) <= set(names_of(now.test))
 
 
 def test_folders_that_do_not_do(tmp_path):

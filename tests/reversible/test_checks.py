@@ -11,6 +11,7 @@ from resnet.reversible import (
     Sequence,
     check_gradients,
     check_invertible,
+    get_flow,
     run_sequence,
     stored_bytes,
 )
@@ -83,6 +84,26 @@ def test_functions_that_are_not_deterministic(x):
     for check in (check_gradients, check_invertible):
         with pytest.raises(NotReversibleError, match="F or G is not deterministic"):
             check(layer, x)
+
+
+def test_what_does_not_help_is_not_advised(x):
+    affine = Sequence([(keras.layers.Dense(8), keras.layers.Dense(8))], "affine_sigmoid")
+    for layer, said in {
+        affine: "use float64, smaller scales or fewer units",
+        make(): "use exact=True or fewer units",
+        make(backprop="checkpoint"): "F or G computes something else when it is run again",
+    }.items():
+        with pytest.raises(NotReversibleError, match=said):
+            check_gradients(layer, x, tolerance=-1.0)
+
+
+def test_a_mask_by_name_and_a_flow(x):
+    layer = Sequence([(keras.layers.Dense(4), keras.layers.Dense(4))])
+    assert check_invertible(layer, x, mask=tf.ones([6], tf.bool)) < 1e-5
+    assert max(e.relative for e in check_gradients(layer, x, mask=None).values()) < 1e-3
+    flow = get_flow("realnvp", image_size=8, num_levels=2, num_units=2, width=4)
+    with pytest.raises(TypeError, match=r"compare layer\.inverse\(layer\.latents\(x\)\)"):
+        check_invertible(flow, x)
 
 
 class Mine(keras.layers.Layer):

@@ -1,5 +1,6 @@
 """Memory explained: what is kept and why, the peak, and what keeps memory from going down."""
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -10,10 +11,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import resnet
 import resnet.reversible.memory_reports as memory
 from resnet import reversible
 from resnet.commands.allocator import environment_of
 from resnet.reversible.liveness import Liveness
+from resnet.training.optimizer import make_optimizer
+from resnet.training.step_memory import step_report
+from resnet.training.steps import Steps
 
 L = keras.layers
 MB = 2**20
@@ -173,6 +178,30 @@ def test_xla_on_a_cpu_is_named(without_process):
     images = keras.Input((32, 32, 3))
     found = reversible.memory_report(keras.Model(images, Compiled()(images)), IMAGES).warnings
     assert any(text.startswith("XLA compiles the step") for text in found), found
+
+
+@pytest.mark.parametrize("backprop", ["reversible", "checkpoint"])
+def test_random_numbers_wait_for_their_gradient(backprop):
+    """Those that a layer of Keras draws, and those of a network's dropout."""
+
+    def half(rate):
+        return keras.Sequential([L.Conv2D(16, 3, padding="same"), L.Dropout(rate)])
+
+    def of_layers(rate):
+        units = [(half(rate), half(rate)) for _ in range(4)]
+        layer = reversible.Sequence(units, backprop=backprop)
+        return memory.memory_report(layer, np.zeros((16, 16, 16, 32), np.float32))
+
+    def of_network(rate):
+        config = resnet.get_config("revnet-test")
+        config = dataclasses.replace(config, units=(4, 1), dropout=rate)
+        model = resnet.get_model(config, backprop=backprop)
+        return step_report(Steps(model, make_optimizer(model)), 32)
+
+    for report in (of_layers, of_network):
+        found = report(0.1)
+        assert found.peak_bytes < 1.4 * report(0.0).peak_bytes
+        assert not any("wait for no gradient" in text for text in found.warnings)
 
 
 def test_no_layer_is_refused():

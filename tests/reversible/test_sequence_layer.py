@@ -131,6 +131,40 @@ def test_exact_gradients_equal_stored_ones_to_the_bit(kind, compiled):
             np.testing.assert_array_equal(one, other)
 
 
+class Untold(keras.layers.Layer):
+    """Layers that need to know of training, in one whose call does not take it."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.parts = [keras.layers.BatchNormalization(), keras.layers.Dropout(0.3)]
+        self.parts.append(keras.layers.Dense(4))
+
+    def build(self, shape):
+        for part in self.parts:
+            part.build(shape)
+        self.built = True
+
+    def call(self, x):
+        for part in self.parts:
+            x = part(x)
+        return x
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_training_reaches_layers_inside_of_one_that_does_not_take_it(compiled):
+    x, found = draw("dense", "float32"), []
+    ways = ({"backprop": "stored"}, {"backprop": "checkpoint"}, {}, {"loop": True})
+    for way in ways:
+        keras.utils.set_random_seed(1)
+        units = [(Untold(), Untold()) for _ in range(2)]
+        found.append(run(Sequence(units, exact=True, **way), x, compiled))
+    for got in found[1:]:
+        assert_close(got, found[0], 1e-6)
+    fresh = Sequence(units, exact=True)
+    still = fresh(x, training=False)
+    assert np.abs(still - found[0][0]).max() > 0.1  # training is something else
+
+
 @pytest.mark.parametrize("dtype", TOLERANCE)
 @pytest.mark.parametrize("coupling", COUPLINGS)
 def test_inverse_restores_the_input(coupling, dtype):
@@ -407,6 +441,13 @@ def test_functions_and_couplings_of_ones_own_are_saved_by_their_registered_names
     config = layer.get_config() | {"coupling": "tests>Unknown"}
     with pytest.raises(ValueError, match="'tests>Unknown' is not registered: decorate it"):
         Sequence.from_config(config)
+    config |= {"coupling": "halved"}
+    with pytest.raises(
+        ValueError, match=r"was not registered .* custom_objects=\{'halved': halved"
+    ):
+        Sequence.from_config(config)
+    with keras.saving.custom_object_scope({"halved": lifting}):
+        assert Sequence.from_config(config).coupling is lifting
 
 
 LOADS = """
@@ -502,6 +543,19 @@ def test_a_loop_takes_every_coupling(coupling):
         layer = Sequence(units, coupling, sizes=(3, 5), loop=loop, dtype="float64")
         found.append(run(layer, x, True))
     assert_close(*found, 1e-10)
+
+
+def test_functional_models_may_share_their_input():
+    inputs = keras.Input([4])
+    f, g = (keras.Model(inputs, keras.layers.Dense(4)(inputs)) for _ in "fg")
+    assert Sequence([(f, g)])(tf.ones([2, 8])).shape == (2, 8)
+
+
+def test_autograph_converts_it_without_a_warning(monkeypatch, caplog):
+    monkeypatch.setattr(tf.get_logger(), "propagate", True)
+    layer = make("dense", "additive", False, "float32", "reversible")
+    assert tf.function(lambda x: layer(x, training=True))(draw("dense", "float32")).shape == (6, 8)
+    assert "AutoGraph" not in caplog.text
 
 
 def test_functional_models_alike_go_in_a_loop():

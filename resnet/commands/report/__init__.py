@@ -21,7 +21,12 @@ def define_flags(flags):
     flags.text(options.FOLDERS, "results", "Folder of experiments.", "./results/cifar")
     flags.text(options.FOLDERS, "logs", "Folder of their logs.", "./logs/public")
     define_data_folder(flags)
-    flags.text(options.FOLDERS, "output", "The page.", default_text="./plots/FIRST_ID.html")
+    flags.text(
+        options.FOLDERS,
+        "output",
+        "The page.",
+        default_text="./plots/ID.html, or ID_and_N_more.html",
+    )
     options.define_best_flag(flags)
     flags.switch("Pictures", "curves_only", "Draw no predictions, which need the data set.")
 
@@ -33,7 +38,7 @@ def main(flags, *experiment_ids):
     from resnet.training.experiment import load_experiment
 
     experiments = [load_experiment(i, flags.results, flags.logs) for i in experiment_ids]
-    output = pathlib.Path(flags.output or f"./plots/{experiment_ids[0]}.html")
+    output = pathlib.Path(flags.output or f"./plots/{_name(experiment_ids)}.html")
     pictures = {}
     for experiment in experiments:
         found, reason = ({}, "") if flags.curves_only else predictions(experiment, flags)
@@ -42,3 +47,9 @@ def main(flags, *experiment_ids):
             print(f"{experiment.id}: no predictions: {reason}")
     write_text(output, page(experiments, pictures))
     print(output)
+
+
+def _name(experiment_ids):
+    """What a page of experiments is called."""
+    first, *others = experiment_ids
+    return f"{first}_and_{len(others)}_more" if others else first

@@ -1,14 +1,14 @@
 """Class folders of images: which images there are, of which class, and what each is for."""
 
 import dataclasses
+import hashlib
 import pathlib
-import zlib
 
 from resnet.errors import DataError
 
 TRAIN, TESTS = "train", ("test", "val", "validation", "valid")
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
-ONE_HELD_OUT_IN = 5  # images of each class, where there is no folder of test images
+HELD_OUT = 1 / 5  # share of images, where there is no folder of test images
 SEED = 0  # of which ones
 
 
@@ -30,8 +30,9 @@ class Tree:
 def find_tree(folder):
     """The Tree of a folder with train/ and test/ (or val/), each of class folders; or of one.
 
-    Of a folder that holds class folders itself, a fifth of each class's images is the test split:
-    always the same ones, whatever else is added.
+    Of a folder that holds class folders itself, about a fifth of each class's images is the test
+    split, one at least. An image's name decides, so that it stays where it is whatever is added or
+    taken away; only of a class without a name that is held out, the next one is.
 
     Raises:
       DataError: nothing there, or no classes to tell apart; says what is missing where.
@@ -55,7 +56,7 @@ def find_tree(folder):
     if empty := [name for name in names if not classes[name]]:
         raise DataError(
             f"{root} has class folders without images ({', '.join(ENDINGS)}): "
-            f"{', '.join(empty)}. Fill or remove them"
+            f"{', '.join(empty)}. Fill or remove them, or give another folder with --data_folder"
         )
     if root != folder:
         for name in TESTS:
@@ -106,16 +107,17 @@ def _divided(root, images, names):
                 f"{root / name} has one image, and two are needed where there is no folder "
                 f"{TESTS[0]}/: one to train on, one to test with"
             )
-        held_out = set(sorted(own, key=lambda path: _draw(path, root))[: _num_held_out(len(own))])
+        draws = {path: _draw(path, root) for path in own}
+        limit = max(HELD_OUT, min(draws.values()))
+        held_out = {path for path in own if draws[path] <= limit}
+        if len(held_out) == len(own):
+            held_out.remove(max(own, key=draws.get))
         train += [(path, label) for path in own if path not in held_out]
         test += [(path, label) for path in own if path in held_out]
     return train, test
 
 
-def _num_held_out(count):
-    return max(1, count // ONE_HELD_OUT_IN)
-
-
 def _draw(path, root):
-    """A number that depends on a file's name alone."""
-    return zlib.crc32(f"{SEED}/{path.relative_to(root).as_posix()}".encode())
+    """A number in [0, 1) that depends on a file's name alone."""
+    name = f"{SEED}/{path.relative_to(root).as_posix()}"
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") / 2**64

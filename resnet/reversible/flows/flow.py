@@ -267,7 +267,8 @@ class Flow(keras.Model):
         couplings, params = self._couplings(training)
         (x, latents), aux = run_sequence(couplings, params, (x, ()), self.backprop)
         log += log_determinant(aux)
-        if losses := losses_in(aux):
+        losses = losses_in(aux)
+        if losses:
             self.add_loss(tf.add_n([tf.reduce_sum(tf.cast(t, log.dtype)) for t in losses]))
         for z in (*latents, x):
             log -= sum_per_image(0.5 * z**2 + 0.5 * math.log(2 * math.pi))
