@@ -249,7 +249,7 @@ def test_a_restored_run_that_is_asked_for_more_than_it_has_says_so(tmp_path):
 def test_a_restored_run_with_nothing_left_says_so(tmp_path, two_steps):
     shutil.copytree(two_steps, tmp_path, dirs_exist_ok=True)
     restore = [SCRIPT, "--restore", "--id=one", *places(tmp_path)]
-    assert "notice" not in run_quickly(*restore, "--max_num_steps=3").stdout
+    assert "nothing is left" not in run_quickly(*restore, "--max_num_steps=3").stdout
     done = run_quickly(*restore)
     assert done.returncode == 0, done.stderr
     assert (
