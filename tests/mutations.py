@@ -82,8 +82,8 @@ MUTATIONS = [
     Mutation(
         "resnet/reversible/sequence_layer.py",
         "another width is said of a layer inside",
-        "(channels := self._channels(shape)) == self._built_channels:",
-        "(channels := self._built_channels):",
+        "if channels is None or channels == self._built_channels:",
+        "if True:",
         (f"{SEQUENCE_LAYER}::test_another_width_is_said_of_the_sequence_itself",),
     ),
     Mutation(
@@ -975,8 +975,8 @@ MUTATIONS = [
     Mutation(
         "resnet/commands/train.py",
         "says nothing of trainings too short for batch norm's averages",
-        "if experiment.num_steps < enough and",
-        "if experiment.num_steps < 3 and",
+        "if experiment.num_steps < enough:",
+        "if experiment.num_steps < 3:",
         ("tests/test_run_cifar_train.py::test_a_run_and_what_it_leaves",),
     ),
     Mutation(

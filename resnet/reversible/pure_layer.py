@@ -23,7 +23,7 @@ class _InTraining(keras.layers.Layer):
         return function()
 
 
-_in_training = _InTraining(autocast=False, dtype="float32")
+_in_training = _InTraining(name="in_training", autocast=False, dtype="float32")
 _in_training.built = True
 
 
