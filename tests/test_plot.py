@@ -82,7 +82,7 @@ def test_pictures_of_a_run(tmp_path):
     accuracy = float(re.search(r"Final test accuracy = (\S+)", trained.stdout)[1])
     experiment = load_experiment("a", tmp_path / "results", tmp_path / "logs")
     confusion, mistakes = draw_trained(experiment, "./data").values()
-    title = f"a: revnet-38 at step 2, {accuracy:.2f} % of 2,000"
+    title = f"a\nrevnet-38 at step 2, {accuracy:.2f} % of 2,000 test images"
     assert confusion.axes[0].get_title() == mistakes.get_suptitle() == title
 
     done = run_quickly("report", "a", f"--output={tmp_path}/a.html", *places)
@@ -92,4 +92,4 @@ def test_pictures_of_a_run(tmp_path):
     confusion, _ = draw_trained(
         dataclasses.replace(experiment, options=held_out), "./data"
     ).values()
-    assert confusion.axes[0].get_title().endswith("% of 1,000")  # of the training images
+    assert confusion.axes[0].get_title().endswith(" % of 1,000 held-out images")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
+import re
+import warnings
 from collections import abc
 from typing import Any
 
@@ -50,7 +53,8 @@ def pure_function(
         def call() -> Nest:
             return layer(x, **known_to(layer, options | context))
 
-        with keras.StatelessScope(values, collect_losses=True) as scope:
+        scope = keras.StatelessScope(values, collect_losses=True)
+        with scope, without_mask_warning(layer):
             # Recomputation runs outside of every call, from which layers inside of one that does
             # not take `training` would have it.
             y = _in_training(function=call, training=training)
@@ -61,6 +65,15 @@ def pure_function(
         return tf.cast(y, x.dtype), aux
 
     return function
+
+
+@contextlib.contextmanager
+def without_mask_warning(layer: keras.layers.Layer) -> abc.Iterator[None]:
+    """Keeps Keras from saying that a mask ends at F or G: the Sequence hands it on itself."""
+    with warnings.catch_warnings():
+        name = re.escape(layer.name)
+        warnings.filterwarnings("ignore", f"Layer '{name}' .* was passed an input with a mask")
+        yield
 
 
 def known_to(layer: keras.layers.Layer, arguments: dict[str, Any]) -> dict[str, Any]:

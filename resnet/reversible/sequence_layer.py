@@ -25,6 +25,7 @@ from resnet.reversible.pure_layer import (
     known_to,
     pure_function,
     values_of,
+    without_mask_warning,
 )
 from resnet.reversible.repeated import Repeated
 from resnet.reversible.sequence import BACKPROPS, run_sequence
@@ -300,7 +301,8 @@ class Sequence(keras.layers.Layer):
         if layer.built and not needed <= specs.keys():  # loaded, and not called yet
             return
         try:
-            output = layer(keras.KerasTensor(shape, self.variable_dtype), **specs)
+            with without_mask_warning(layer):
+                output = layer(keras.KerasTensor(shape, self.variable_dtype), **specs)
         except TypeError as error:
             raise TypeError(
                 f"{self.name}: {role} ({layer.name}) cannot be called with one tensor of shape "

@@ -154,6 +154,17 @@ def test_a_keras_mask_reaches_f_and_the_layers_behind():
     np.testing.assert_array_equal(got._keras_mask, tokens != 0)
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_mask_is_not_said_to_end_at_layers_that_do_not_pass_it_on():
+    def half():
+        return keras.Sequential([keras.layers.Dense(WIDTH)])  # does not support masking
+
+    layer = Sequence([(half(), half())])
+    h = keras.layers.Embedding(6, 2 * WIDTH, mask_zero=True)(inputs := keras.Input([LENGTH]))
+    got = keras.Model(inputs, layer(h))(tokens := np.array([[1, 2, 3, 0, 0]]))
+    np.testing.assert_array_equal(got._keras_mask, tokens != 0)
+
+
 @keras.saving.register_keras_serializable("tests")
 class Needy(keras.layers.Layer):
     """Cannot be called without a context."""

@@ -30,7 +30,10 @@ def draw_trained(experiment, data_folder, best=False):
     batches = evaluation_batches(test, preparation, config.evaluation_batch_size)
     probabilities = class_probabilities(model, batches)
     accuracy = 100 * (probabilities.argmax(axis=1) == test.labels).mean()
-    title = f"{experiment.id}\n{config.name} at step {step:,}, {accuracy:.2f} % of {len(test):,}"
+    of = "held-out images" if options.validation else "test images"
+    title = (
+        f"{experiment.id}\n{config.name} at step {step:,}, {accuracy:.2f} % of {len(test):,} {of}"
+    )
     return {
         "confusion": draw_confusion_matrix(test.labels, probabilities, names, title),
         "mistakes": draw_mistakes(test.images, test.labels, probabilities, names, title),
