@@ -1,6 +1,5 @@
 """Sequence against stored backprop: every coupling, kind of F and way to run."""
 
-import itertools
 import pathlib
 
 import keras
@@ -95,10 +94,14 @@ def assert_close(got, wanted, tolerance):
 
 
 def in_pairs():
-    """(coupling, kind, has_state, compiled): half of all, with each two values of two of them."""
-    for i, (coupling, kind) in enumerate(itertools.product(COUPLINGS, SHAPES)):
-        for compiled in (False, True):
-            yield coupling, kind, compiled == bool((i + i // len(SHAPES)) % 2), compiled
+    """(coupling, kind, has_state, compiled): each coupling and kind with some way to run it.
+
+    Each coupling is run in all four ways, and each kind in three.
+    """
+    ways = [(False, False), (True, True), (True, False), (False, True)]
+    for i, coupling in enumerate(COUPLINGS):
+        for j, kind in enumerate(SHAPES):
+            yield coupling, kind, *ways[(i + j) % len(ways)]
 
 
 @pytest.mark.parametrize(("coupling", "kind", "has_state", "compiled"), list(in_pairs()))
