@@ -750,6 +750,13 @@ MUTATIONS = [
     ),
     Mutation(
         "resnet/reversible/pure_layer.py",
+        "layers inside of F and G see no Keras mask",
+        '            x._keras_mask = options["mask"]',
+        "            pass",
+        (f"{ARGUMENTS}::test_layers_inside_of_f_see_a_keras_mask_too",),
+    ),
+    Mutation(
+        "resnet/reversible/pure_layer.py",
         "layers inside of a layer that is run again do not know of training",
         "y = _in_training(function=call, training=training)",
         "y = call()",

@@ -371,7 +371,8 @@ class _Reading:
             if size > MUCH * found.kept_bytes and size > MB:
                 is_sequence = any("stored" in t.name.split("/") for t in kept if t.part == part)
                 why = (
-                    "its units are stored, by backprop='stored' or a memory budget"
+                    "some of its units are stored: by backprop='stored' or a memory budget, or, as "
+                    "this package's networks do, where that does not raise the peak"
                     if is_sequence
                     else "it is not part of a reversible sequence"
                 )

@@ -46,6 +46,9 @@ def pure_function(
 
     def function(params: Nest, x: Nest) -> tuple[Nest, Nest]:
         params, context = params if has_context else (params, {})
+        if options.get("mask") is not None:  # for layers inside, which take it from their input
+            x = tf.identity(x)
+            x._keras_mask = options["mask"]
         held = [after(x, value) if value.dtype.is_integer else value for value in state]
         values = [*zip(layer.trainable_variables, params, strict=True)]
         values += zip(layer.non_trainable_variables, held, strict=True)

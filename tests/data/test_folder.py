@@ -102,6 +102,12 @@ def test_images_of_every_format_are_resized(tmp_path, ending, capsys):
     assert "images of 40x20 pixels: the middle square of each is resized to 8x8" in said
 
 
+def test_classes_with_few_test_images_are_named(tmp_path, capsys):
+    make_tree(tmp_path, {"a": 60, "b": 2})
+    read_folder(tmp_path, 8, strict=True)
+    assert "notice: few test images, 1 of b: files' names decide" in capsys.readouterr().out
+
+
 def test_files_that_cannot_be_read(tmp_path, capsys):
     make_tree(tmp_path / "train", {"a": 3, "b": 1})
     make_tree(tmp_path / "test", {"a": 1})

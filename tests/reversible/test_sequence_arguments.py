@@ -69,11 +69,18 @@ def by_hand(layer, x, **arguments):
     affine = layer.coupling == "affine"
     x1, x2 = tf.split(x, 2, axis=-1)
     losses = []
+
+    def masked(half):  # as a model's tensors are
+        half = tf.identity(half)
+        if arguments.get("mask") is not None:
+            half._keras_mask = arguments["mask"]
+        return half
+
     for f, g in zip(layer.f_layers, layer.g_layers, strict=True):
-        value = f(x2, **arguments)
+        value = f(masked(x2), **arguments)
         losses += f.losses
         x1 = x1 * tf.exp(value[..., :WIDTH]) + value[..., WIDTH:] if affine else x1 + value
-        value = g(x1)
+        value = g(masked(x1))
         losses += g.losses
         x2 = x2 * tf.exp(value[..., :WIDTH]) + value[..., WIDTH:] if affine else x2 + value
     return tf.concat([x1, x2], -1), tf.add_n(losses)
@@ -163,6 +170,33 @@ def test_a_mask_is_not_said_to_end_at_layers_that_do_not_pass_it_on():
     h = keras.layers.Embedding(6, 2 * WIDTH, mask_zero=True)(inputs := keras.Input([LENGTH]))
     got = keras.Model(inputs, layer(h))(tokens := np.array([[1, 2, 3, 0, 0]]))
     np.testing.assert_array_equal(got._keras_mask, tokens != 0)
+
+
+class Inner(keras.layers.Layer):
+    """Attention whose call says nothing of masks: Keras' layers inside take them from x."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = keras.layers.MultiHeadAttention(2, 3)
+
+    def build(self, shape):
+        self.inner.build(shape, shape)
+        self.built = True
+
+    def call(self, x):
+        return self.inner(x, x)
+
+
+@pytest.mark.parametrize("loop", [False, True])
+def test_layers_inside_of_f_see_a_keras_mask_too(loop):
+    layer = Sequence([(Inner(), keras.layers.Dense(WIDTH)) for _ in range(2)], loop=loop)
+    h = keras.layers.Embedding(9, 2 * WIDTH, mask_zero=True)(inputs := keras.Input([None]))
+    model = keras.Model(inputs, layer(h))
+    short, padded = (model(np.array([[1, 2, 3, *zeros]])) for zeros in ([], [0, 0]))
+    np.testing.assert_allclose(padded[:, :3], short, rtol=1e-4, atol=1e-5)
+    embedded = model.layers[1](np.array([[1, 2, 3, 0, 0]]))
+    errors = check_gradients(layer, embedded)
+    assert max(error.relative for error in errors.values()) < 1e-3
 
 
 @keras.saving.register_keras_serializable("tests")

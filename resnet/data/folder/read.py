@@ -13,7 +13,8 @@ from resnet.errors import DataError
 from resnet.plurals import counted
 from resnet.process_memory import available_bytes
 
-NAMED = 5  # unreadable files that a notice names
+NAMED = 5  # unreadable files, or classes, that a notice names
+FEW = 5  # test images of a class
 LARGEST_SHARE = 0.8  # of the memory that is there, for images
 
 
@@ -112,6 +113,16 @@ def _say(folder, tree, train, test, sizes, bad, image_size):
         named = "; ".join(bad[:NAMED]) + ("; ..." if len(bad) > NAMED else "")
         left_out = f"{counted(len(bad), 'file')} left out (--strict ends)"
         print(f"notice: {left_out}: {named}", flush=True)
+    counts = np.bincount(test.labels, minlength=len(tree.label_names))
+    few = [(name, n) for name, n in zip(tree.label_names, counts, strict=True) if 0 < n < FEW]
+    if tree.is_held_out and few:
+        named = ", ".join(f"{n} of {name}" for name, n in few[:NAMED])
+        more = ", ..." if len(few) > NAMED else ""
+        print(
+            f"notice: few test images, {named}{more}: files' names decide, by chance. To choose "
+            "yourself, move images into test/CLASS, and the others into train/CLASS",
+            flush=True,
+        )
     untested = set(train.labels.tolist()) - set(test.labels.tolist())
     if untested:
         names = ", ".join(tree.label_names[label] for label in sorted(untested))
