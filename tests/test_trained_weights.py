@@ -334,6 +334,22 @@ def test_they_are_exported(published, tmp_path):
         np.testing.assert_array_equal(arrays[name], value, err_msg=name)
 
 
+def test_an_export_computes_in_the_type_asked_for(experiment, published, tmp_path):
+    model = resnet.get_model("revnet-38", weights=published)
+    wanted = model(model.prepare(PIXELS))
+    sources = {
+        "run": [f"--results={experiment}/results", "--id=a"],
+        "weights": ["--model=revnet-38", f"--weights={published}"],
+    }
+    for name, source in sources.items():
+        line = ["export", "--preprocessing", "--dtype=bfloat16", f"--output={tmp_path}/of_{name}"]
+        done = run_quickly(*line, *source)
+        assert done.returncode == 0, done.stderr
+        loaded = tf.saved_model.load(str(tmp_path / f"of_{name}")).signatures["serving_default"]
+        got = loaded(images=tf.constant(PIXELS, tf.float32))["logits"]
+        assert 1e-4 < np.abs(got - wanted).max() < 1
+
+
 def test_what_is_exported_is_named_in_one_way():
     for line, message in {
         (): "either --id is needed",
