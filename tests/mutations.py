@@ -465,10 +465,10 @@ MUTATIONS = [
         (f"{LOOP}::test_a_signal_of_before_the_first_step_counts",),
     ),
     Mutation(
-        "resnet/training/experiment.py",
+        "resnet/training/own_images.py",
         "an evaluation moves where own images are looked for",
-        "if self.data_folder and pathlib.Path(self.data_folder).is_dir():",
-        "if False:",
+        "if not (before and pathlib.Path(before).is_dir()):",
+        "if True:",
         (f"{FOLDER}::test_a_run_on_own_images[shapes]",),
     ),
     Mutation(
@@ -1447,9 +1447,19 @@ MUTATIONS = [
     Mutation(
         "resnet/data/folder/tree.py",
         "the first images held out, whatever is added",
-        "draws = {path: _draw(path, root) for path in own}",
-        "draws = {path: i / len(own) for i, path in enumerate(own)}",
-        (f"{FOLDER}::test_a_part_of_each_class_is_held_out_whatever_is_added",),
+        "for path in paths), key=_draw)",
+        "for path in paths))",
+        (f"{FOLDER}::test_a_fifth_of_each_class_is_held_out",),
+    ),
+    Mutation(
+        "resnet/data/folder/tree.py",
+        "images divided anew, whatever was held out before",
+        "tuple(held_out) or _fifth(root, classes)",
+        "_fifth(root, classes)",
+        (
+            f"{FOLDER}::test_what_was_held_out_stays_held_out",
+            f"{FOLDER}::test_a_run_on_own_images[shapes]",
+        ),
     ),
     Mutation(
         "resnet/data/folder/read.py",

@@ -41,8 +41,10 @@ def define_data_folder(flags):
 
 def data_folder_of(flags, experiment):
     """--data_folder; without it, the folder of own images that an experiment was trained on."""
+    from resnet.training.own_images import folder_of
+
     is_kept = experiment.options.dataset == FOLDER and not flags.is_given("data_folder")
-    return (experiment.data_folder if is_kept else None) or flags.data_folder
+    return (folder_of(experiment) if is_kept else None) or flags.data_folder
 
 
 def main(flags):
@@ -71,7 +73,8 @@ def evaluate(flags, experiment):
 def _task(flags):
     """What train-cifar does, as a Task."""
     from resnet.commands.train import Task
-    from resnet.data.cifar.input import cifar_feed, load_dataset, require_built
+    from resnet.data.cifar.input import cifar_feed, require_built
+    from resnet.training.own_images import dataset_of, keep_own_images
 
     def require_data(experiment):
         if CIFAR[experiment.options.dataset].archives:
@@ -80,9 +83,7 @@ def _task(flags):
     def load(experiment):
         config, name = experiment.config, experiment.options.dataset
         require_size(config, name)
-        strict = experiment.options.strict
-        place = data_folder_of(flags, experiment)
-        dataset = load_dataset(name, place, config.image_size, strict)
+        dataset = dataset_of(experiment, data_folder_of(flags, experiment))
         require_size(config, name, dataset.train.images.shape[1])
         return dataset
 
@@ -90,7 +91,7 @@ def _task(flags):
         if is_chief:
             experiment.keep_label_names(dataset.label_names)
             if dataset.name == FOLDER:
-                experiment.keep_data_folder(data_folder_of(flags, experiment))
+                keep_own_images(experiment, dataset, data_folder_of(flags, experiment))
         return cifar_feed(
             dataset,
             experiment.options.validation,

@@ -28,9 +28,9 @@ def define_flags(flags):
 
 def main(flags):
     """Evaluates the weights and writes the folder."""
-    from resnet.data.cifar.input import load_dataset
     from resnet.models import get_model
     from resnet.training.experiment import load_experiment
+    from resnet.training.own_images import dataset_of
     from resnet.training.result import read_result
     from resnet.weights.folder import RESULT
     from resnet.weights.publishing import facts_of, write_pretrained
@@ -57,7 +57,7 @@ def main(flags):
     model = get_model(config)
     step = restore_trained(experiment, model, flags.best)
     dataset, preparation = (
-        load_dataset(name, cifar_train.data_folder_of(flags, experiment), config.image_size),
+        dataset_of(experiment, cifar_train.data_folder_of(flags, experiment)),
         stored_preparation(experiment),
     )
     weights, found = _smallest(model, dataset.test, preparation)

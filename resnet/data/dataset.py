@@ -25,9 +25,13 @@ class Split:
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-    """Training and test split of a named data set."""
+    """Training and test split of a named data set.
+
+    held_out: names of the test images where they were divided from the others here.
+    """
 
     name: str
     label_names: tuple
     train: Split
     test: Split
+    held_out: tuple[str, ...] = ()

@@ -70,8 +70,8 @@ class InMemory(Entry):
     site: str | None = None
     archives: tuple[Archive, ...] = ()
 
-    def read(self, data_folder, image_size, strict):
-        """The Dataset in a folder; the last two count where images are of any size."""
+    def read(self, data_folder, image_size, strict, held_out):
+        """The Dataset in a folder; the others count where images are of any size."""
         return self.load(data_folder)
 
     def counts(self, data_folder):
@@ -83,7 +83,8 @@ class InMemory(Entry):
 class Folder(InMemory):
     """Images of any size, which are resized to the config's; what they are, the folder says.
 
-    load: (data folder, pixels a side, whether an unreadable file is an error) -> Dataset.
+    load: (data folder, pixels a side, whether an unreadable file is an error, names of the images
+      that an earlier Dataset had held out) -> Dataset.
     inspect: (data folder) -> Counts, without reading images.
     """
 
@@ -94,9 +95,9 @@ class Folder(InMemory):
     channels: None = None
     inspect: Callable
 
-    def read(self, data_folder, image_size, strict):
+    def read(self, data_folder, image_size, strict, held_out):
         """As `InMemory.read`."""
-        return self.load(data_folder, image_size, strict)
+        return self.load(data_folder, image_size, strict, held_out)
 
     def counts(self, data_folder):
         """As `InMemory.counts`."""

@@ -65,7 +65,7 @@ def _tfds_entry(name: str) -> Folder:
     """The entry of a data set of tensorflow_datasets."""
     bare = name.removeprefix(TFDS)
 
-    def load(data_folder, image_size, strict):
+    def load(data_folder, image_size, strict, held_out):
         from resnet.data.tfds import load_tfds
 
         return load_tfds(bare, image_size)

@@ -20,7 +20,6 @@ from resnet.weights.checkpoint import list_checkpoints
 from resnet.weights.folder import (
     BEST,
     CIFAR_RESULTS,
-    DATA_FOLDER,
     IMAGENET_RESULTS,
     LABEL_NAMES,
 )
@@ -147,19 +146,6 @@ class Experiment:
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise UserError(f"{path} is damaged: it holds no list of names. Restore it")
         return tuple(names)
-
-    @property
-    def data_folder(self):
-        """The folder of own images that it was trained on; None of other data sets."""
-        path = self.results / DATA_FOLDER
-        return str(read_json(path).get("data_folder")) if path.exists() else None
-
-    def keep_data_folder(self, path):
-        """Keeps where own images lie, for what comes later; anew, if they lie there no more."""
-        if self.data_folder and pathlib.Path(self.data_folder).is_dir():
-            return
-        content = {"data_folder": str(pathlib.Path(path).absolute())}
-        write_json(self.results / DATA_FOLDER, content)
 
     def keep_label_names(self, names):
         """Keeps the classes' names, or checks that they are those that were kept.

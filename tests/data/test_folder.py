@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import types
 
 import numpy as np
 import pytest
@@ -15,7 +16,8 @@ from resnet.data.dataset import Split
 from resnet.data.folder import read
 from resnet.data.folder.read import read_folder
 from resnet.data.folder.tree import find_tree
-from resnet.errors import DataError
+from resnet.errors import DataError, UserError
+from resnet.training.own_images import dataset_of
 
 TRAIN = "run_cifar_train.py"
 
@@ -41,29 +43,57 @@ def test_splits_of_their_own(tmp_path):
     (tmp_path / "train/a/more").mkdir()
     shutil.move(tmp_path / "train/a/02.png", tmp_path / "train/a/more/02.PNG")
     tree = find_tree(tmp_path)
-    assert tree.label_names == ("a", "b") and not tree.is_held_out
+    assert tree.label_names == ("a", "b") and not tree.held_out
     assert names_of(tree.train) == ["a/00.png", "a/01.png", "more/02.PNG", "b/00.png", "b/01.png"]
     assert [label for _, label in tree.train] == [0, 0, 0, 1, 1]
     assert names_of(tree.test) == ["a/00.png"]
 
 
-def test_a_part_of_each_class_is_held_out_whatever_is_added(tmp_path):
-    make_tree(tmp_path, {"a": 60, "b": 2, "c": 40, "d": 5})
+def test_a_fifth_of_each_class_is_held_out(tmp_path):
+    make_tree(tmp_path, {"a": 60, "b": 2, "c": 41, "d": 5})
     tree = find_tree(tmp_path)
-    assert tree.is_held_out and len(tree.train) + len(tree.test) == 107
-    held_out = [label for _, label in tree.test]
-    assert 6 <= held_out.count(0) <= 18 and 4 <= held_out.count(2) <= 12
-    assert held_out.count(1) == held_out.count(3) == 1  # one at least
-    before = names_of(tree.test)
+    assert len(tree.train) + len(tree.test) == 108
+    assert np.bincount([label for _, label in tree.test]).tolist() == [12, 1, 8, 1]
+    assert tuple(names_of(tree.test)) == tree.held_out
+    assert names_of(tree.test)[:12] != [f"a/{i:02}.png" for i in range(12)]
     shutil.copytree(tmp_path, tmp_path.with_name("copy"))
-    assert names_of(find_tree(tmp_path.with_name("copy")).test) == before
-    # More images, fewer and another class: none that was trained on is tested with.
-    make_tree(tmp_path, {"a": 90, "e": 5})
-    for path, _ in tree.train[:30:3]:
-        path.unlink()
+    assert find_tree(tmp_path.with_name("copy")).held_out == tree.held_out
+    # Even a training that starts anew finds most of them where they were.
+    make_tree(tmp_path, {"a": 90})
     now = find_tree(tmp_path)
-    assert not {path for path, _ in tree.train} & {path for path, _ in now.test}
-    assert set(before) <= set(names_of(now.test))
+    assert len({path for path, _ in tree.train} & {path for path, _ in now.test}) <= 6
+
+
+def test_what_was_held_out_stays_held_out(tmp_path):
+    make_tree(tmp_path, {"a": 20, "b": 5})
+    first = find_tree(tmp_path)
+    make_tree(tmp_path, {"a": 40})
+    first.train[0][0].unlink()
+    first.test[0][0].unlink()
+    now = find_tree(tmp_path, first.held_out)
+    assert now.test == first.test[1:] and now.held_out == first.held_out
+    assert len(now.train) == 20 + 20 - 1
+    # Test images in a folder of their own count for themselves.
+    other = make_tree(tmp_path / "other/train", {"a": 2, "b": 2}).parent
+    make_tree(other / "test", {"a": 1})
+    assert names_of(find_tree(other, first.held_out).test) == ["a/00.png"]
+    with pytest.raises(DataError, match=r"none of the images that were held out .*such as a/"):
+        find_tree(other / "train", ("a/77.png",))
+    with pytest.raises(DataError, match="only test images of b, which were held out before"):
+        find_tree(other / "train", ("a/01.png", "b/00.png", "b/01.png"))
+
+
+@pytest.mark.parametrize("content", ['{"held_out": []}', '{"held_out": [1]}', "{}"])
+def test_a_damaged_list_of_what_is_held_out_is_named(tmp_path, content):
+    experiment = types.SimpleNamespace(
+        results=tmp_path,
+        options=types.SimpleNamespace(dataset="folder", strict=False),
+        config=types.SimpleNamespace(image_size=8),
+    )
+    make_tree(tmp_path / "images", {"a": 2, "b": 2})
+    (tmp_path / "held_out.json").write_text(content)
+    with pytest.raises(UserError, match=r"held_out.json is damaged: .* Restore it"):
+        dataset_of(experiment, tmp_path / "images")
 
 
 def test_folders_that_do_not_do(tmp_path):
@@ -100,12 +130,6 @@ def test_images_of_every_format_are_resized(tmp_path, ending, capsys):
     said = capsys.readouterr().out
     assert "2 classes, 3 training images, 2 test images\n" in said
     assert "images of 40x20 pixels: the middle square of each is resized to 8x8" in said
-
-
-def test_classes_with_few_test_images_are_named(tmp_path, capsys):
-    make_tree(tmp_path, {"a": 60, "b": 2})
-    read_folder(tmp_path, 8, strict=True)
-    assert "notice: few test images, 1 of b: files' names decide" in capsys.readouterr().out
 
 
 def test_files_that_cannot_be_read(tmp_path, capsys):
@@ -146,24 +170,24 @@ def test_channel_statistics():
 
 @pytest.fixture(scope="module")
 def shapes(tmp_path_factory):
-    """A part of the embedded data set as PNG files, in class folders."""
+    """A part of the embedded data set as PNG files, in one tree of class folders."""
     folder = tmp_path_factory.mktemp("shapes")
-    dataset = synthetic.load()
-    for split, part, count in (("train", dataset.train, 60), ("test", dataset.test, 20)):
-        for i in range(count):
-            place = folder / split / dataset.label_names[part.labels[i]]
-            place.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(part.images[i]).save(place / f"{i}.png")
+    part = synthetic.load().train
+    for label, name in enumerate(synthetic.LABEL_NAMES):
+        (folder / name).mkdir()
+        for i in np.flatnonzero(part.labels == label)[:8]:
+            Image.fromarray(part.images[i]).save(folder / name / f"{i:04}.png")
     return folder
 
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory, shared):
-    """ImageNet's sample images as two classes, animals and things, in one tree."""
+    """ImageNet's sample images as two classes, animals and things, with test images."""
     folder = tmp_path_factory.mktemp("photos")
-    for path in (shared / "data/imagenet-sample").iterdir():
-        place = folder / ("animals" if path.name < "n026" else "things")
-        place.mkdir(exist_ok=True)
+    for i, path in enumerate(sorted((shared / "data/imagenet-sample").iterdir())):
+        split = "train" if i % 3 else "test"
+        place = folder / split / ("animals" if path.name < "n026" else "things")
+        place.mkdir(exist_ok=True, parents=True)
         shutil.copy(path, place)
     return folder
 
@@ -171,8 +195,8 @@ def photos(tmp_path_factory, shared):
 @pytest.mark.parametrize(
     ("kind", "said"),
     [
-        ("shapes", "10 classes, 60 training images, 20 test images"),
-        ("photos", "test images, a part of each class held out"),
+        ("shapes", "10 classes, 60 training images, 20 test images, a fifth of each class held"),
+        ("photos", "2 classes, "),
     ],
     ids=["shapes", "photos"],
 )
@@ -193,7 +217,7 @@ def test_a_run_on_own_images(tmp_path, kind, said, request):
     last = succeed(TRAIN, *places, "--restore", "--id=parts", "--max_num_steps=4").splitlines()[-1]
     one, other = (tmp_path / "results" / name / "model.ckpt-4" for name in ("whole", "parts"))
     assert_same_checkpoint(one, other)
-    classes = folder / "train" if kind == "shapes" else folder
+    classes = folder / "train" if kind == "photos" else folder
     names = sorted(path.name for path in classes.iterdir())
     kept = json.loads((one.parent / "label_names.json").read_text())
     assert kept == {"label_names": names}
@@ -216,9 +240,11 @@ def test_a_run_on_own_images(tmp_path, kind, said, request):
     if kind == "photos":
         return
 
-    # Evaluated on the same images elsewhere: those that it was trained on stay known.
+    # Evaluated on the same images elsewhere, and others: those that it was trained on stay known.
     moved = shutil.copytree(folder, tmp_path / "moved")
-    succeed("evaluate", *places[:2], f"--data_folder={moved}", "--id=whole")
+    make_tree(moved, dict.fromkeys(names, 5))
+    said = succeed("evaluate", *places[:2], f"--data_folder={moved}", "--id=whole")
+    assert "110 training images, 20 test images" in said and said.splitlines()[-1] == last
     kept = json.loads((one.parent / "data_folder.json").read_text())
     assert kept == {"data_folder": str(folder)}
     for name in (names[0], "other"):

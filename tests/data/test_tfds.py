@@ -96,7 +96,7 @@ def test_images_classes_and_splits(builders, test, capsys):
     builders["pets"] = Builder({"train": 20} | ({test: 6} if test else {}))
     entry = CIFAR["tfds:pets"]
     counts = entry.counts("data")
-    dataset = entry.read("data", 16, False)
+    dataset = entry.read("data", 16, False, ())
     assert dataset.name == "tfds:pets" and dataset.label_names == tuple(NAMES)
     num_train, num_test = (20, 6) if test else (16, 4)
     assert counts.num_classes == 3 and counts.num_training_images == num_train
@@ -124,7 +124,7 @@ def test_what_does_not_do(builders):
         ("exam", UsageError, "no split 'train', but test"),
     ):
         with pytest.raises(error, match=message):
-            CIFAR[f"tfds:{name}"].read("data", 32, False)
+            CIFAR[f"tfds:{name}"].read("data", 32, False, ())
 
 
 def test_the_command_says_what_it_lacks():

@@ -1,10 +1,11 @@
 """What a trained experiment makes of its test images, or of those held out for tuning."""
 
 from resnet.commands.plot.predictions import draw_confusion_matrix, draw_mistakes
-from resnet.data.cifar.input import load_dataset, training_and_evaluation
+from resnet.data.cifar.input import training_and_evaluation
 from resnet.data.cifar.pipeline import evaluation_batches
 from resnet.models import get_model
 from resnet.training.evaluation import class_probabilities
+from resnet.training.own_images import dataset_of
 from resnet.weights.trained import restore_trained, stored_preparation
 
 
@@ -23,7 +24,7 @@ def draw_trained(experiment, data_folder, best=False):
     model = get_model(config, backprop="stored", dtype=options.dtype, exact=options.exact)
     step = restore_trained(experiment, model, best)
     preparation = stored_preparation(experiment)
-    dataset = load_dataset(options.dataset, data_folder, config.image_size)
+    dataset = dataset_of(experiment, data_folder)
     # A run that holds images out for tuning shows them, never the test images.
     _, test = training_and_evaluation(dataset, options.validation)
     names = dataset.label_names

@@ -3,7 +3,7 @@
 import functools
 import pathlib
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -30,7 +30,11 @@ ONE_HELD_OUT_IN = 10  # training images, with a validation split
 
 
 def load_dataset(
-    name: str, data_folder: str | pathlib.Path, image_size: int = 32, strict: bool = False
+    name: str,
+    data_folder: str | pathlib.Path,
+    image_size: int = 32,
+    strict: bool = False,
+    held_out: Sequence[str] = (),
 ) -> Dataset:
     """Loads a data set into memory.
 
@@ -41,6 +45,7 @@ def load_dataset(
         extracted, in itself or in downloads/; of "folder", class folders.
       image_size, strict: of "folder": pixels a side that images are resized to; whether a file
         that cannot be read is an error.
+      held_out: of "folder": `Dataset.held_out` of an earlier one, to divide the images alike.
 
     Returns:
       Dataset.
@@ -51,7 +56,7 @@ def load_dataset(
     """
     if name not in CIFAR:
         raise UsageError(f"unknown dataset {name!r}: choose one of {', '.join(CIFAR_CHOICES)}")
-    return CIFAR[name].read(data_folder, image_size, strict)
+    return CIFAR[name].read(data_folder, image_size, strict, held_out)
 
 
 def load_built(name: str, data_folder: str | pathlib.Path) -> Dataset:

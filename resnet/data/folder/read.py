@@ -14,11 +14,10 @@ from resnet.plurals import counted
 from resnet.process_memory import available_bytes
 
 NAMED = 5  # unreadable files, or classes, that a notice names
-FEW = 5  # test images of a class
 LARGEST_SHARE = 0.8  # of the memory that is there, for images
 
 
-def read_folder(folder, image_size, strict):
+def read_folder(folder, image_size, strict, held_out=()):
     """The Dataset of a folder; see `tree.find_tree` for what it may hold.
 
     The middle square of every image is resized to `image_size` pixels a side. What is unusual is
@@ -28,12 +27,13 @@ def read_folder(folder, image_size, strict):
       folder: path.
       image_size: pixels a side.
       strict: whether a file that cannot be read is an error; else it is left out, and said.
+      held_out: as of `find_tree`.
 
     Raises:
       DataError: as `find_tree`; a file that cannot be read; a class of which none can; more
         images than memory holds.
     """
-    tree = find_tree(folder)
+    tree = find_tree(folder, held_out)
     require_memory(folder, len(tree.train) + len(tree.test), image_size)
     sizes, bad = [], []
     train, test = (
@@ -49,7 +49,7 @@ def read_folder(folder, image_size, strict):
     if not len(test):
         raise DataError(f"no test image in {folder} can be read: {bad[0]}")
     _say(folder, tree, train, test, sizes, bad, image_size)
-    return Dataset("folder", tree.label_names, train, test)
+    return Dataset("folder", tree.label_names, train, test, tree.held_out)
 
 
 def require_memory(name, num_images, image_size):
@@ -93,7 +93,7 @@ def _read(files, image_size, title, sizes, bad):
 
 def _say(folder, tree, train, test, sizes, bad, image_size):
     """Prints what was read, and what a user may not expect."""
-    origin = ", a part of each class held out" if tree.is_held_out else ""
+    origin = ", a fifth of each class held out" if tree.held_out else ""
     images = (counted(len(train), "training image"), counted(len(test), "test image"))
     print(
         f"{folder}: {len(tree.label_names)} classes, {', '.join(images)}{origin}",
@@ -113,16 +113,6 @@ def _say(folder, tree, train, test, sizes, bad, image_size):
         named = "; ".join(bad[:NAMED]) + ("; ..." if len(bad) > NAMED else "")
         left_out = f"{counted(len(bad), 'file')} left out (--strict ends)"
         print(f"notice: {left_out}: {named}", flush=True)
-    counts = np.bincount(test.labels, minlength=len(tree.label_names))
-    few = [(name, n) for name, n in zip(tree.label_names, counts, strict=True) if 0 < n < FEW]
-    if tree.is_held_out and few:
-        named = ", ".join(f"{n} of {name}" for name, n in few[:NAMED])
-        more = ", ..." if len(few) > NAMED else ""
-        print(
-            f"notice: few test images, {named}{more}: files' names decide, by chance. To choose "
-            "yourself, move images into test/CLASS, and the others into train/CLASS",
-            flush=True,
-        )
     untested = set(train.labels.tolist()) - set(test.labels.tolist())
     if untested:
         names = ", ".join(tree.label_names[label] for label in sorted(untested))

@@ -18,24 +18,30 @@ class Tree:
 
     label_names: of the classes, their folders' names in order.
     train, test: [(path, label)], in the order of paths.
-    is_held_out: whether `test` is a part of the folder's only images.
+    held_out: names of `test`, CLASS/FILE, where it is a part of the folder's only images.
     """
 
     label_names: tuple[str, ...]
     train: list[tuple[pathlib.Path, int]]
     test: list[tuple[pathlib.Path, int]]
-    is_held_out: bool
+    held_out: tuple[str, ...] = ()
 
 
-def find_tree(folder):
+def find_tree(folder, held_out=()):
     """The Tree of a folder with train/ and test/ (or val/), each of class folders; or of one.
 
-    Of a folder that holds class folders itself, about a fifth of each class's images is the test
-    split, one at least. An image's name decides, so that it stays where it is whatever is added or
-    taken away; only of a class without a name that is held out, the next one is.
+    Of a folder that holds class folders itself, a fifth of each class's images is the test split,
+    one at least.
+
+    Args:
+      folder: path.
+      held_out: names, CLASS/FILE, of the test split of a folder that has none of its own, as an
+        earlier Tree had them; all others train, also those that were added since. Default: the
+        images' names decide.
 
     Raises:
-      DataError: nothing there, or no classes to tell apart; says what is missing where.
+      DataError: nothing there, no classes to tell apart, or nothing to test with; says what is
+        missing where.
     """
     folder = pathlib.Path(folder)
     if not folder.is_dir():
@@ -61,9 +67,8 @@ def find_tree(folder):
     if root != folder:
         for name in TESTS:
             if (folder / name).is_dir():
-                return Tree(names, images, _of_classes(folder / name, names), False)
-    train, test = _divided(root, images, names)
-    return Tree(names, train, test, True)
+                return Tree(names, images, _of_classes(folder / name, names))
+    return _divided(root, images, names, tuple(held_out) or _fifth(root, classes))
 
 
 def _classes(root):
@@ -97,27 +102,53 @@ def _of_classes(root, names):
     return found
 
 
-def _divided(root, images, names):
-    """(train, test) of all images, class by class."""
-    train, test = [], []
-    for label, name in enumerate(names):
-        own = [path for path, one in images if one == label]
-        if len(own) < 2:
+def _divided(root, images, names, held_out):
+    """The Tree of a folder without test images of its own.
+
+    Raises:
+      DataError: nothing is left to test with, or of a class to train on.
+    """
+    parts, chosen = ([], []), set(held_out)
+    for path, label in images:
+        parts[_name(path, root) in chosen].append((path, label))
+    train, test = parts
+    if not test:
+        raise DataError(
+            f"{root} has none of the images that were held out to test with, such as "
+            f"{held_out[0]}: give the folder that was trained on, or one with {TRAIN}/ and "
+            f"{TESTS[0]}/"
+        )
+    if untrained := set(range(len(names))) - {label for _, label in train}:
+        raise DataError(
+            f"{root} has only test images of {', '.join(names[label] for label in untrained)}, "
+            "which were held out before: add other images"
+        )
+    return Tree(names, train, test, held_out)
+
+
+def _fifth(root, classes):
+    """Names of a fifth of each class's images, which chance chooses.
+
+    Raises:
+      DataError: a class has one image.
+    """
+    held_out = []
+    for name, paths in classes.items():
+        if len(paths) < 2:
             raise DataError(
                 f"{root / name} has one image, and two are needed where there is no folder "
                 f"{TESTS[0]}/: one to train on, one to test with"
             )
-        draws = {path: _draw(path, root) for path in own}
-        limit = max(HELD_OUT, min(draws.values()))
-        held_out = {path for path in own if draws[path] <= limit}
-        if len(held_out) == len(own):
-            held_out.remove(max(own, key=draws.get))
-        train += [(path, label) for path in own if path not in held_out]
-        test += [(path, label) for path in own if path in held_out]
-    return train, test
+        own = sorted((_name(path, root) for path in paths), key=_draw)
+        held_out += sorted(own[: max(1, round(HELD_OUT * len(own)))])
+    return tuple(held_out)
 
 
-def _draw(path, root):
-    """A number in [0, 1) that depends on a file's name alone."""
-    name = f"{SEED}/{path.relative_to(root).as_posix()}"
-    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") / 2**64
+def _name(path, root):
+    """CLASS/FILE."""
+    return path.relative_to(root).as_posix()
+
+
+def _draw(name):
+    """What orders images by chance: of an image's name alone, so that few change their place."""
+    return hashlib.sha256(f"{SEED}/{name}".encode()).digest()

@@ -3,11 +3,11 @@
 from resnet.data.entry import Counts, Folder
 
 
-def load(data_folder, image_size, strict):
+def load(data_folder, image_size, strict, held_out):
     """The Dataset, every image resized."""
     from resnet.data.folder.read import read_folder
 
-    return read_folder(data_folder, image_size, strict)
+    return read_folder(data_folder, image_size, strict, held_out)
 
 
 def inspect(data_folder):
