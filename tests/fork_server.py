@@ -3,9 +3,9 @@
 python fork_server.py ADDRESS: a socket's path; see forked.py for who asks. Each connection is
 one script: a JSON line {"folder", "line": [script or -m, arguments...], "environment"} with the
 descriptors of its stdout and stderr. The answer is a line with its process id, and one with its
-exit status when it ends; whoever closes the connection before kills it. Nothing of the project
-is imported but what loads TensorFlow and the embedded data set, whose images are drawn once for
-all forks; a fork sees flags, devices and signals as a new process does.
+exit status when it ends; whoever closes the connection before kills it. The embedded data set is
+drawn once for all forks, and the modules of a training are loaded; a fork sees flags, devices and
+signals as a new process does.
 """
 
 import contextlib
@@ -27,6 +27,16 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 from resnet.quiet import load_tensorflow
 
 LIMIT_SECONDS = 300  # of one script
+LOADED = (  # with what they import
+    "resnet.commands.cifar_train",
+    "resnet.commands.cli",
+    "resnet.commands.imagenet_train",
+    "resnet.commands.train",
+    "resnet.data.cifar.input",
+    "resnet.training.loading",
+    "resnet.training.train",
+    "resnet.weights.trained",
+)
 
 
 def run(folder, line, environment):
@@ -116,6 +126,8 @@ def serve(address):
 if __name__ == "__main__":
     load_tensorflow()
     importlib.import_module("resnet.data.cifar.synthetic").load()
+    for name in LOADED:
+        importlib.import_module(name)
     gc.collect()
     gc.freeze()  # or each fork would look through all that is loaded, and copy it
     serve(sys.argv[1])
