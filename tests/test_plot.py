@@ -35,6 +35,9 @@ def test_the_worst_mistakes_are_the_most_confident_ones():
     figure = draw_mistakes(images, LABELS, PROBABILITIES, ["cat", "dog", "owl"], "title")
     titles = [axis.get_title() for axis in figure.axes if axis.get_title()]
     assert titles == ["true: owl\npredicted: dog (0.70)", "true: dog\npredicted: cat (0.60)"]
+    right = np.eye(3)[LABELS]
+    (note,) = draw_mistakes(images, LABELS, right, ["cat", "dog", "owl"], "title").texts[:1]
+    assert note.get_text() == "no mistakes"
 
 
 def texts_of(legend):

@@ -71,5 +71,7 @@ def draw_mistakes(images, labels, probabilities, label_names, title):
             f"predicted: {label_names[guess]} ({probabilities[i, guess]:.2f})",
             fontsize=MISTAKE_FONT_SIZE,
         )
+    if not len(worst):
+        figure.text(0.5, 0.5, "no mistakes", ha="center")
     figure.suptitle(title)
     return figure
