@@ -283,6 +283,20 @@ MUTATIONS = [
         (f"{SEQUENCE}::test_gradients_equal_finite_differences[reversible-True-False]",),
     ),
     Mutation(
+        "resnet/reversible/join.py",
+        "halves parted as soon as they are joined",
+        "self.inverse(params, after(dy, y))",
+        "self.inverse(params, y)",
+        (f"{RESAMPLING}::test_the_input_is_not_there_again_before_its_gradient",),
+    ),
+    Mutation(
+        "resnet/reversible/sequence_layer.py",
+        "a sequence keeps its halves, and what follows their join",
+        "is_joined = is_joined and not self.num_kept",
+        "is_joined = False",
+        (f"{MEMORY_REPORT}::test_what_reads_the_output_of_a_sequence_keeps_no_other_copy_of_it",),
+    ),
+    Mutation(
         "resnet/reversible/resampling.py",
         "rounding of the wavelet is differentiated as if it were none at all",
         "lambda upstream: upstream * 0.5",

@@ -244,6 +244,14 @@ def test_a_restored_run_that_is_asked_for_more_than_it_has_says_so(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "--max_num_steps is 4, but one ends at step 2, its num_steps: for" in done.stdout
     assert "with --init_from one\n" in done.stdout
+    # A run that has nothing to train is no part of the training.
+    commands = (tmp_path / "logs/one/cmd.txt").read_text()
+    done = run_quickly(*restore)
+    said = "one has reached step 2, and ends at step 2: nothing is left to train; for more, start a"
+    assert said in done.stdout, done.stderr
+    assert (tmp_path / "logs/one/cmd.txt").read_text() == commands and commands.count("\n") == 1
+    result = json.loads((tmp_path / "results/one/result.json").read_text())
+    assert len(result["commands"]) == 1
 
 
 def test_a_restored_run_with_nothing_left_says_so(tmp_path, two_steps):
@@ -254,7 +262,7 @@ def test_a_restored_run_with_nothing_left_says_so(tmp_path, two_steps):
     assert done.returncode == 0, done.stderr
     assert (
         "one has reached step 3, and ends at step 2 (a later run was given --max_num_steps 3): "
-        "nothing is left to train"
+        "nothing is left to train; give a later --max_num_steps to go on"
     ) in done.stdout
 
 

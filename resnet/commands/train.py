@@ -276,8 +276,7 @@ def _say_if_past_the_end(experiment):
     if asked > end:
         print(
             f"notice: --max_num_steps is {asked}, but {experiment.id} ends at step {end}, its "
-            "num_steps: for more, start a new experiment from its weights, with --init_from "
-            f"{experiment.id}",
+            f"num_steps: {_to_train_more(experiment)}",
             flush=True,
         )
 
@@ -286,14 +285,21 @@ def _say_if_at_the_end(experiment, reached):
     """Says where a restored run has nothing left to train."""
     if reached < experiment.num_steps:
         return
-    last = read_latest(experiment.results / CONF).get("max_num_steps")
-    past = f" (a later run was given --max_num_steps {last})" if last else ""
+    end, past, more = experiment.num_steps, "", _to_train_more(experiment)
+    if end < experiment.config.num_steps:
+        last = read_latest(experiment.results / CONF).get("max_num_steps")
+        past = f" (a later run was given --max_num_steps {last})" if last else ""
+        more = "give a later --max_num_steps to go on"
     print(
-        f"notice: {experiment.id} has reached step {reached}, and ends at step "
-        f"{experiment.num_steps}{past}: nothing is left to train. Give a later --max_num_steps to "
-        "go on",
+        f"notice: {experiment.id} has reached step {reached}, and ends at step {end}{past}: "
+        f"nothing is left to train; {more}",
         flush=True,
     )
+
+
+def _to_train_more(experiment):
+    """What helps where num_steps are done: a schedule cannot be made longer behind its end."""
+    return f"for more, start a new experiment from its weights, with --init_from {experiment.id}"
 
 
 def _only_evaluates(flags):

@@ -14,7 +14,10 @@ import tensorflow as tf
 from resnet.reversible.exact import EXACT_LIMIT, GRID_STEP, round_to_grid
 from resnet.reversible.nest import Nest
 from resnet.reversible.pure_layer import known_to, taken_by
-from resnet.reversible.sequence_layer import Sequence, mask_of
+from resnet.reversible.sequence_layer import Sequence, mask_of, parts_of
+
+# Of a type that layers compute in: some times what one of its roundings changes.
+LEAST_SHARES = {"float32": 1e-4, "float16": 2.0**-7, "bfloat16": 2.0**-4}
 
 
 class NotReversibleError(ValueError):
@@ -26,8 +29,9 @@ class GradientError:
     """How far a gradient is from stored backprop's.
 
     relative: L2 distance over the L2 norm, of the variable's gradient or of a ten-thousandth
-      of all gradients together, if that is more: what is zero but for rounding, as the bias
-      of attention's keys, has no direction.
+      of all gradients together (1/16 where bfloat16 computes, 1/128 where float16 does), if
+      that is more: what is zero but for rounding, as the bias of attention's keys, has no
+      direction.
     angle: degrees between the two; 0 where there is no direction.
     """
 
@@ -141,7 +145,7 @@ def check_gradients(
                 "SeedGenerator, whose state is replayed, or pass them in"
             )
     found = _gradients(layer, x, layer.backprop, training, arguments)
-    floor = 1e-4 * math.hypot(*(np.linalg.norm(value) for value in stored.values()))
+    floor = _least_share(layer) * math.hypot(*(np.linalg.norm(v) for v in stored.values()))
     errors = {name: _error(found[name], value, floor) for name, value in stored.items()}
     worst = max(errors, key=lambda name: errors[name].relative)
     if not errors[worst].relative <= tolerance:
@@ -151,6 +155,12 @@ def check_gradients(
             f"{_advice(layer)}"
         )
     return errors
+
+
+def _least_share(layer: keras.layers.Layer) -> float:
+    """Of all gradients' norm, a share below which one may be rounding alone."""
+    types = {part.compute_dtype for part in parts_of(layer)}
+    return max(share for name, share in LEAST_SHARES.items() if name in types | {"float32"})
 
 
 def _advice(layer: Any) -> str:

@@ -397,10 +397,9 @@ class _Reading:
         }
         for name, (tensor, ops) in readers.items():
             scope, own = restored.get(name), self._place(tensor.op.name)
-            outside = [
-                op for op in ops if own != self._place(op.name) and scope != _scope_of(op.name)
-            ]
-            if scope and outside and size_of(tensor) > MUCH * found.kept_bytes:
+            is_kept = any(scope == _scope_of(op.name) for op in ops)  # by the sequence itself
+            outside = [op for op in ops if own != self._place(op.name)]
+            if scope and outside and not is_kept and size_of(tensor) > MUCH * found.kept_bytes:
                 reader = self._place(outside[0].name) or outside[0].name
                 warnings[tensor.op.name] = (
                     f"{tensor.op.name} ({_mb(size_of(tensor))} MB) is what {scope} restores, and "

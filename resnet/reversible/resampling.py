@@ -12,6 +12,7 @@ import tensorflow as tf
 from resnet.reversible.coupling import Coupling
 from resnet.reversible.exact import GRID_STEP, count_past_exact_range
 from resnet.reversible.nest import Nest
+from resnet.reversible.ordering import after
 
 
 def _aux(count: tf.Tensor | None = None) -> Nest:
@@ -62,7 +63,7 @@ class Squeeze(Coupling):
 
     def backward(self, params: Nest, y: Nest, dy: Nest, daux: Nest = ()) -> tuple[Nest, Nest, Nest]:
         """(x, dx, params' gradient): the gradient moves as the values do."""
-        return self.inverse(params, y), self.inverse(params, dy), params
+        return self.inverse(params, after(dy, y)), self.inverse(params, dy), params
 
 
 class Haar(Coupling):
@@ -173,7 +174,7 @@ class Pad(Coupling):
 
     def backward(self, params: Nest, y: Nest, dy: Nest, daux: Nest = ()) -> tuple[Nest, Nest, Nest]:
         """(x, dx, params' gradient)."""
-        return self.inverse(params, y), self.inverse(params, dy), params
+        return self.inverse(params, after(dy, y)), self.inverse(params, dy), params
 
 
 class Inverse(Coupling):

@@ -17,6 +17,7 @@ from resnet.reversible.coupling import Coupling
 from resnet.reversible.exact import round_to_grid
 from resnet.reversible.function_layer import registered
 from resnet.reversible.gradients import PureFunction, terms_of
+from resnet.reversible.join import Join
 from resnet.reversible.memory import units_that_fit
 from resnet.reversible.nest import Nest
 from resnet.reversible.pure_layer import (
@@ -144,7 +145,7 @@ class Sequence(keras.layers.Layer):
         if not pairs:
             raise ValueError("units is empty: give at least one pair (F, G) of layers")
         layers = [layer for pair in pairs for layer in pair]
-        parts = [part for layer in layers for part in {id(p): p for p in _parts(layer)}.values()]
+        parts = [part for layer in layers for part in {id(p): p for p in parts_of(layer)}.values()]
         parts = [part for part in parts if not isinstance(part, keras.layers.InputLayer)]
         counts = collections.Counter(map(id, parts))
         if twice := [part.name for part in parts if counts[id(part)] > 1]:
@@ -358,9 +359,17 @@ class Sequence(keras.layers.Layer):
         self.num_kept = 0
         if self.memory_budget and training:
             self.num_kept = self._units_in_budget(units, params, halves)
+        # What is stored anew needs no joining of its own.
+        is_joined = not isinstance(x, list | tuple) and self.backprop == "reversible"
+        is_joined = is_joined and not self.num_kept
+        if is_joined:
+            join = Join(self.split_axis, self.sizes)
+            units, params = [*units, WithContext(join) if context else join], [*params, ()]
         y, aux = run_sequence(units, params, halves, self.backprop, self.num_kept)
         if context:
             y, _ = y
+        if is_joined:
+            aux.pop()
         terms = [tf.reduce_sum(tf.cast(t, self.variable_dtype)) for t in terms_of(aux)]
         if terms:
             self.add_loss(tf.add_n(terms))
@@ -374,7 +383,7 @@ class Sequence(keras.layers.Layer):
                 for i, value in state.items():
                     if i != LOSS:
                         layer.non_trainable_variables[int(i)].assign(value)
-        return self._joined(y, x)
+        return y if is_joined else self._joined(y, x)
 
     def inverse(self, y: Nest, training: bool = False, mask: Nest = None, **arguments: Any) -> Nest:
         """The input that gives y, up to rounding, or to the bit if exact."""
@@ -502,7 +511,7 @@ def mask_of(x: Nest) -> Nest:
     return masks if isinstance(x, list | tuple) else masks[0]
 
 
-def _parts(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
+def parts_of(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
     """A layer and all layers inside it, however they are held.
 
     Keras' own, which nothing public gives: models list their layers, other layers do not.
@@ -512,7 +521,7 @@ def _parts(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
 
 def _form(layer: keras.layers.Layer) -> object:
     """What a layer is but for names, weights and seeds, to be compared with another's."""
-    parts = _parts(layer)
+    parts = parts_of(layer)
     # Of a functional model, operations have names, too.
     named = [one for part in parts for one in (part, *getattr(part, "operations", ()))]
     places = {one.name: f"layer {i}" for i, one in enumerate(named)}

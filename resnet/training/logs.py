@@ -25,7 +25,7 @@ class Logs:
 
         Args:
           folder: made if need be, with `catalog` and `cmd.txt`.
-          command: the command line, appended to cmd.txt.
+          command: the command line, appended to cmd.txt; None: no line is.
           columns: {name: column of values}; each name is a file NAME.csv and a scalar.
           first_step: rows of later steps are dropped: a restored run writes them
             again, each step once. None: all are kept, and steps may repeat.
@@ -35,9 +35,10 @@ class Logs:
         self.folder = pathlib.Path(folder)
         make_folder(self.folder)
         self._add_to_catalog(columns)
-        path = self.folder / COMMANDS
-        with self._naming_errors(path), open(path, "a", encoding="utf-8") as file:
-            file.write(command + "\n")
+        if command is not None:
+            path = self.folder / COMMANDS
+            with self._naming_errors(path), open(path, "a", encoding="utf-8") as file:
+                file.write(command + "\n")
         self._repeats = first_step is None
         last_step = math.inf if self._repeats else first_step
         self._events = self.folder / events

@@ -30,8 +30,9 @@ def keep_own_images(experiment, dataset, data_folder):
     """Keeps the images' place, anew where they lie there no more, and what is held out of them."""
     before = folder_of(experiment)
     if not (before and pathlib.Path(before).is_dir()):
-        content = {"data_folder": str(pathlib.Path(data_folder).absolute())}
-        write_json(experiment.results / DATA_FOLDER, content)
+        path = pathlib.Path(data_folder).absolute()
+        path = path.resolve() if ".." in path.parts else path
+        write_json(experiment.results / DATA_FOLDER, {"data_folder": str(path)})
     if dataset.held_out and not (experiment.results / HELD_OUT).exists():
         write_json(experiment.results / HELD_OUT, {"held_out": list(dataset.held_out)})
 

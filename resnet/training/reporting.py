@@ -8,7 +8,7 @@ import time
 import numpy as np
 
 from resnet.files import write_json
-from resnet.training.logs import Logs
+from resnet.training.logs import COMMANDS, Logs
 from resnet.training.metrics import LEFT_OUT, LOSS, METRICS, PAST_EXACT_RANGE
 from resnet.training.progress import Progress
 
@@ -89,6 +89,8 @@ class Reporter:
         columns = COLUMNS | (EVALUATION_COLUMNS if evaluates else {})
         angles = experiment.logs / "gradient_angle.csv"  # a run before this one may have them
         columns |= DRIFT_COLUMNS if checks_gradients or angles.exists() else {}
+        has_ended = step >= experiment.num_steps and (experiment.logs / COMMANDS).exists()
+        command = None if has_ended else command  # of a run that trains nothing
         self._logs = Logs(experiment.logs, command, columns, step) if is_chief else None
         angles = self._logs.values("gradient_angle") if is_chief else []
         self._first_angle = angles[0][1] if angles else None

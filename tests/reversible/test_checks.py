@@ -11,6 +11,7 @@ from resnet.reversible import (
     Sequence,
     check_gradients,
     check_invertible,
+    checks,
     get_flow,
     run_sequence,
     stored_bytes,
@@ -165,6 +166,27 @@ def test_what_is_zero_but_for_rounding_has_no_direction(x):
     biases = {name: error for name, error in errors.items() if name.endswith("inner/bias")}
     assert len(biases) == 6 and all(error.angle == 0 for error in biases.values())
     assert any(error.angle for error in errors.values())
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_what_is_coarse_rounding_alone_is_not_named(x, dtype, monkeypatch):
+    def errors_of(layer, small):
+        stored = {"kernel": np.ones(4), "bias": np.full(4, small)}
+        runs = iter([stored, stored, stored | {"bias": np.full(4, 0.85 * small)}])
+        monkeypatch.setattr(checks, "_gradients", lambda *_: next(runs))
+        return check_gradients(layer, x)["bias"]
+
+    small = 0.05 * checks.LEAST_SHARES[dtype]
+    coarse, fine = (
+        Sequence([(keras.layers.Dense(4, dtype=name), keras.layers.Dense(4, dtype=name))])
+        for name in (f"mixed_{dtype}", "float32")
+    )
+    error = errors_of(coarse, small)
+    assert error.angle == 0 and 0 < error.relative < 0.01
+    with pytest.raises(NotReversibleError, match=r"gradient of bias is off by 0\.15"):
+        errors_of(fine, small)
+    with pytest.raises(NotReversibleError, match=r"gradient of bias is off by 0\.15"):
+        errors_of(coarse, 1.0)
 
 
 class Shifted(keras.layers.Layer):

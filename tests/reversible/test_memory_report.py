@@ -54,6 +54,17 @@ def test_what_is_kept_is_listed_with_its_reason():
     assert text.startswith("net, input (32, 32, 32, 3)") and "in all, predicted" in text
 
 
+@pytest.mark.parametrize("loop", [False, True])
+def test_what_reads_the_output_of_a_sequence_keeps_no_other_copy_of_it(without_process, loop):
+    images = keras.Input((32, 32, 3))
+    x = L.Conv2D(32, 3, padding="same")(images)
+    x = reversible.Sequence([(residual(), residual()) for _ in range(4)], loop=loop)(x)
+    x = L.Conv2D(8, 3, strides=2, padding="same")(x)
+    report = reversible.memory_report(keras.Model(images, L.GlobalMaxPooling2D()(x)), IMAGES)
+    assert [t.num_bytes for t in report.kept if t.num_bytes > STREAM / 4] == [STREAM], report
+    assert report.warnings == []
+
+
 def test_memory_does_not_grow_with_depth_and_stored_does():
     kept = {
         (units, backprop): reversible.memory_report(

@@ -15,6 +15,7 @@ from resnet.reversible import (
     round_to_grid,
     run_sequence,
 )
+from resnet.reversible.join import Join
 
 GRID = 2.0**-12
 KINDS = {
@@ -36,6 +37,36 @@ def on_grid(shape, seed=0, largest=2.0**10):
 
 def pair(shape=(2, 4, 6, 8)):
     return tuple(tf.constant(on_grid(shape, seed, 8)) for seed in (0, 1))
+
+
+@pytest.mark.parametrize(
+    "coupling", [Squeeze(), Haar(), Pad(3), Join(-1)], ids=lambda c: type(c).__name__
+)
+def test_the_input_is_not_there_again_before_its_gradient(coupling):
+    @tf.function(autograph=False)
+    def backward(y, dy):
+        return coupling.backward((), y, dy)
+
+    y = coupling.forward((), pair())[0]
+    specs = tf.nest.map_structure(lambda t: tf.TensorSpec(t.shape, t.dtype), (y, y))
+    graph = backward.get_concrete_function(*specs)
+    (x, _, _), (_, dy) = graph.structured_outputs, tf.nest.pack_sequence_as((y, y), graph.inputs)
+    for half in x:
+        found, waiting = set(), [half.op]
+        while waiting:
+            op = waiting.pop()
+            found.add(op.name)
+            waiting += [*(t.op for t in op.inputs), *op.control_inputs]
+        assert {t.op.name for t in tf.nest.flatten(dy)} <= found
+
+
+def test_halves_are_joined_and_parted():
+    x = tf.constant(on_grid((2, 3, 5))), tf.constant(on_grid((2, 3, 3), 1))
+    y, _ = Join(-1, [5, 3]).forward((), x)
+    np.testing.assert_array_equal(y, np.concatenate(x, axis=-1))
+    for found in Join(-1, [5, 3]).backward((), y, y)[:2]:
+        for half, wanted in zip(found, x, strict=True):
+            np.testing.assert_array_equal(half, wanted)
 
 
 @pytest.mark.parametrize("kind", KINDS)

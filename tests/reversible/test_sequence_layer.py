@@ -536,6 +536,18 @@ def test_a_loop_in_exact_mode(kind, compiled, sums_as_written):
     np.testing.assert_array_equal(layer.inverse(layer(x)), x)
 
 
+def test_a_graph_in_exact_mode_has_sums_of_integers_that_exports_know():
+    """ONNX has no AddN of integers."""
+    layer = make("dense", "additive", True, "float32", "reversible", True)
+    layer.loop = True
+    call = tf.function(layer, autograph=False).get_concrete_function(draw("dense", "float32"))
+    graph = call.graph.as_graph_def()
+    nodes = [*graph.node, *(node for f in graph.library.function for node in f.node_def)]
+    types = {(node.op, node.attr["T"].type) for node in nodes}
+    assert ("Less", tf.float32.as_datatype_enum) in types  # what is counted
+    assert ("AddN", tf.int32.as_datatype_enum) not in types
+
+
 @pytest.mark.parametrize("coupling", ["affine", Lifting])
 def test_a_loop_takes_every_coupling(coupling):
     x = draw("attention", "float64")

@@ -48,7 +48,10 @@ def read_folder(folder, image_size, strict, held_out=()):
         raise DataError(f"of {names} in {folder}, no training image can be read: {bad[0]}")
     if not len(test):
         raise DataError(f"no test image in {folder} can be read: {bad[0]}")
-    _say(folder, tree, train, test, sizes, bad, image_size)
+    origin = "" if not tree.held_out else ", a fifth of each class held out"
+    if held_out and tree.held_out:
+        origin = ", those that were held out before"
+    _say(folder, tree, train, test, origin, sizes, bad, image_size)
     return Dataset("folder", tree.label_names, train, test, tree.held_out)
 
 
@@ -91,22 +94,21 @@ def _read(files, image_size, title, sizes, bad):
     return Split(images[:count], labels[:count])
 
 
-def _say(folder, tree, train, test, sizes, bad, image_size):
+def _say(folder, tree, train, test, origin, sizes, bad, image_size):
     """Prints what was read, and what a user may not expect."""
-    origin = ", a fifth of each class held out" if tree.held_out else ""
     images = (counted(len(train), "training image"), counted(len(test), "test image"))
     print(
         f"{folder}: {len(tree.label_names)} classes, {', '.join(images)}{origin}",
         flush=True,
     )
-    others = {size for size in sizes if size != (image_size, image_size)}
+    others = [size for size in sizes if size != (image_size, image_size)]
     if others:
         small, large = min(others), max(others)
         span = "{}x{}".format(*small)
         span += "" if small == large else " to {}x{}".format(*large)
         print(
-            f"notice: images of {span} pixels: the middle square of each is resized to "
-            f"{image_size}x{image_size}",
+            f"notice: {counted(len(others), 'image')} of {span} pixels: the middle square of each "
+            f"is resized to {image_size}x{image_size}",
             flush=True,
         )
     if bad:
