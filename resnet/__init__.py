@@ -21,6 +21,7 @@ _HOME = {
     "import_weights": "resnet.weights.importing",
     "list_configs": "resnet.configs",
     "load": "resnet.training.loading",
+    "read_photo": "resnet.data.photos",
 }
 _MODULES = ("configs", "reversible")
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from resnet import reversible as reversible
     from resnet.configs import get_config as get_config
     from resnet.configs import list_configs as list_configs
+    from resnet.data.photos import read_photo as read_photo
     from resnet.models import Model as Model
     from resnet.models import get_model as get_model
     from resnet.models.keras_model import Classifier as Classifier

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import resnet
 from images import claiming, encoded, picture
 from resnet.data.folder.read import read_folder
 from resnet.data.photos import load_photo
@@ -82,3 +83,11 @@ def test_folders_of_own_images_name_it(tmp_path):
     (tmp_path / "a" / "bomb.png").write_bytes(claiming("PNG", 20_000, 20_000))
     with pytest.raises(DataError, match=r"1 file cannot be read, .*bomb.png' is too large"):
         read_folder(tmp_path, 8, strict=True)
+
+
+def test_the_pixels_of_a_file_by_the_packages_own_name(tmp_path):
+    image = picture(1, (12, 8))
+    image.save(tmp_path / "one.png")
+    pixels = resnet.read_photo(tmp_path / "one.png", 8)
+    assert pixels.dtype == np.uint8
+    np.testing.assert_array_equal(pixels, np.asarray(image)[:, 2:10])
