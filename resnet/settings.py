@@ -429,6 +429,8 @@ class Recipe:
             raise wrong(subject, key, getattr(self, key), wanted, "schedule")
         if len(boundaries) != count or list(boundaries) != sorted(boundaries):
             wanted = f"a rising list of {count} steps, one fewer than learning_rates"
+            if not count:
+                wanted = "empty where learning_rates has one: a flag is given as --boundaries ''"
             raise wrong(subject, "boundaries", boundaries, wanted, "learning_rates")
         in_epochs = bool(self.num_epochs or self.warmup_epochs)  # what steps they are, is to come
         if self.warmup_steps > self.num_steps and not in_epochs:

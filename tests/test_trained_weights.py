@@ -271,6 +271,8 @@ def test_a_card_for_many_classes_names_the_most_frequent_mistakes(published):
     counts = np.eye(30, dtype=int) * 90
     counts[3, 4], counts[8, 1] = 7, 10
     rows = [" ".join(map(str, row)) for row in counts]
+    few = card(facts | {"label_names": names[:5], "confusion": ["1 " * 5] * 5})
+    assert "| top-1 | top-5 |" in card(facts) and "top-5" not in few
     text = card(facts | {"label_names": names, "confusion": rows})
     first, second = re.findall(r"\| class \d+ \| class \d+ \|.*", text)[:2]
     assert first == "| class 8 | class 1 | 10 | 100 |"

@@ -59,7 +59,7 @@ def card(facts: dict[str, Any], place: str | None = None) -> str:
         "## Accuracy",
         f"Per cent of the {facts['accuracy']['num_images']:,} test images, with this file, in "
         "float32:",
-        _accuracy(facts["accuracy"]),
+        _accuracy(facts["accuracy"], len(facts["label_names"])),
         "## Training",
         _training(facts),
         "## What it takes for what",
@@ -70,13 +70,15 @@ def card(facts: dict[str, Any], place: str | None = None) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _accuracy(accuracy: dict[str, Any]) -> str:
+def _accuracy(accuracy: dict[str, Any], classes: int) -> str:
+    tops = (1, 5) if classes > 5 else (1,)
+
     def row(name: str, prefix: str) -> tuple[str, ...]:
-        return (name, *(f"{accuracy[prefix + top]:.2f}" for top in ("top1", "top5")))
+        return (name, *(f"{accuracy[f'{prefix}top{n}']:.2f}" for n in tops))
 
     return markdown(
         [
-            ("evaluation", "top-1", "top-5"),
+            ("evaluation", *(f"top-{n}" for n in tops)),
             row("plain", ""),
             row("mean of image and mirror image", "flipped_"),
         ]

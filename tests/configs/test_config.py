@@ -99,6 +99,7 @@ def test_json_fields_change_a_named_config():
         ("batch_size", 0, r"batch_size is 0, but must be an integer in \[1, 2\^20\)"),
         ("batch_size", True, "batch_size is True, but must be an integer"),
         ("boundaries", (60_000, 40_000), "must be a rising list of 2 steps"),
+        ("learning_rates", (0.1,), r"boundaries is .*empty where .* given as --boundaries ''"),
         ("shortcut", "C", "shortcut is 'C', but must be one of auto, pool, A, B"),
         (
             "bottleneck_stride_at",
