@@ -54,7 +54,7 @@ def run_file(path, *arguments):
     """Runs a file that is not one of the project's scripts to its end; returns what it prints.
 
     Those of tests need processes because logical devices can only be made before
-    TensorFlow starts. TensorFlow is loaded already.
+    TensorFlow starts. TensorFlow is loaded already, and what a training imports.
     """
     done = _run_fork([str(path), *map(str, arguments)], REPOSITORY)
     assert done.returncode == 0, done.stderr

@@ -1,6 +1,7 @@
 """The floors of the house: a module imports from its own floor and those below."""
 
 import ast
+import graphlib
 
 import pytest
 
@@ -111,3 +112,22 @@ def test_private_interfaces_of_tensorflow_stand_in_one_place_each():
                 found.setdefault(name, []).append(path.relative_to(PACKAGE).as_posix())
     assert all(len(places) == 1 for places in found.values()), found
     assert {place for places in found.values() for place in places} <= {"reversible/ordering.py"}
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    """Whichever comes first, as each does in some process, finds the others whole."""
+    paths = {}
+    for path in PACKAGE.rglob("*.py"):
+        parts = path.relative_to(REPOSITORY).with_suffix("").parts
+        paths[".".join(parts).removesuffix(".__init__")] = path
+    imported = {}
+    for name, path in paths.items():
+        found = imported.setdefault(name, set())
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.Import):
+                found |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                wholes = {f"{node.module}.{alias.name}" for alias in node.names}
+                found |= {one if one in paths else node.module for one in wholes}
+        found &= paths.keys()
+    graphlib.TopologicalSorter(imported).prepare()  # raises

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 import resnet
-from processes import run_file
+from processes import run_file_afresh
 from resnet.models import Network, computation_for, families
 from resnet.models.cost import activation_bytes, multiply_adds
 from resnet.models.families import FAMILIES
@@ -171,4 +171,7 @@ def test_costs_of_a_small_network_are_those_counted_by_hand():
 
 
 def test_a_family_is_one_file_and_its_configs(tmp_path):
-    assert run_file(pathlib.Path(__file__).with_name("new_family.py"), tmp_path) == "it trains\n"
+    assert (
+        run_file_afresh(pathlib.Path(__file__).with_name("new_family.py"), tmp_path)
+        == "it trains\n"
+    )

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from processes import run_file
+from processes import run_file, run_file_afresh
 from resnet import reversible
 from resnet.reversible import Sequence
 
@@ -485,7 +485,7 @@ def test_a_file_loads_in_a_new_process_that_has_touched_no_layer(tmp_path):
     np.save(tmp_path / "x.npy", x)
     script = tmp_path / "loads.py"
     script.write_text(LOADS)
-    run_file(script, tmp_path / "model.keras", tmp_path / "x.npy")
+    run_file_afresh(script, tmp_path / "model.keras", tmp_path / "x.npy")
     np.testing.assert_array_equal(np.load(tmp_path / "x.npy"), model(x))
 
 

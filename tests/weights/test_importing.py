@@ -2,7 +2,7 @@
 
 import pytest
 
-from processes import run_file
+from processes import run_file_afresh
 
 FUNCTION = "from resnet import import_weights\nassert resnet.import_weights is import_weights"
 COMMAND = (
@@ -17,4 +17,4 @@ def test_the_function_is_not_hidden_by_modules(order, tmp_path):
     script = tmp_path / "imports.py"
     wanted = ["import inspect", "assert inspect.isfunction(resnet.import_weights)"]
     script.write_text("\n".join(["import resnet", *order, *wanted, "print('a function')"]))
-    assert run_file(script) == "a function\n"
+    assert run_file_afresh(script) == "a function\n"
