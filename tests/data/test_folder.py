@@ -17,7 +17,7 @@ from resnet.data.folder import read
 from resnet.data.folder.read import read_folder
 from resnet.data.folder.tree import find_tree
 from resnet.errors import DataError, UserError
-from resnet.training.own_images import dataset_of
+from resnet.training.own_images import dataset_of, folder_of, keep_own_images
 
 TRAIN = "run_cifar_train.py"
 
@@ -94,6 +94,19 @@ def test_a_damaged_list_of_what_is_held_out_is_named(tmp_path, content):
     (tmp_path / "held_out.json").write_text(content)
     with pytest.raises(UserError, match=r"held_out.json is damaged: .* Restore it"):
         dataset_of(experiment, tmp_path / "images")
+
+
+def test_the_place_that_is_kept_is_whole(tmp_path):
+    experiment = types.SimpleNamespace(results=tmp_path / "results")
+    for name in ("results", "images", "here"):
+        (tmp_path / name).mkdir()
+    dataset = types.SimpleNamespace(held_out=("a/0.png",))
+    keep_own_images(experiment, dataset, tmp_path / "here/../images")
+    assert folder_of(experiment) == str(tmp_path / "images")
+    later = types.SimpleNamespace(held_out=("a/1.png",))
+    keep_own_images(experiment, later, tmp_path / "here")
+    kept = json.loads((experiment.results / "held_out.json").read_text())
+    assert kept == {"held_out": ["a/0.png"]} and folder_of(experiment) == str(tmp_path / "images")
 
 
 def test_folders_that_do_not_do(tmp_path):
