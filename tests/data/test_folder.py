@@ -257,7 +257,10 @@ def test_a_run_on_own_images(tmp_path, kind, said, request):
     moved = shutil.copytree(folder, tmp_path / "moved")
     make_tree(moved, dict.fromkeys(names, 5))
     said = succeed("evaluate", *places[:2], f"--data_folder={moved}", "--id=whole")
-    assert "110 training images, 20 test images" in said and said.splitlines()[-1] == last
+    assert (
+        "110 training images, 20 test images, those that were held out before" in said
+        and said.splitlines()[-1] == last
+    )
     kept = json.loads((one.parent / "data_folder.json").read_text())
     assert kept == {"data_folder": str(folder)}
     for name in (names[0], "other"):

@@ -13,7 +13,7 @@ from resnet.errors import DataError
 from resnet.plurals import counted
 from resnet.process_memory import available_bytes
 
-NAMED = 5  # unreadable files, or classes, that a notice names
+NAMED = 5  # unreadable files that a notice names
 LARGEST_SHARE = 0.8  # of the memory that is there, for images
 
 

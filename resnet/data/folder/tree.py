@@ -120,7 +120,7 @@ def _divided(root, images, names, held_out):
         )
     if untrained := set(range(len(names))) - {label for _, label in train}:
         raise DataError(
-            f"{root} has only test images of {', '.join(names[label] for label in untrained)}, "
+            f"{root} has only test images of {', '.join(names[label] for label in sorted(untrained))}, "
             "which were held out before: add other images"
         )
     return Tree(names, train, test, held_out)
