@@ -119,9 +119,9 @@ def _divided(root, images, names, held_out):
             f"{TESTS[0]}/"
         )
     if untrained := set(range(len(names))) - {label for _, label in train}:
+        named = ", ".join(names[label] for label in sorted(untrained))
         raise DataError(
-            f"{root} has only test images of {', '.join(names[label] for label in sorted(untrained))}, "
-            "which were held out before: add other images"
+            f"{root} has only test images of {named}, which were held out before: add other images"
         )
     return Tree(names, train, test, held_out)
 
