@@ -1,19 +1,25 @@
 """What a result was computed with: this project's commit, the packages' versions, the machine."""
 
+import collections
 import importlib.metadata
 import os
 import pathlib
 import platform
 import subprocess
+from collections.abc import Sequence
 
 from resnet.hints import IS_CHECKOUT
 
 PACKAGES = ("resnet-reversible", "tensorflow", "tensorflow-cpu", "keras", "numpy")
 
 
-def provenance() -> dict[str, object]:
-    """A JSON object: commit, or None outside a checkout; versions; machine."""
-    return {"commit": _commit(), "versions": _versions(), "machine": _machine()}
+def provenance(gpus: Sequence[str] = ()) -> dict[str, object]:
+    """A JSON object: commit, or None outside a checkout; versions; machine.
+
+    Args:
+      gpus: names of the GPUs that were used.
+    """
+    return {"commit": _commit(), "versions": _versions(), "machine": _machine(gpus)}
 
 
 def _commit() -> str | None:
@@ -39,8 +45,8 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _machine() -> str:
-    """Processor and number of cores that this process may use."""
+def _machine(gpus: Sequence[str]) -> str:
+    """GPUs, processor and number of cores that this process may use."""
     name = platform.processor() or platform.machine()
     try:
         lines = pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
@@ -51,4 +57,5 @@ def _machine() -> str:
         name = f"{facts['model name']} (family {facts['cpu family']}, model {facts['model']})"
     affinity = getattr(os, "sched_getaffinity", None)
     cores = len(affinity(0)) if affinity else os.cpu_count()
-    return f"{name}, {cores} core{'' if cores == 1 else 's'}"
+    counts = [f"{count} {gpu}" for gpu, count in collections.Counter(gpus).items()]
+    return ", ".join([*counts, name, f"{cores} core{'' if cores == 1 else 's'}"])

@@ -16,6 +16,8 @@ def test_versions_and_machine():
     assert versions["python"] == platform.python_version()
     assert tf.__version__ in (versions.get("tensorflow"), versions.get("tensorflow-cpu"))
     assert re.search(r", [1-9]\d* cores?$", found["machine"])
+    both = provenance.provenance(["NVIDIA H100", "NVIDIA H100"])
+    assert both["machine"] == f"2 NVIDIA H100, {found['machine']}"
 
 
 def test_the_commit_is_the_checkouts_and_says_where_files_differ(monkeypatch, tmp_path):

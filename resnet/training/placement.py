@@ -55,6 +55,13 @@ class Placement:
         """Whether it computes on GPUs."""
         return "gpu" in self.devices[0]
 
+    @property
+    def gpu_names(self):
+        """What this host's GPUs are called by their maker, one a device."""
+        gpus = tf.config.list_physical_devices("GPU")[: len(self.devices)] if self.uses_gpu else []
+        details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
+        return [detail.get("device_name", "GPU") for detail in details]
+
     def __str__(self):
         text = ", ".join(self.devices)
         if len(self.hosts) > 1:

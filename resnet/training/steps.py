@@ -1,5 +1,7 @@
 """One training step, on one device or several replicas, in one pass or several."""
 
+import functools
+
 import tensorflow as tf
 
 from resnet.models.stages import seed_at
@@ -51,9 +53,11 @@ class Steps:
         self.train = tf.function(self._train, autograph=False)
         self.train_many = tf.function(self._train_many, autograph=False, reduce_retracing=True)
         self.compute = tf.function(self._compute, autograph=False)
-        self._replica_step = self._all_passes
-        if jit:
-            self._replica_step = tf.function(self._all_passes, autograph=False, jit_compile=True)
+        compiled = functools.partial(tf.function, autograph=False, jit_compile=True)
+        # What a replica does between its exchanges with others: each is one program on a GPU.
+        parts = self._all_passes, self._norms, self._update_replica
+        parts = [compiled(part) for part in parts] if jit else parts
+        self._replica_step, self._replica_norms, self._replica_update = parts
 
     def seed_of(self, step):
         """The seed of a replica's first pass, (2,) int64; None if nothing is dropped.
@@ -126,7 +130,7 @@ class Steps:
         metrics[LEFT_OUT] = 1.0 - tf.cast(is_good, tf.float32)
 
         def update():
-            self.strategy.run(self._update_replica, (found, learning_rate, step))
+            self.strategy.run(self._replica_update, (found, learning_rate, step))
             return ()
 
         if self.waits:
@@ -210,7 +214,11 @@ class Steps:
             replica = tf.distribute.get_replica_context()
             averaged = (result["gradients"], result["statistics"])
             result["gradients"], result["statistics"] = replica.all_reduce("MEAN", averaged)
-        gradients, statistics = result["gradients"], result["statistics"]
+        norms = self._replica_norms(result["gradients"], result["statistics"])
+        return result | {NORMS: norms}
+
+    def _norms(self, gradients, statistics):
+        """Norms of `names_of_norms`: half of a tensor's sum of squares."""
         # One operation a tensor: each takes some 14 kB of memory, whatever it computes.
         halved_squares = [
             tf.nn.l2_loss(gradients[name]) if name in gradients else self.fused.halved_square(name)
@@ -218,7 +226,7 @@ class Steps:
         ]
         names = self.model.statistics_by_storage_name
         halved_squares += [tf.nn.l2_loss(statistics[name]) for name in names]
-        return result | {NORMS: tf.stack(halved_squares)}
+        return tf.stack(halved_squares)
 
     def _update_replica(self, found, learning_rate, step):
         self.model.update_moving_averages(found["statistics"])

@@ -152,7 +152,7 @@ def train_and_evaluate(experiment, feed, placement, jit, command, resume, stop=N
         accuracies = {name: accuracy.to_json() for name, accuracy in results.items()}
         content = {"step": training.step, "accuracy": accuracies}
         content["parameters"] = training.model.num_parameters
-        made_by = {"commands": reporter.commands()} | provenance()
+        made_by = {"commands": reporter.commands()} | provenance(placement.gpu_names)
         write_json(experiment.results / RESULT, content | used | made_by)
     return results
 
