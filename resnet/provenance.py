@@ -2,13 +2,13 @@
 
 import collections
 import importlib.metadata
-import os
 import pathlib
 import platform
 import subprocess
 from collections.abc import Sequence
 
 from resnet.hints import IS_CHECKOUT
+from resnet.processor import describe_processor
 
 PACKAGES = ("resnet-reversible", "tensorflow", "tensorflow-cpu", "keras", "numpy")
 
@@ -20,6 +20,11 @@ def provenance(gpus: Sequence[str] = ()) -> dict[str, object]:
       gpus: names of the GPUs that were used.
     """
     return {"commit": _commit(), "versions": _versions(), "machine": _machine(gpus)}
+
+
+def peak_memory(mb: float) -> str:
+    """What a result's `peak_mb` says, for a table."""
+    return f"{mb:,.0f} MB, of a GPU or, on CPUs, over the size before training"
 
 
 def _commit() -> str | None:
@@ -47,15 +52,5 @@ def _versions() -> dict[str, str]:
 
 def _machine(gpus: Sequence[str]) -> str:
     """GPUs, processor and number of cores that this process may use."""
-    name = platform.processor() or platform.machine()
-    try:
-        lines = pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    facts = {key.strip(): value.strip() for key, _, value in (x.partition(":") for x in lines)}
-    if "model name" in facts:
-        name = f"{facts['model name']} (family {facts['cpu family']}, model {facts['model']})"
-    affinity = getattr(os, "sched_getaffinity", None)
-    cores = len(affinity(0)) if affinity else os.cpu_count()
     counts = [f"{count} {gpu}" for gpu, count in collections.Counter(gpus).items()]
-    return ", ".join([*counts, name, f"{cores} core{'' if cores == 1 else 's'}"])
+    return ", ".join([*counts, describe_processor()])

@@ -29,6 +29,7 @@ FLOORS = (
         "extras",
         "labels",
         "pixels",
+        "processor",
         "provenance",
         "settings",
     ),

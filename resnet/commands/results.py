@@ -149,7 +149,7 @@ def _row(record, folder):
         f"{_accuracy(record):.2f}{_images(record)}",
         f"{images:,}",
         str(time),
-        f"{images / seconds:.0f}",
+        f"{images / seconds:,.0f}",
         "" if result["peak_mb"] is None else f"{result['peak_mb']:,.0f}",
         result["commit"] or "",
     )

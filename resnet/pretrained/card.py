@@ -4,6 +4,7 @@ import datetime
 from typing import Any
 
 from resnet.plurals import counted
+from resnet.provenance import peak_memory
 from resnet.table import markdown
 
 OWN_IMAGES = "folder"  # the name of that data set
@@ -99,7 +100,7 @@ def _training(facts: dict[str, Any]) -> str:
         ("time", _time(facts["training_seconds"], images)),
     ]
     if facts.get("peak_mb"):
-        rows.append(("peak memory", f"{facts['peak_mb']:,.0f} MB over the size before training"))
+        rows.append(("peak memory", peak_memory(facts["peak_mb"])))
     rows += [
         ("machine", facts["machine"]),
         ("versions", versions),
@@ -113,7 +114,7 @@ def _training(facts: dict[str, Any]) -> str:
 
 def _time(seconds: float, images: int) -> str:
     time = datetime.timedelta(seconds=round(seconds))
-    return f"{time}, {images / seconds:.0f} images/s, evaluations apart"
+    return f"{time}, {images / seconds:,.0f} images/s, evaluations apart"
 
 
 def _confusion(facts: dict[str, Any]) -> str:

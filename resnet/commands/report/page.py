@@ -120,10 +120,12 @@ def _facts_of(experiment):
             "parameters": f"{result['parameters']:,}",
             "images": f"{images:,} in {result['step']:,} steps",
             "time": f"{datetime.timedelta(seconds=round(seconds))}",
-            "images/s": f"{images / seconds:.0f}",
+            "images/s": f"{images / seconds:,.0f}",
         }
         if result.get("peak_mb"):
-            found["peak memory"] = f"{result['peak_mb']:,.0f} MB over the size before training"
+            found["peak memory"] = (
+                f"{result['peak_mb']:,.0f} MB of a GPU or, on CPUs, over the size before training"
+            )
         versions = result.get("versions", {})
         found |= {
             "machine": result.get("machine", ""),
