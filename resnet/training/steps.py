@@ -1,7 +1,5 @@
 """One training step, on one device or several replicas, in one pass or several."""
 
-import functools
-
 import tensorflow as tf
 
 from resnet.models.stages import seed_at
@@ -53,11 +51,12 @@ class Steps:
         self.train = tf.function(self._train, autograph=False)
         self.train_many = tf.function(self._train_many, autograph=False, reduce_retracing=True)
         self.compute = tf.function(self._compute, autograph=False)
-        compiled = functools.partial(tf.function, autograph=False, jit_compile=True)
-        # What a replica does between its exchanges with others: each is one program on a GPU.
-        parts = self._all_passes, self._norms, self._update_replica
-        parts = [compiled(part) for part in parts] if jit else parts
-        self._replica_step, self._replica_norms, self._replica_update = parts
+        # On a GPU, each is one program in place of hundreds of small kernels.
+        self._replica_step = _compiled(self._all_passes, jit)
+        self._replica_norms = _compiled(self._norms, jit)
+        # Compiled functions do not find variables that have a copy on each device.
+        is_alone = self.strategy.num_replicas_in_sync == 1
+        self._replica_update = _compiled(self._update_replica, jit and is_alone)
 
     def seed_of(self, step):
         """The seed of a replica's first pass, (2,) int64; None if nothing is dropped.
@@ -231,6 +230,10 @@ class Steps:
     def _update_replica(self, found, learning_rate, step):
         self.model.update_moving_averages(found["statistics"])
         self.optimizer.apply(found["gradients"], learning_rate, step)
+
+
+def _compiled(function, jit):
+    return tf.function(function, autograph=False, jit_compile=True) if jit else function
 
 
 def _span(names):

@@ -13,12 +13,29 @@ from processes import host_environment, run_file, start_quickly
 from resnet.training.evaluation import Evaluation
 from resnet.training.interrupts import StopRequest
 from resnet.training.momentum import Momentum
+from resnet.training.optimizer import make_optimizer
+from resnet.training.steps import Steps
 
 
-@pytest.mark.parametrize(("replicas", "passes"), [(2, 1), (1, 4)])
-def test_gradients_are_the_mean_over_replicas_and_passes(replicas, passes):
+@pytest.mark.parametrize(
+    ("replicas", "passes", "jit"), [(2, 1, False), (1, 4, False), (1, 1, True), (2, 1, True)]
+)
+def test_gradients_are_the_mean_over_replicas_and_passes(replicas, passes, jit):
     script = pathlib.Path(__file__).with_name("replicas.py")
-    assert "largest relative error" in run_file(script, replicas, passes)
+    assert "largest relative error" in run_file(script, replicas, passes, int(jit))
+
+
+def test_on_one_device_xla_compiles_all_of_a_step():
+    model = resnet.get_model("resnet-test")
+    steps = Steps(model, make_optimizer(model), jit=True)
+    images = tf.TensorSpec([4, 32, 32, 3]), tf.TensorSpec([4], tf.int32)
+    graph = steps.train.get_concrete_function(*images, tf.TensorSpec([])).graph
+    compiled = {
+        op.name: op for op in graph.get_operations() if "_XlaMustCompile" in op.node_def.attr
+    }
+    assert len(compiled) == 3  # gradients, their norms, the update
+    left = {op.type for op in graph.get_operations() if op.name not in compiled}
+    assert not {kind for kind in left if kind.startswith(("Conv", "Assign", "MatMul"))}, left
 
 
 def test_two_hosts_keep_the_same_weights(tmp_path, free_ports):
