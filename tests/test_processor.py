@@ -34,20 +34,18 @@ def test_name_and_cores(cpuinfo):
 
 
 @pytest.mark.parametrize(
-    ("features", "dtype", "device", "is_said"),
+    ("features", "dtype", "jit", "device", "said"),
     [
-        ("avx2", "bfloat16", "/cpu:0", True),
-        ("avx2", "float32", "/cpu:0", False),
-        ("avx2", "bfloat16", "/gpu:0", False),
-        ("avx2 avx512f", "bfloat16", "/cpu:0", False),
-        (None, "bfloat16", "/cpu:0", False),  # no such file
+        ("avx2", "bfloat16", False, "/cpu:0", [train.SLOW_BFLOAT16]),
+        ("avx2", "float32", False, "/cpu:0", []),
+        ("avx2", "bfloat16", False, "/gpu:0", []),
+        ("avx2", "bfloat16", True, "/gpu:0", [train.SLOW_START]),
+        ("avx2 avx512f", "bfloat16", False, "/cpu:0", []),
+        (None, "bfloat16", False, "/cpu:0", []),  # no such file
     ],
 )
-def test_bfloat16_without_avx512_is_said_to_be_slow(
-    cpuinfo, capsys, features, dtype, device, is_said
-):
+def test_what_will_be_slow_is_said(cpuinfo, capsys, features, dtype, jit, device, said):
     if features:
         cpuinfo(features)
-    train._say_if_slow(dtype, Placement(tf.distribute.get_strategy(), (device,)))
-    said = capsys.readouterr().out
-    assert said == (f"notice: {train.SLOW_BFLOAT16}\n" if is_said else "")
+    train._say_if_slow(dtype, jit, Placement(tf.distribute.get_strategy(), (device,)))
+    assert capsys.readouterr().out == "".join(f"notice: {text}\n" for text in said)

@@ -45,6 +45,10 @@ SLOW_BFLOAT16 = (
     "this processor has no AVX-512, and TensorFlow computes bfloat16 without it several times "
     "slower than float32: a new experiment trains sooner without --dtype bfloat16"
 )
+SLOW_START = (
+    "XLA compiles the step before the first one is made, which takes a minute or so; steps are "
+    "faster for it (--jit off trains without)"
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,7 +108,7 @@ def _run(task, flags, experiment, started, hosts, resume, stop):
         print("no GPU is visible or asked for: training on the CPU", flush=True)
     jit = options.resolve_jit(run.jit, placement)
     print(f"experiment {experiment.id}", flush=True)
-    _say_if_slow(run.dtype, placement)
+    _say_if_slow(run.dtype, jit, placement)
     if flags.dry_run:
         print(summary(experiment, placement), flush=True)
         require_memory(experiment, placement)
@@ -145,10 +149,12 @@ def _compute(task, flags, experiment, started, placement, jit, resume, stop):
     task.finish(results, experiment)
 
 
-def _say_if_slow(dtype, placement):
-    """Says of bfloat16 if this machine is slow in it."""
+def _say_if_slow(dtype, jit, placement):
+    """Says if this machine is slow in bfloat16, or a training slow to begin."""
     if dtype == "bfloat16" and not placement.uses_gpu and is_slow_in_bfloat16():
         print(f"notice: {SLOW_BFLOAT16}", flush=True)
+    if jit and placement.uses_gpu:
+        print(f"notice: {SLOW_START}", flush=True)
 
 
 def _say_if_short(experiment):
