@@ -16,6 +16,7 @@ import ports  # noqa: E402
 import tensorflow_settings  # noqa: E402
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as commands have it
 # Before TensorFlow is loaded, and for all processes that tests start.
 os.environ.update(children.HIDDEN_GPUS)
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

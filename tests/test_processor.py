@@ -1,9 +1,12 @@
 """What is known of a processor, and said of it."""
 
+import os
+import sys
+
 import pytest
 import tensorflow as tf
 
-from resnet import processor
+from resnet import processor, quiet
 from resnet.commands import train
 from resnet.training.placement import Placement
 
@@ -49,3 +52,18 @@ def test_what_will_be_slow_is_said(cpuinfo, capsys, features, dtype, jit, device
         cpuinfo(features)
     train._say_if_slow(dtype, jit, Placement(tf.distribute.get_strategy(), (device,)))
     assert capsys.readouterr().out == "".join(f"notice: {text}\n" for text in said)
+
+
+@pytest.mark.parametrize(("set_before", "taken"), [(None, "1"), ("0", "0")])
+def test_commands_take_onednn_on_every_processor_unless_asked_not_to(
+    monkeypatch, set_before, taken
+):
+    name = "TF_ENABLE_ONEDNN_OPTS"
+    monkeypatch.delenv(name)
+    if set_before is not None:
+        monkeypatch.setenv(name, set_before)
+    monkeypatch.delitem(sys.modules, "tensorflow")
+    seen = []
+    monkeypatch.setattr(quiet.importlib, "import_module", lambda _: seen.append(os.environ[name]))
+    quiet.load_tensorflow()
+    assert seen == [taken]
