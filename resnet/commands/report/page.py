@@ -10,6 +10,7 @@ from resnet.commands.plot.curves import draw_curves, logs_of
 from resnet.commands.plot.trained import draw_trained
 from resnet.data.registry import CIFAR
 from resnet.errors import DataError, UserError
+from resnet.provenance import peak_memory
 from resnet.training.logs import COMMANDS
 from resnet.training.result import read_result
 from resnet.weights.folder import RESULT
@@ -123,9 +124,7 @@ def _facts_of(experiment):
             "images/s": f"{images / seconds:,.0f}",
         }
         if result.get("peak_mb"):
-            found["peak memory"] = (
-                f"{result['peak_mb']:,.0f} MB of a GPU or, on CPUs, over the size before training"
-            )
+            found["peak memory"] = peak_memory(result["peak_mb"])
         versions = result.get("versions", {})
         found |= {
             "machine": result.get("machine", ""),
