@@ -16,6 +16,7 @@ import forked
 from resnet.weights.checkpoint_format import read_checkpoint
 
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
+ONEDNN = "TF_ENABLE_ONEDNN_OPTS"  # with another value, a process computes other bits
 
 # RevNet with two stages, small enough for some hundred steps in a few seconds.
 TINY = {
@@ -66,7 +67,7 @@ def run_file_afresh(path, *arguments):
     done = children.run(
         [sys.executable, str(path), *map(str, arguments)],
         cwd=REPOSITORY,
-        env={"PYTHONPATH": str(REPOSITORY), "PATH": "/usr/bin:/bin"},
+        env={"PYTHONPATH": str(REPOSITORY), "PATH": "/usr/bin:/bin", ONEDNN: os.environ[ONEDNN]},
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
