@@ -6,6 +6,7 @@ import sys
 import pytest
 import tensorflow as tf
 
+import processes
 from resnet import processor, quiet
 from resnet.commands import train
 from resnet.training.placement import Placement
@@ -58,7 +59,7 @@ def test_what_will_be_slow_is_said(cpuinfo, capsys, features, dtype, jit, device
 def test_commands_take_onednn_on_every_processor_unless_asked_not_to(
     monkeypatch, set_before, taken
 ):
-    name = "TF_ENABLE_ONEDNN_OPTS"
+    name = processes.ONEDNN
     monkeypatch.delenv(name)
     if set_before is not None:
         monkeypatch.setenv(name, set_before)
