@@ -8,7 +8,19 @@ import numpy as np
 
 from resnet.data.cifar.archives import archives_of
 
-NAMES = {"cifar-10": [f"class{i}" for i in range(10)], "cifar-100": [f"c{i}" for i in range(100)]}
+CIFAR_10 = [
+    "airplane",
+    "automobile",
+    "bird",
+    "cat",
+    "deer",
+    "dog",
+    "frog",
+    "horse",
+    "ship",
+    "truck",
+]
+NAMES = {"cifar-10": CIFAR_10, "cifar-100": [f"c{i}" for i in range(100)]}
 PER_FILE = 4
 
 

@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 
 import resnet
-from images import claiming
+from images import SYNSETS, claiming, make_tree
 from processes import error_of, run_quickly, write_config
 from resnet import pretrained
 from resnet.commands import weights as weights_command
@@ -336,6 +336,30 @@ def test_they_are_exported(published, tmp_path):
         np.testing.assert_array_equal(arrays[name], value, err_msg=name)
 
 
+def test_they_are_evaluated(published, tmp_path):
+    line = ["evaluate", f"--weights={published}", "--test_time_flip"]
+    facts = json.loads((published / pretrained.FACTS).read_text())
+    plain, flipped = (f"{facts['accuracy'][name]:.3f}" for name in ("top1", "flipped_top1"))
+    done = run_quickly(*line)
+    assert done.stdout.splitlines() == [
+        f"With mirror images, test accuracy = {flipped}",
+        f"Final test accuracy = {plain}",
+    ], done.stderr
+    test = load_dataset("synthetic", None).test
+    model = resnet.get_model("revnet-38", weights=published)
+    taken = tf.argmax(model(model.prepare(test.images[:50])), axis=1)
+    hits = (taken.numpy() == test.labels[:50]).sum()
+    few = run_quickly(*line, "--notest_time_flip", "--eval_images=50")
+    assert few.stdout == f"Final test accuracy = {2 * hits:.3f} (of the first 50 images)\n"
+    for flag in ("--ckpt_num=3", "--follow", "--data_dir=x", "--results=x", "--logs=x"):
+        error = error_of(run_quickly(*line, flag))
+        assert f"{flag.split('=')[0]} does not go with trained weights: leave it out" in error
+    make_tree(tmp_path / "own")
+    change_facts(published, dataset="folder")
+    other = error_of(run_quickly(*line, f"--data_folder={tmp_path}/own"))
+    assert f"are of the classes {SYNSETS}, but the weights tell apart ('disc', 'ring'" in other
+
+
 def test_an_export_computes_in_the_type_asked_for(experiment, published, tmp_path):
     model = resnet.get_model("revnet-38", weights=published)
     wanted = model(model.prepare(PIXELS))
@@ -352,16 +376,17 @@ def test_an_export_computes_in_the_type_asked_for(experiment, published, tmp_pat
         assert 1e-4 < np.abs(got - wanted).max() < 1
 
 
-def test_what_is_exported_is_named_in_one_way():
+@pytest.mark.parametrize("command", ["export", "evaluate"])
+def test_what_is_taken_is_named_in_one_way(command):
     for line, message in {
-        (): "either --id is needed",
+        (): f"either --id is needed, the experiment to {command}",
         ("--weights=cifar-10",): "--weights FOLDER, or both --model and --weights",
         ("--id=a", "--model=revnet-38", "--weights=cifar-10"): "either --id is needed",
         ("--best", "--model=revnet-38", "--weights=cifar-10"): "perhaps with --best, or trained",
         ("--id=pretrained:revnet-38:cifar-10",): "give trained weights as --model and --weights",
         ("--model=revnet-38", "--weights=cifar-11"): "no weights of 'revnet-38' for 'cifar-11'",
     }.items():
-        assert message in error_of(run_quickly("export", *line))
+        assert message in error_of(run_quickly(command, *line))
 
 
 def test_only_what_is_finished_is_published(experiment, tmp_path):

@@ -14,6 +14,7 @@ import dataclasses
 
 from resnet.commands import options
 from resnet.data.registry import CIFAR, CIFAR_CHOICES, CIFAR_PREPROCESSORS, ByName
+from resnet.errors import UsageError, shown
 from resnet.settings import SettingError
 from resnet.weights.folder import CIFAR_RESULTS as RESULTS
 
@@ -70,6 +71,53 @@ def evaluate(flags, experiment):
     evaluate_experiment(_task(flags), evaluated, flags.best, flags.ckpt_num)
 
 
+def evaluate_weights(flags, pretrained):
+    """Prints the test accuracy of trained weights.
+
+    Args:
+      flags: Flags with weights, data_folder, eval_images, test_time_flip, num_gpu, logical_cpus.
+      pretrained: Pretrained, which flags.weights name.
+
+    Raises:
+      UsageError: own images are of other classes, or chance would choose those to test with.
+    """
+    from resnet.data.cifar.input import load_dataset
+    from resnet.data.cifar.pipeline import evaluation_batches
+    from resnet.models import get_model
+    from resnet.training.evaluation import Evaluation, first_images
+    from resnet.training.placement import place
+
+    config, name = pretrained.config, pretrained.dataset
+    dataset = load_dataset(name, flags.data_folder, config.image_size)
+    if tuple(dataset.label_names) != pretrained.label_names:
+        raise UsageError(
+            f"the images in {flags.data_folder!r} are of the classes {shown(dataset.label_names)}, "
+            f"but the weights tell apart {shown(pretrained.label_names)}: give the folder of "
+            "images that they were trained on"
+        )
+    if dataset.held_out:
+        raise UsageError(
+            f"{flags.data_folder!r} has no test/, and which of its images the weights were trained "
+            "on is not known: evaluate the experiment with --id, or give a folder with train/ and "
+            "test/"
+        )
+    placement = place(flags.num_gpu, flags.logical_cpus)
+    with placement.strategy.scope():
+        model = get_model(pretrained.model, weights=flags.weights)
+    batches = evaluation_batches(dataset.test, model.scaling, config.evaluation_batch_size)
+    evaluation = Evaluation(model, flips=bool(flags.test_time_flip))
+    found = evaluation(first_images(batches, flags.eval_images), name="test")
+    _print_accuracy("test", found, flags.eval_images)
+
+
+def _print_accuracy(name, found, limit):
+    """Prints an Accuracy; `limit` is --eval_images."""
+    of = f" (of the first {found.num_images:,} images)" if limit else ""
+    if found.flipped_top1 is not None:
+        print(f"With mirror images, {name} accuracy = {found.flipped_top1:.3f}{of}")
+    print(f"Final {name} accuracy = {found.top1:.3f}{of}")
+
+
 def _task(flags):
     """What train-cifar does, as a Task."""
     from resnet.commands.train import Task
@@ -101,11 +149,7 @@ def _task(flags):
 
     def print_accuracies(results, experiment):
         for name, found in results.items():
-            limited = experiment.options.eval_images
-            of = f" (of the first {found.num_images:,} images)" if limited else ""
-            if found.flipped_top1 is not None:
-                print(f"With mirror images, {name} accuracy = {found.flipped_top1:.3f}{of}")
-            print(f"Final {name} accuracy = {found.top1:.3f}{of}")
+            _print_accuracy(name, found, experiment.options.eval_images)
 
     return Task(
         DEFAULT_MODEL,

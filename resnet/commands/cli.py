@@ -37,7 +37,9 @@ COMMANDS = {
     "train-imagenet": Command(
         "train on ImageNet, on several GPUs or hosts", "resnet.commands.imagenet_train"
     ),
-    "evaluate": Command("evaluate checkpoints of a training", "resnet.commands.evaluate"),
+    "evaluate": Command(
+        "evaluate checkpoints of a training, or trained weights", "resnet.commands.evaluate"
+    ),
     "experiments": Command("train the experiments of a YAML file", "resnet.commands.experiments"),
     "predict": Command("say what is on images, by trained weights", "resnet.commands.predict"),
     "weights": Command("list the trained weights", "resnet.commands.weights", False),

@@ -1,10 +1,11 @@
-"""Evaluates checkpoints of an experiment; of ImageNet's, on a GPU of their own if there is one.
+"""Evaluates an experiment's checkpoints, or trained weights, on the images of their data set.
 
 Examples:
 
     resnet evaluate --id EXP
     resnet evaluate --id EXP --ckpt_num 5000
     CUDA_VISIBLE_DEVICES=4 ./run_imagenet_eval.py --id EXP --follow
+    resnet evaluate --model revnet-38 --weights cifar-10 --test_time_flip
 
 `./run_imagenet_eval.py` is the same. Of ImageNet, prints top-1 and top-5 accuracy on 100 batches of
 training images and on every validation image, and appends them to the experiment's logs. Of
@@ -17,13 +18,14 @@ from resnet.commands import cifar_train, imagenet_train, options
 from resnet.data.registry import STREAMED
 from resnet.errors import UsageError
 
-ESSENTIAL = ("id", "ckpt_num", "follow", "best", "data_dir", "data_folder")
+ESSENTIAL = ("id", "ckpt_num", "follow", "best", "model", "weights", "data_dir", "data_folder")
 
 
 def define_flags(flags):
     """Defines the command's flags."""
     options.define_experiment_flags(flags, None, "Experiment to evaluate.")
     options.define_best_flag(flags)
+    options.define_weights_flags(flags)
     imagenet_train.define_data_dir(flags)
     cifar_train.define_data_folder(flags)
     flags.integer("Experiment", "ckpt_num", "Step to evaluate.", default_text="the newest")
@@ -35,11 +37,14 @@ def define_flags(flags):
 
 
 def main(flags):
-    """Evaluates one checkpoint or, with --follow, all."""
+    """Evaluates one checkpoint or, with --follow, all; or trained weights."""
     from resnet.training.experiment import find_results, load_experiment
 
-    if not flags.id:
-        raise UsageError("--id is needed: the experiment to evaluate")
+    pretrained = options.trained_weights(flags, "evaluate")
+    if pretrained:
+        _require_no(flags, ("ckpt_num", "follow", "data_dir", "results", "logs"), "trained weights")
+        cifar_train.evaluate_weights(flags, pretrained)
+        return
     if flags.follow and flags.ckpt_num is not None:
         raise UsageError(f"--follow and --ckpt_num {flags.ckpt_num} exclude each other")
     if flags.best and flags.ckpt_num is not None:
@@ -47,25 +52,22 @@ def main(flags):
     experiment = load_experiment(flags.id, flags.results or find_results(flags.id), flags.logs)
     dataset = experiment.options.dataset
     if dataset in STREAMED:
-        _require_no(flags, ("best", "data_folder"), dataset)
+        _require_no(flags, ("best", "data_folder"), f"experiments on {dataset}, such as {flags.id}")
         _evaluate_streamed(flags, experiment)
     else:
-        _require_no(flags, ("follow", "data_dir"), dataset)
+        _require_no(flags, ("follow", "data_dir"), f"experiments on {dataset}, such as {flags.id}")
         cifar_train.evaluate(flags, experiment)
 
 
-def _require_no(flags, names, dataset):
-    """Checks that flags of other data sets are not given.
+def _require_no(flags, names, evaluated):
+    """Checks that flags that do not go with what is evaluated are not given.
 
     Raises:
       UsageError: one is.
     """
     for name in names:
         if flags.is_given(name):
-            raise UsageError(
-                f"--{name} does not go with experiments on {dataset}, such as {flags.id}: "
-                "leave it out"
-            )
+            raise UsageError(f"--{name} does not go with {evaluated}: leave it out")
 
 
 def _evaluate_streamed(flags, experiment):

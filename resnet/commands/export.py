@@ -12,13 +12,11 @@ The classes' names are in the file: the SavedModel's signature label_names, the 
 label_names, the array label_names.
 """
 
-import os
 import pathlib
 
 from resnet.commands import options
 from resnet.commands.cifar_train import RESULTS
 from resnet.errors import UsageError
-from resnet.pretrained import PREFIX
 from resnet.settings import Computation, fields_of
 
 ESSENTIAL = ("id", "model", "weights", "format", "preprocessing", "dtype", "output")
@@ -73,17 +71,8 @@ def _trained(flags):
 
     The loader gives the model, how its images are prepared, and where its weights are from.
     """
-    if flags.id and flags.id.startswith(PREFIX):
-        raise UsageError(f"--id is {flags.id!r}: give trained weights as --model and --weights")
-    if flags.id and not (flags.model or flags.weights):
-        return _experiment(flags)
-    is_known = flags.weights and (flags.model or os.sep in flags.weights)
-    if is_known and not (flags.id or flags.best):
-        return _weights(flags)
-    raise UsageError(
-        "either --id is needed, the experiment to export, perhaps with --best, or trained weights: "
-        "--weights FOLDER, or both --model and --weights"
-    )
+    pretrained = options.trained_weights(flags, "export")
+    return _weights(flags, pretrained) if pretrained else _experiment(flags)
 
 
 def _experiment(flags):
@@ -105,16 +94,12 @@ def _experiment(flags):
     return flags.id, load
 
 
-def _weights(flags):
+def _weights(flags, pretrained):
     from resnet.models import get_model
-    from resnet.pretrained import find_pretrained, open_pretrained
-
-    name = flags.model or open_pretrained(flags.weights).model
-    pretrained = find_pretrained(name, flags.weights)
 
     def load():
         more = {"dtype": flags.dtype} if flags.dtype else {}
-        model = get_model(name, weights=flags.weights, backprop="stored", **more)
+        model = get_model(pretrained.model, weights=flags.weights, backprop="stored", **more)
         return model, model.scaling, f"with weights {flags.weights}"
 
     return f"{pretrained.model}_{pretrained.dataset}", load

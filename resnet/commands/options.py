@@ -2,12 +2,15 @@
 
 import dataclasses
 import math
+import os
 import shlex
 
 from resnet.commands.allocator import ALLOCATORS
 from resnet.configs import config_from_json, get_config, list_configs
 from resnet.configs.config import IN_EPOCHS
 from resnet.configs.recipes import RECIPES
+from resnet.errors import UsageError
+from resnet.pretrained import PREFIX, find_pretrained, open_pretrained
 from resnet.settings import FREE, Computation, Recipe, RunOptions, SettingError, fields_of, wrong
 from resnet.training.conf import read_conf
 
@@ -49,6 +52,27 @@ def define_weights_flags(flags, weights=None, default_model=None):
         "weights",
         "Name of the data set, or a folder that resnet publish wrote.",
         weights,
+    )
+
+
+def trained_weights(flags, purpose):
+    """The Pretrained that --model and --weights name; None if --id names an experiment instead.
+
+    `purpose` is what the command does with either, such as "export".
+
+    Raises:
+      UsageError: neither is named, or both; there are no such weights.
+    """
+    if flags.id and flags.id.startswith(PREFIX):
+        raise UsageError(f"--id is {flags.id!r}: give trained weights as --model and --weights")
+    if flags.id and not (flags.model or flags.weights):
+        return None
+    is_known = flags.weights and (flags.model or os.sep in flags.weights)
+    if is_known and not (flags.id or flags.best):
+        return find_pretrained(flags.model or open_pretrained(flags.weights).model, flags.weights)
+    raise UsageError(
+        f"either --id is needed, the experiment to {purpose}, perhaps with --best, or trained "
+        "weights: --weights FOLDER, or both --model and --weights"
     )
 
 

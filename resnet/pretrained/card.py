@@ -7,6 +7,7 @@ from resnet.plurals import counted
 from resnet.provenance import peak_memory
 from resnet.table import markdown
 
+EVALUATE = ", as `resnet evaluate --model {model} --weights {place} --test_time_flip` prints it"
 OWN_IMAGES = "folder"  # the name of that data set
 WHOLE_CONFUSION = 20  # classes up to which the whole matrix stands on the card
 MOST_CONFUSED = 10  # pairs that stand there otherwise
@@ -59,7 +60,7 @@ def card(facts: dict[str, Any], place: str | None = None) -> str:
         USE.format(**names),
         "## Accuracy",
         f"Per cent of the {facts['accuracy']['num_images']:,} test images, with this file, in "
-        "float32:",
+        f"float32{'' if is_own else EVALUATE.format(**names)}:",
         _accuracy(facts["accuracy"], len(facts["label_names"])),
         "## Training",
         _training(facts),

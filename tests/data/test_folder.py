@@ -244,6 +244,11 @@ def test_a_run_on_own_images(tmp_path, kind, said, request):
     done = run_quickly("evaluate", *places[:2], "--id=parts", "--ckpt_num=3")
     assert "no checkpoint of step 3" in (said := error_of(done)) and "has steps 2, 4" in said
     succeed("publish", *places[:2], "--id=whole", f"--output={tmp_path}/published")
+    weights = ["evaluate", f"--weights={tmp_path}/published", f"--data_folder={folder}"]
+    if kind == "photos":
+        assert succeed(*weights).splitlines()[-1] == last
+    else:
+        assert "has no test/, and which of its images" in error_of(run_quickly(*weights))
     image = next((classes / names[0]).iterdir())
     lines = succeed("predict", image, f"--weights={tmp_path}/published", "--top=10").splitlines()
     assert sorted(line.split("%  ")[1] for line in lines[1:]) == names

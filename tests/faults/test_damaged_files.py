@@ -228,7 +228,7 @@ def test_arrays_that_are_none(tmp_path):
 def test_an_index_is_what_was_written(place):
     path = place / "cifar-10" / "dataset.json"
     before = path.read_text()
-    path.write_text(before.replace("class3", "class4"))  # still JSON
+    path.write_text(before.replace("deer", "dear"))  # still JSON
     try:
         with pytest.raises(UserError, match=r"dataset.json is damaged \(its checksum is another\)"):
             read_cifar_records(place / "cifar-10")
