@@ -47,6 +47,7 @@ COUPLINGS = "tests/reversible/test_couplings.py"
 CHECKPOINT = "tests/weights/test_checkpoint.py"
 SCHEDULES = "tests/test_schedules.py"
 LOSS = "tests/models/test_loss.py"
+CONVOLVE = "tests/models/test_convolve.py"
 STEM = "tests/models/test_stem_in_parts.py"
 OPTIMIZER = "tests/training/test_optimizer.py"
 EVALUATION = "tests/training/test_evaluation.py"
@@ -176,6 +177,20 @@ MUTATIONS = [
         "x / (1 - rate), tf.zeros",
         "x / rate, tf.zeros",
         (f"{ZOO}::test_dropout_drops_its_share_in_training_alone",),
+    ),
+    Mutation(
+        "resnet/models/convolve.py",
+        "float32 of the forward pass is kept for a bfloat16 convolution's gradient",
+        "_widened(after(dy, x))",
+        "_widened(x)",
+        (f"{CONVOLVE}::test_what_backpropagation_keeps_is_bfloat16",),
+    ),
+    Mutation(
+        "resnet/models/convolve.py",
+        "bfloat16 convolutions are computed in float32 on GPUs, too",
+        "and not is_on_gpu(x) and",
+        "and",
+        (f"{CONVOLVE}::test_it_is_computed_in_float32_where_bfloat16_is_slow",),
     ),
     Mutation(
         "resnet/models/residual.py",

@@ -42,8 +42,8 @@ SMOKE_TEST_STEPS = 2
 FEW_STEPS = 100  # of a fine-tuning
 WARM_UP_STEPS, TIMED_STEPS = 3, 10  # of --time
 SLOW_BFLOAT16 = (
-    "this processor has no AVX-512, and TensorFlow computes bfloat16 without it several times "
-    "slower than float32: a new experiment trains sooner without --dtype bfloat16"
+    "this processor has no AVX-512: bfloat16 saves memory here, and takes somewhat longer than "
+    "float32; a new experiment trains sooner without --dtype bfloat16"
 )
 SLOW_START = (
     "XLA compiles the step before the first one is made, which takes a minute or so; steps are "

@@ -9,6 +9,7 @@ import dataclasses
 
 import tensorflow as tf
 
+from resnet.models.convolve import convolve, is_on_gpu
 from resnet.models.parameters import Parameter
 from resnet.reversible import after
 
@@ -42,9 +43,9 @@ class Convolution:
 
     def _convolve(self, x, w):
         if self.groups == 1 or has_grouped_gradient(x):
-            return tf.nn.conv2d(x, w, self.stride, "SAME")
+            return convolve(x, w, self.stride)
         groups = zip(tf.split(x, self.groups, -1), tf.split(w, self.groups, -1), strict=True)
-        return tf.concat([tf.nn.conv2d(x, w, self.stride, "SAME") for x, w in groups], -1)
+        return tf.concat([convolve(x, w, self.stride) for x, w in groups], -1)
 
     def multiply_adds(self, side):
         """Multiplications with addition of one image whose side is so many pixels."""
@@ -59,9 +60,7 @@ def has_grouped_gradient(x):
     On CPUs TensorFlow has no such gradient but oneDNN's, which takes no less time than one
     group after the other, and rounds otherwise.
     """
-    device = tf.DeviceSpec.from_string(x.device or "").device_type
-    # While a graph is built, a tensor may have no device yet: then it is a GPU if there is one.
-    return device == "GPU" if device else bool(tf.config.list_logical_devices("GPU"))
+    return is_on_gpu(x)
 
 
 def batch_norm(params, name, x, training):
