@@ -42,7 +42,9 @@ class Convolution:
         return y + tf.cast(params[f"{name}/b"], y.dtype) if self.has_bias else y
 
     def _convolve(self, x, w):
-        if self.groups == 1 or has_grouped_gradient(x):
+        # A grouped convolution is one kernel on GPUs alone: of CPUs, oneDNN only has a gradient for
+        # it, which takes no less time than one group after the other, and rounds otherwise.
+        if self.groups == 1 or is_on_gpu(x):
             return convolve(x, w, self.stride)
         groups = zip(tf.split(x, self.groups, -1), tf.split(w, self.groups, -1), strict=True)
         return tf.concat([convolve(x, w, self.stride) for x, w in groups], -1)
@@ -52,15 +54,6 @@ class Convolution:
         out_side = -(-side // self.stride)
         kernel_size = self.kernel**2 * self.in_channels // self.groups
         return out_side**2 * kernel_size * self.filters
-
-
-def has_grouped_gradient(x):
-    """Whether a grouped convolution of x is one kernel, and its gradient too: on a GPU.
-
-    On CPUs TensorFlow has no such gradient but oneDNN's, which takes no less time than one
-    group after the other, and rounds otherwise.
-    """
-    return is_on_gpu(x)
 
 
 def batch_norm(params, name, x, training):

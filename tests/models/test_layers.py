@@ -45,7 +45,7 @@ def test_a_gpu_is_where_operations_go_if_nothing_is_said(monkeypatch):
 def test_both_forms_of_a_grouped_convolution_agree(dtype, monkeypatch):
     params, x = draw(dtype)
     one_by_one = GROUPED(params, "c", x)
-    monkeypatch.setattr(layers, "has_grouped_gradient", lambda x: True)
+    monkeypatch.setattr(layers, "is_on_gpu", lambda x: True)
     together = GROUPED(params, "c", x)
     assert together.shape == (2, 5, 5, 24) and together.dtype == dtype
     tolerance = 1e-6 if dtype == tf.float32 else 1e-2
