@@ -30,6 +30,7 @@ from resnet.weights.checkpoint_format import read_checkpoint
 
 TRAIN = "run_cifar_train.py"
 STEPS = 30
+NOTE = "A few steps, for tests."
 LARGEST = 2_000_000  # bytes of a file that comes with the package
 SHIPPED = {str(one): one for one in pretrained.list_pretrained()}
 PIXELS = np.random.default_rng(0).integers(0, 256, [3, 32, 32, 3], np.uint8)
@@ -43,7 +44,8 @@ def experiment(tmp_path_factory):
     places = [f"--results={folder}/results", f"--logs={folder}/logs"]
     arguments = ["--dataset=synthetic", "--id=a", f"--config={config}", f"--max_num_steps={STEPS}"]
     assert run_quickly(TRAIN, *places, *arguments).returncode == 0
-    done = run_quickly("publish", *places, "--id=a", f"--output={folder}/shelf/revnet-38_synthetic")
+    output = f"--output={folder}/shelf/revnet-38_synthetic"
+    done = run_quickly("publish", *places, "--id=a", output, f"--note={NOTE}")
     assert done.returncode == 0, done.stderr
     return folder
 
@@ -262,6 +264,8 @@ def test_a_card_for_many_classes_names_the_most_frequent_mistakes(published):
     assert card(facts, place) == written and f'weights="{place}"' in written
     assert "|  | disc | ring |" in card(facts)
     assert "| started from | random weights |" in written and OWN in written
+    assert f"```\n\n{NOTE}\n\n## What it takes" in written
+    assert card({**facts, "note": ""}, place) == written.replace(f"{NOTE}\n\n", "")
     assert OWN not in card(facts) and "licence, MIT" in card(facts)
     own = card(facts | {"dataset": "folder"}, place)
     assert "# revnet-38 for own images\n" in own and "images of its training" in own

@@ -24,6 +24,7 @@ def define_flags(flags):
     options.define_best_flag(flags)
     cifar_train.define_data_folder(flags)
     flags.text(options.FOLDERS, "output", "Where to.", default_text="./published/MODEL_DATASET")
+    flags.text("Card", "note", "Sentence for the model card: what its settings do not say.")
 
 
 def main(flags):
@@ -62,7 +63,8 @@ def main(flags):
     )
     weights, found = _smallest(model, dataset.test, preparation)
     facts = facts_of(model, experiment, dataset.label_names, read_result(result))
-    write_pretrained(output, weights, preparation, facts | found | {"step": step})
+    facts |= found | {"step": step} | ({"note": flags.note} if flags.note else {})
+    write_pretrained(output, weights, preparation, facts)
     plain, flipped = found["accuracy"]["top1"], found["accuracy"]["flipped_top1"]
     print(f"{output}: {plain:.2f} %, with mirror images {flipped:.2f} %, {found['stored_as']}")
 

@@ -109,8 +109,10 @@ def _training(facts: dict[str, Any]) -> str:
         ("settings", "[facts.json](facts.json)"),
     ]
     restarts = len(facts["commands"]) - 1
-    note = "" if restarts < 1 else f", stopped and continued {counted(restarts, 'time')}"
-    return f"{markdown(rows)}\n\nBy this command{note}:\n\n```bash\n{facts['commands'][0]}\n```"
+    stops = "" if restarts < 1 else f", stopped and continued {counted(restarts, 'time')}"
+    remark = f"\n\n{facts['note']}" if facts.get("note") else ""
+    command = f"By this command{stops}:\n\n```bash\n{facts['commands'][0]}\n```"
+    return f"{markdown(rows)}\n\n{command}{remark}"
 
 
 def _time(seconds: float, images: int) -> str:
