@@ -72,6 +72,38 @@ def test_values_and_gradients_are_those_of_float32_rounded(slow, stride, compile
         )
 
 
+@pytest.mark.parametrize("channels", [3, 4, 8])
+@pytest.mark.parametrize("side", [8, 9])
+def test_gradients_of_1x1_kernels_with_a_stride(channels, side):
+    """Of two at a time, again and again: oneDNN's own are wrong now and then."""
+    rng = np.random.default_rng(0)
+    pairs = [
+        (
+            rng.standard_normal([8, side, side, channels]),
+            0.1 * rng.standard_normal([1, 1, channels, 16]),
+        )
+        for _ in range(2)
+    ]
+    pairs = [[tf.constant(value, tf.float32) for value in pair] for pair in pairs]
+    dy = tf.constant(rng.standard_normal([8, -(-side // 2), -(-side // 2), 16]), tf.float32)
+
+    @tf.function(autograph=False)
+    def run():
+        with tf.GradientTape() as tape:
+            tape.watch(pairs)
+            results = [convolve(x, w, 2) for x, w in pairs]
+        return results, tape.gradient(results, pairs, output_gradients=[dy, dy])
+
+    for _ in range(30):
+        for (x, w), y, (dx, dw) in zip(pairs, *run(), strict=True):
+            pixels, kernel = x.numpy()[:, ::2, ::2], w.numpy()[0, 0]
+            np.testing.assert_allclose(y, pixels @ kernel, rtol=1e-4, atol=1e-4)
+            np.testing.assert_allclose(dx[:, ::2, ::2], dy @ kernel.T, rtol=1e-4, atol=1e-4)
+            assert not np.any(dx[:, 1::2]) and not np.any(dx[:, :, 1::2])
+            wanted = np.einsum("nhwc,nhwd->cd", pixels, dy)
+            np.testing.assert_allclose(dw[0, 0], wanted, rtol=1e-3, atol=1e-3)
+
+
 def test_what_backpropagation_keeps_is_bfloat16(slow):
     """Twelve activations of 1 MB each, and what one convolution takes while it runs."""
     x = tf.constant(np.random.default_rng(0).standard_normal([8, 32, 32, 64]), tf.bfloat16)
