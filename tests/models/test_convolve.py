@@ -1,4 +1,4 @@
-"""Convolutions in bfloat16, on processors that have no fast ones."""
+"""Convolutions on processors without AVX-512: bfloat16, and 1x1 kernels with a stride."""
 
 import numpy as np
 import pytest
