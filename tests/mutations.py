@@ -1910,17 +1910,17 @@ MUTATIONS = [
         (f"{MEMORY_REPORT}::test_a_loop_stores_what_its_units_would_without_it",),
     ),
     Mutation(
-        "resnet/reversible/memory_reports.py",
+        "resnet/reversible/memory_culprits.py",
         "half of the forward pass is its end",
         "made[-1] / 2",
         "0",
         (f"{MEMORY_REPORT}::test_recomputation_that_does_not_wait_is_named",),
     ),
     Mutation(
-        "resnet/reversible/memory_reports.py",
+        "resnet/reversible/memory_culprits.py",
         "who reads a tensor outside is not looked at",
-        "own != self._place(op.name)",
-        "own == self._place(op.name)",
+        "own != memory.place(op.name)",
+        "own == memory.place(op.name)",
         (f"{MEMORY_REPORT}::test_a_tensor_that_is_read_outside_of_the_sequence_is_named",),
     ),
     Mutation(

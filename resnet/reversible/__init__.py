@@ -28,7 +28,8 @@ from resnet.reversible.function_layer import Function
 from resnet.reversible.gradients import Term, recompute, terms_of
 from resnet.reversible.log_determinant import LogDeterminant, log_determinant
 from resnet.reversible.memory import stored_bytes, units_that_fit
-from resnet.reversible.memory_reports import KeptTensor, MemoryReport, memory_report
+from resnet.reversible.memory_figures import KeptTensor, MemoryReport
+from resnet.reversible.memory_reports import memory_report
 from resnet.reversible.momentum import MomentumCoupling
 from resnet.reversible.ordering import after
 from resnet.reversible.repeated import Repeated

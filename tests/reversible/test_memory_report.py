@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 
 import resnet
-import resnet.reversible.memory_reports as memory
+import resnet.reversible.memory_figures as figures
 from resnet import reversible
 from resnet.commands.allocator import environment_of
 from resnet.reversible.liveness import Liveness
@@ -97,8 +97,8 @@ def only(warnings, text):
 # Warnings are a share of all: the process's own part would hide small batches.
 @pytest.fixture
 def without_process(monkeypatch):
-    monkeypatch.setattr(memory, "PROCESS_BYTES", 0)
-    monkeypatch.setattr(memory, "BYTES_PER_OPERATION", 0)
+    monkeypatch.setattr(figures, "PROCESS_BYTES", 0)
+    monkeypatch.setattr(figures, "BYTES_PER_OPERATION", 0)
 
 
 def test_nothing_is_warned_of_where_all_is_well(without_process):
@@ -201,7 +201,7 @@ def test_random_numbers_wait_for_their_gradient(backprop):
     def of_layers(rate):
         units = [(half(rate), half(rate)) for _ in range(4)]
         layer = reversible.Sequence(units, backprop=backprop)
-        return memory.memory_report(layer, np.zeros((16, 16, 16, 32), np.float32))
+        return reversible.memory_report(layer, np.zeros((16, 16, 16, 32), np.float32))
 
     def of_network(rate):
         config = resnet.get_config("revnet-test")
