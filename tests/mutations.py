@@ -410,7 +410,7 @@ MUTATIONS = [
         (f"{ARGUMENTS}::test_exact_mode_says_that_it_rounds_its_input",),
     ),
     Mutation(
-        "resnet/reversible/sequence_layer.py",
+        "resnet/reversible/layer_parts.py",
         "units in a loop are told apart by what Keras adds when it loads",
         '{"name", "seed", "build_config", "shared_object_id"}',
         '{"name", "seed", "build_config"}',

@@ -12,9 +12,10 @@ import numpy as np
 import tensorflow as tf
 
 from resnet.reversible.exact import EXACT_LIMIT, GRID_STEP, round_to_grid
+from resnet.reversible.layer_parts import parts_of
 from resnet.reversible.nest import Nest
 from resnet.reversible.pure_layer import known_to, taken_by
-from resnet.reversible.sequence_layer import Sequence, mask_of, parts_of
+from resnet.reversible.sequence_layer import Sequence, mask_of
 
 # Of a type that layers compute in: some times what one of its roundings changes.
 LEAST_SHARES = {"float32": 1e-4, "float16": 2.0**-7, "bfloat16": 2.0**-4}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import collections
 import functools
 from collections import abc
 from typing import Any
@@ -10,14 +9,13 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from resnet.reversible.additive import AdditiveCoupling
-from resnet.reversible.affine import AffineCoupling
 from resnet.reversible.context import WithContext
 from resnet.reversible.coupling import Coupling
 from resnet.reversible.exact import round_to_grid
 from resnet.reversible.function_layer import registered
 from resnet.reversible.gradients import PureFunction, terms_of
 from resnet.reversible.join import Join
+from resnet.reversible.layer_parts import form_of
 from resnet.reversible.memory import units_that_fit
 from resnet.reversible.nest import Nest
 from resnet.reversible.pure_layer import (
@@ -29,18 +27,10 @@ from resnet.reversible.pure_layer import (
     without_mask_warning,
 )
 from resnet.reversible.repeated import Repeated
-from resnet.reversible.sequence import BACKPROPS, run_sequence
+from resnet.reversible.sequence import run_sequence
+from resnet.reversible.sequence_choices import COUPLINGS, pairs_of, require_choices
 
 Shapes = Any  # of a tensor, or of each of a pair
-
-# name -> (coupling of (f, g, exact, axis), channels that F returns for one of its half)
-COUPLINGS: dict[str, tuple[abc.Callable[..., Coupling], int]] = {
-    "additive": (lambda f, g, exact, axis: AdditiveCoupling(f, g, exact), 1),
-    "affine": (lambda f, g, exact, axis: AffineCoupling(f, g, "exp", axis), 2),
-    "affine_sigmoid": (lambda f, g, exact, axis: AffineCoupling(f, g, "sigmoid", axis), 2),
-}
-
-NARROW = ("bfloat16", "float16")  # too few bits for the grid of exact mode
 
 
 @keras.saving.register_keras_serializable("resnet.reversible")
@@ -129,68 +119,17 @@ class Sequence(keras.layers.Layer):
         # Variables are read here as they are; F and G cast theirs by policies of their own.
         policy = keras.dtype_policies.get(kwargs.pop("dtype", None) or keras.config.dtype_policy())
         super().__init__(autocast=False, dtype=policy.variable_dtype, **kwargs)
-        pairs = [tuple(unit) if isinstance(unit, list | tuple) else (unit,) for unit in units]
-        for i, pair in enumerate(pairs):
-            if couplings := [one for one in pair if isinstance(one, Coupling)]:
-                raise ValueError(
-                    f"unit {i} has a {type(couplings[0]).__name__}, but couplings belong to "
-                    "reversible.run_sequence, of which you can make a layer of your own; a unit of "
-                    "a Sequence is a pair (F, G) of layers"
-                )
-            if len(pair) != 2 or not all(isinstance(layer, keras.layers.Layer) for layer in pair):
-                raise ValueError(
-                    f"unit {i} is {units[i]!r}, but must be a pair (F, G) of layers: make a layer "
-                    "of a plain function with reversible.Function(function, params)"
-                )
-        if not pairs:
-            raise ValueError("units is empty: give at least one pair (F, G) of layers")
-        layers = [layer for pair in pairs for layer in pair]
-        parts = [part for layer in layers for part in {id(p): p for p in parts_of(layer)}.values()]
-        parts = [part for part in parts if not isinstance(part, keras.layers.InputLayer)]
-        counts = collections.Counter(map(id, parts))
-        if twice := [part.name for part in parts if counts[id(part)] > 1]:
-            raise ValueError(
-                f"layer {twice[0]!r} stands in units twice, or in two F or G, as in [(F, G)] * 3: "
-                "its state would move twice a step. Make another one for each, as in "
-                "[(make(), make()) for _ in range(3)]"
-            )
-        if coupling not in COUPLINGS and not callable(coupling):
-            raise ValueError(
-                f"unknown coupling {coupling!r}: choose one of {', '.join(COUPLINGS)}, or give "
-                "a function (f, g) that makes one"
-            )
-        if backprop not in BACKPROPS:
-            raise ValueError(f"unknown backprop {backprop!r}: choose one of {', '.join(BACKPROPS)}")
-        if exact and coupling != "additive":
-            raise ValueError(
-                f"exact needs the additive coupling, and this one is {coupling}: a product loses "
-                "bits that no grid keeps"
-            )
-        if exact and keras.backend.standardize_dtype(policy.variable_dtype) in NARROW:
-            raise ValueError(
-                f"exact keeps halves in float32 or float64, and dtype is {policy.name}: with "
-                f'"mixed_{policy.variable_dtype}", F and G compute in it all the same'
-            )
-        if sizes is not None and not (
-            isinstance(sizes, list | tuple)
-            and len(sizes) == 2
-            and all(isinstance(size, int) and size > 0 for size in sizes)
-        ):
-            raise ValueError(f"sizes is {sizes!r}, but must be the channels of x1 and of x2")
-        if not isinstance(split_axis, int):
-            raise ValueError(f"split_axis is {split_axis!r}, but must be the number of an axis")
-        if not isinstance(memory_budget, int) or memory_budget < 0:
-            raise ValueError(f"memory_budget is {memory_budget!r}, but must be an integer of bytes")
-        if memory_budget and backprop != "reversible":
-            raise ValueError(
-                f'memory_budget needs backprop "reversible", and this one is {backprop!r}: leave '
-                "one of them out"
-            )
-        if loop and (memory_budget or backprop == "checkpoint"):
-            raise ValueError(
-                'loop goes with backprop "reversible" and "stored", without memory_budget: leave '
-                "one of them out"
-            )
+        pairs = pairs_of(units)
+        require_choices(
+            coupling=coupling,
+            split_axis=split_axis,
+            exact=exact,
+            backprop=backprop,
+            sizes=sizes,
+            memory_budget=memory_budget,
+            loop=loop,
+            policy=policy,
+        )
         self.coupling, self.split_axis = coupling, split_axis
         self.exact, self.backprop = exact, backprop
         self.sizes, self.memory_budget = sizes and tuple(sizes), memory_budget
@@ -247,7 +186,7 @@ class Sequence(keras.layers.Layer):
             self._build_one(f"G of unit {i}", g, half1, half2)
         for role, layers in (("F", self.f_layers), ("G", self.g_layers)):
             for i, layer in enumerate(layers if self.loop else []):
-                if _form(layer) != _form(layers[0]):
+                if form_of(layer) != form_of(layers[0]):
                     raise ValueError(
                         f"{self.name}: {role} of unit {i} ({layer.name}) is not like that of unit "
                         "0, but in a loop only their weights may differ: make them alike, or "
@@ -509,32 +448,3 @@ def mask_of(x: Nest) -> Nest:
     if all(mask is None for mask in masks):
         return None
     return masks if isinstance(x, list | tuple) else masks[0]
-
-
-def parts_of(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
-    """A layer and all layers inside it, however they are held.
-
-    Keras' own, which nothing public gives: models list their layers, other layers do not.
-    """
-    return layer._flatten_layers()
-
-
-def _form(layer: keras.layers.Layer) -> object:
-    """What a layer is but for names, weights and seeds, to be compared with another's."""
-    parts = parts_of(layer)
-    # Of a functional model, operations have names, too.
-    named = [one for part in parts for one in (part, *getattr(part, "operations", ()))]
-    places = {one.name: f"layer {i}" for i, one in enumerate(named)}
-
-    def strip(config: Any) -> Any:
-        if isinstance(config, dict):
-            names = config.keys() - {"name", "seed", "build_config", "shared_object_id"}
-            return {name: strip(config[name]) for name in names}
-        if isinstance(config, list | tuple):
-            return [strip(item) for item in config]
-        return places.get(config, config) if isinstance(config, str) else config
-
-    weights = [(tuple(v.shape), v.dtype, v.trainable) for v in layer.variables]
-    # Of functions, a config holds but the names.
-    functions = [getattr(part, name, None) for part in parts for name in ("function", "activation")]
-    return strip(keras.saving.serialize_keras_object(layer)), weights, functions
