@@ -208,7 +208,11 @@ class Network:
         self, values: Mapping[str, tf.Tensor], images: tf.Tensor, training: bool
     ) -> tuple[Nest, dict[str, tf.Tensor], Callable[[Nest], Nest] | None]:
         """What the first stage takes, the stem's statistics, and what makes the former anew."""
-        params = {name: values[name] for name in self.stem.parameters() if name in values}
+        params = {
+            name: values[name]
+            for name, parameter in self.stem.parameters().items()
+            if not (training and parameter.is_statistic)
+        }
 
         def stem(params: Nest, images: Nest) -> tuple[Nest, Nest]:
             return self.stem(params, images, training)

@@ -9,6 +9,7 @@ import zipfile
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import resnet
 from processes import run_file_afresh
@@ -148,6 +149,36 @@ def test_it_trains_in_keras():
     history = model.fit(images, labels, batch_size=20, epochs=8, verbose=0).history["loss"]
     assert history[-1] < 0.5 * history[0]
     assert not np.array_equal(layer.tensors["init/init_bn/ema_mean"], before)
+
+
+@pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
+@pytest.mark.parametrize("backprop", ["reversible", "stored"])
+def test_an_imagenet_stem_has_its_gradients_with_moving_averages_beside(backprop, compiled):
+    """Its batch is walked in parts, and a network that is called hands it all variables."""
+    config = dataclasses.replace(
+        resnet.get_config("revnet-test"), stem_max_pool=True, image_size=16, weight_decay=0.0
+    )
+    images, labels = np.repeat(np.repeat(IMAGES, 2, 1), 2, 2), np.arange(4, dtype=np.int32)
+    model = resnet.get_model(config, backprop=backprop)
+    _, wanted = model.loss_and_gradients(images, labels)
+    layer = Classifier(config, backprop=backprop)
+    averages = model.statistics_by_storage_name
+
+    def gradients_of(network, tensors):
+        variables = {name: v for name, v in tensors.items() if name not in averages}
+        with tf.GradientTape() as tape:
+            logits = network(images, training=True)
+            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+            loss = tf.reduce_mean(losses)
+        return model.to_public(tape.gradient(loss, variables))
+
+    run = tf.function(gradients_of) if compiled else gradients_of
+    weights = {name: weight.value for name, weight in layer.tensors.items()}
+    for network, tensors in ((model, model.variables_by_storage_name), (layer, weights)):
+        found = run(network, tensors)
+        assert found.keys() == wanted.keys()
+        for name, gradient in wanted.items():
+            np.testing.assert_allclose(found[name], gradient, rtol=1e-3, atol=1e-5)
 
 
 LOADS = """
