@@ -54,6 +54,7 @@ EVALUATION = "tests/training/test_evaluation.py"
 AUGMENTATION = "tests/data/test_augmentation.py"
 PRETRAINED = "tests/test_trained_weights.py"
 FOLDER = "tests/data/test_folder.py"
+TAPES = "tests/reversible/test_tapes.py"
 ARGUMENTS = "tests/reversible/test_sequence_arguments.py"
 BY_HAND = f"{ARGUMENTS}::test_masks_contexts_and_losses_are_those_of_the_layers_by_hand"
 KERAS_MODEL = "tests/models/test_keras_model.py"
@@ -370,8 +371,8 @@ MUTATIONS = [
     Mutation(
         "resnet/reversible/context.py",
         "a context's gradient is that of one unit",
-        "dcontext = {name: d + more[name] for name, d in dcontext.items()}",
-        "dcontext = {name: more[name] for name, d in dcontext.items()}",
+        "dcontext = tf.nest.map_structure(tf.add, dcontext, more)",
+        "dcontext = more",
         (f"{BY_HAND}[additive-reversible-False-False]",),
     ),
     Mutation(
@@ -1945,5 +1946,84 @@ MUTATIONS = [
         "        except UserError as error:  # what it names",
         "        except ZeroDivisionError as error:  # what it names",
         ("tests/test_run_cifar_train.py::test_a_smoke_test_names_no_file_that_is_gone",),
+    ),
+    Mutation(
+        "resnet/models/network.py",
+        "a stem that is walked in parts gets moving averages, of which it has no gradient",
+        "if not (training and parameter.is_statistic)",
+        "if name in values",
+        (f"{KERAS_MODEL}::test_an_imagenet_stem_has_its_gradients_with_moving_averages_beside",),
+    ),
+    Mutation(
+        "resnet/reversible/gradients.py",
+        "eagerly, a tape outside keeps every activation",
+        "shown = [tf.stop_gradient(tensor) for tensor in flat] if is_eager else flat",
+        "shown = flat",
+        (f"{TAPES}::test_eagerly_a_tape_keeps_activations_where_they_are_stored_alone",),
+    ),
+    Mutation(
+        "resnet/reversible/gradients.py",
+        "eagerly, second derivatives do not know where y is from",
+        "    if is_eager:  # the y",
+        "    if False:  # the y",
+        (f"{TAPES}::test_second_derivatives_are_stored_backprops",),
+    ),
+    Mutation(
+        "resnet/reversible/additive.py",
+        "second derivatives of an exact unit are wrong without a word",
+        "self.once = differentiated_once if exact else lambda *y: y",
+        "self.once = lambda *y: y",
+        (f"{TAPES}::test_second_derivatives_of_an_exact_unit_are_refused",),
+    ),
+    Mutation(
+        "resnet/reversible/additive.py",
+        "an exact inverse has no gradients",
+        "x1 = y1 - self.round(self.f(params_f, x2)[0])",
+        "x1 = y1 - self.round_again(self.f(params_f, x2)[0])",
+        (f"{TAPES}::test_an_exact_inverse_has_the_gradients_of_one_that_is_not",),
+    ),
+    Mutation(
+        "resnet/reversible/pure_layer.py",
+        "weights are looked up when the gradient is asked for",
+        "values = [*zip(trained, params, strict=True), *zip(others, held, strict=True)]",
+        "values = [*zip(layer.trainable_variables, params, strict=True)]\n"
+        "        values += zip(layer.non_trainable_variables, held, strict=True)",
+        (f"{TAPES}::test_a_gradient_after_the_layer_was_frozen_is_that_of_before",),
+    ),
+    Mutation(
+        "resnet/reversible/pure_layer.py",
+        "what F assigns to a weight is lost without a word",
+        "        if id(variable) not in own:",
+        "        if variable.trainable and not variable.path:",
+        ("tests/reversible/test_state.py::test_what_is_assigned_and_would_be_lost_is_named",),
+    ),
+    Mutation(
+        "resnet/reversible/pure_layer.py",
+        "no gradient flows to tensors in a list",
+        "for name, value in arguments.items()\n    }\n    return {name: parts",
+        "for name, value in arguments.items()\n        if tf.is_tensor(value)\n    }\n"
+        "    return {name: parts",
+        (f"{ARGUMENTS}::test_gradients_flow_to_every_float_tensor_in_an_argument",),
+    ),
+    Mutation(
+        "resnet/reversible/resampling.py",
+        "an inverse changes volumes as its coupling does",
+        "return LogDeterminant(-aux.value)",
+        "return LogDeterminant(aux.value)",
+        (f"{RESAMPLING}::test_an_inverse_takes_back_what_its_coupling_does_to_volumes",),
+    ),
+    Mutation(
+        "resnet/reversible/flows/flow.py",
+        "weights of points are not looked at",
+        "if sample_weight is not None:",
+        "if False:",
+        (f"{FLOWS}::test_a_loss_weighs_points_as_it_is_told",),
+    ),
+    Mutation(
+        "resnet/reversible/checks.py",
+        "of variables that share a path, the last alone is compared",
+        'if count[variable.path] > 1 else ""',
+        'if count[variable.path] < 1 else ""',
+        ("tests/reversible/test_checks.py::test_variables_that_share_a_path_are_told_apart",),
     ),
 ]

@@ -18,7 +18,12 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from resnet.reversible.coupling import Coupling
-from resnet.reversible.exact import count_past_exact_range, grid_values, round_to_grid
+from resnet.reversible.exact import (
+    count_past_exact_range,
+    differentiated_once,
+    grid_values,
+    round_to_grid,
+)
 from resnet.reversible.gradients import PureFunction, named, value_and_gradient, vjp
 from resnet.reversible.nest import Nest, Pair
 from resnet.reversible.ordering import after
@@ -26,13 +31,11 @@ from resnet.reversible.ordering import after
 
 def _rounding(
     exact: bool,
-) -> tuple[
-    Callable[[tf.Tensor], tf.Tensor], Callable[[tf.Tensor], tf.Tensor], Callable[..., tf.Tensor]
-]:
-    """(rounding of residual values, the same without gradient, count of values past the range)."""
+) -> tuple[Callable[[tf.Tensor], tf.Tensor], Callable[..., tf.Tensor]]:
+    """(rounding of residual values, count of values past the range)."""
     if exact:
-        return round_to_grid, grid_values, count_past_exact_range
-    return (lambda value: value), (lambda value: value), (lambda *_: tf.constant(0))
+        return round_to_grid, count_past_exact_range
+    return (lambda value: value), (lambda *_: tf.constant(0))
 
 
 class AdditiveCoupling(Coupling):
@@ -49,7 +52,10 @@ class AdditiveCoupling(Coupling):
 
     def __init__(self, f: PureFunction, g: PureFunction, exact: bool = False) -> None:
         self.f, self.g = named("f", f), named("g", g)
-        self.round, self.round_again, self.count = _rounding(exact)
+        self.round, self.count = _rounding(exact)
+        # Where x is restored to be differentiated at, rounding must hold nothing.
+        self.round_again = grid_values if exact else self.round
+        self.once = differentiated_once if exact else lambda *y: y
 
     def forward(self, params: Nest, x: Pair) -> tuple[Pair, Nest]:
         """(x1, x2) -> (y1, y2), and aux."""
@@ -65,8 +71,8 @@ class AdditiveCoupling(Coupling):
         """(y1, y2) -> (x1, x2)."""
         y1, y2 = y
         params_f, params_g = params
-        x2 = y2 - self.round_again(self.g(params_g, y1)[0])
-        x1 = y1 - self.round_again(self.f(params_f, x2)[0])
+        x2 = y2 - self.round(self.g(params_g, y1)[0])
+        x1 = y1 - self.round(self.f(params_f, x2)[0])
         return x1, x2
 
     def backward(
@@ -86,7 +92,7 @@ class AdditiveCoupling(Coupling):
         Returns:
           (x, dx, dparams): the input, its gradient, the parameters' gradient.
         """
-        (y1, y2), (d1, d2) = after(dy, y), dy
+        (y1, y2), (d1, d2) = self.once(*after(dy, y)), dy
         params_f, params_g = params
         # What F and G return is subtracted first, so that it takes no memory any more.
         g, back_of_g = vjp(self.g, params_g, y1)
@@ -125,7 +131,7 @@ class AdditiveTransition:
     ) -> None:
         self.f, self.g = named("f", f), named("g", g)
         self.shortcut1, self.shortcut2 = shortcut1, shortcut2
-        self.round, _, self.count = _rounding(exact)
+        self.round, self.count = _rounding(exact)
 
     def forward(self, params: Nest, x: Pair) -> tuple[Pair, Nest]:
         """(x1, x2) -> (y1, y2), and aux."""

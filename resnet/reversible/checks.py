@@ -1,5 +1,6 @@
 """Proofs that a reversible layer does what it promises, on an input of the user's."""
 
+import collections
 import contextlib
 import dataclasses
 import math
@@ -97,7 +98,7 @@ def check_invertible(
                 f"{EXACT_LIMIT:g} only: scale the input down",
                 stacklevel=2,
             )
-    error = _largest_difference(got, wanted) / largest
+    error = _largest_difference(got, wanted) / (largest or 1.0)
     if not error <= tolerance:
         exact = "exact=True or " if getattr(layer, "coupling", "additive") == "additive" else ""
         size = f"off by {error:.2g} of the largest value" if math.isfinite(error) else "not finite"
@@ -127,8 +128,9 @@ def check_gradients(
       **arguments: what a call takes beside x.
 
     Returns:
-      {path of a variable, or "input": GradientError}, of a pair "input 1" and "input 2";
-      the layer's state is as before.
+      {path of a variable, or "input": GradientError}, of a pair "input 1" and "input 2"; where
+      variables share a path, " #2" is behind that of the second, and so on. The layer's state
+      is as before.
 
     Raises:
       NotReversibleError: past the tolerance; or F or G give other values when they are
@@ -205,12 +207,23 @@ def _gradients(
             product = tf.add_n([*products, *layer.losses])
         inputs = tf.nest.flatten(x)
         names = ["input"] if len(inputs) == 1 else [f"input {i + 1}" for i in range(len(inputs))]
-        variables = {v.path: v.value for v in layer.trainable_variables}
+        variables = _by_name(layer.trainable_variables)
         variables |= dict(zip(names, inputs, strict=True))
         found = tape.gradient(product, variables, unconnected_gradients="zero")
     finally:
         layer.backprop = before
     return {name: np.asarray(value, np.float64) for name, value in found.items()}
+
+
+def _by_name(variables: list[keras.Variable]) -> dict[str, tf.Tensor]:
+    """{path: value}, with numbers behind paths that occur again."""
+    values: dict[str, tf.Tensor] = {}
+    count: collections.Counter[str] = collections.Counter()
+    for variable in variables:
+        count[variable.path] += 1
+        number = f" #{count[variable.path]}" if count[variable.path] > 1 else ""
+        values[variable.path + number] = variable.value
+    return values
 
 
 def _error(got: np.ndarray, wanted: np.ndarray, floor: float) -> GradientError:

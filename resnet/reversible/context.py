@@ -1,5 +1,7 @@
 """Tensors beside the stream, which F and G of every unit read: masks, or what is attended to."""
 
+import tensorflow as tf
+
 from resnet.reversible.coupling import Coupling
 from resnet.reversible.nest import Nest
 
@@ -36,7 +38,7 @@ class WithContext(Coupling):
         x, dx, found = self.unit.backward(_with(params, context), y, dy, daux)
         dparams = tuple(own for own, _ in found)
         for _, more in found:
-            dcontext = {name: d + more[name] for name, d in dcontext.items()}
+            dcontext = tf.nest.map_structure(tf.add, dcontext, more)
         return (x, context), (dx, dcontext), dparams
 
 

@@ -8,6 +8,7 @@ step and small enough, both the sum and the difference are exact, so that
 
 import functools
 from collections.abc import Callable
+from typing import Any, NoReturn
 
 import tensorflow as tf
 
@@ -38,6 +39,26 @@ def grid_values(x: tf.Tensor) -> tf.Tensor:
     the place of x.
     """
     return tf.round(x * (1.0 / GRID_STEP)) * GRID_STEP
+
+
+@tf.custom_gradient
+def differentiated_once(*tensors: tf.Tensor) -> tuple[Any, Callable[..., NoReturn]]:
+    """The tensors themselves, of which nothing can be differentiated.
+
+    `grid_values` has no gradient: where it restores what a gradient is computed of, that gradient's
+    own gradient would be another function's.
+
+    Raises:
+      NotImplementedError, when a gradient through them is asked for.
+    """
+
+    def refuse(*_: tf.Tensor) -> NoReturn:
+        raise NotImplementedError(
+            "gradients of an exact reversible unit have no gradients of their own: for second "
+            'derivatives, take exact=False, or backprop="stored"'
+        )
+
+    return [tf.identity(tensor) for tensor in tensors], refuse
 
 
 def count_past_exact_range(*tensors: tf.Tensor) -> tf.Tensor:

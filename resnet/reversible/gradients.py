@@ -142,27 +142,33 @@ def with_gradient(
     Returns:
       (y, aux): what `forward` returns.
     """
-    structure: dict[str, Nest] = {}
-    scope = tf.get_current_name_scope()
+    found: dict[str, Nest] = {}
+    scope, is_eager = tf.get_current_name_scope(), tf.executing_eagerly()
 
     @tf.custom_gradient
     def run(*flat: tf.Tensor) -> tuple[list[tf.Tensor], Callable[..., list[tf.Tensor]]]:
         x_in, params_in = tf.nest.pack_sequence_as((x, params), flat)
-        y, aux = forward(params_in, x_in)
-        structure["y"], structure["aux"] = y, aux
-        num_y = len(tf.nest.flatten(y))
+        # A tape outside would record what runs eagerly here, and keep its activations.
+        shown = [tf.stop_gradient(tensor) for tensor in flat] if is_eager else flat
+        x_shown, params_shown = tf.nest.pack_sequence_as((x, params), shown)
+        found["y"], found["aux"] = forward(params_shown, x_shown)
+        num_y = len(tf.nest.flatten(found["y"]))
 
         def gradient(*upstream: tf.Tensor) -> list[tf.Tensor]:
+            y, aux = found["y"], found["aux"]
             dy = tf.nest.pack_sequence_as(y, upstream[:num_y])
             daux = _terms_alone(tf.nest.pack_sequence_as(aux, upstream[num_y:]))
             # Named as the forward pass is: a graph's names say where its tensors are made.
             with tf.name_scope(f"{scope}/backward/" if scope else "backward"):
                 return tf.nest.flatten(backward(params_in, x_in, y, dy, daux))
 
-        return tf.nest.flatten((y, aux)), gradient
+        return tf.nest.flatten((found["y"], found["aux"])), gradient
 
     outputs = run(*tf.nest.flatten((x, params)))
-    return tf.nest.pack_sequence_as((structure["y"], structure["aux"]), outputs)
+    y, aux = tf.nest.pack_sequence_as((found["y"], found["aux"]), outputs)
+    if is_eager:  # the y whose way back to x a tape outside knows, for second derivatives
+        found["y"] = y
+    return y, aux
 
 
 def recompute(function: PureFunction) -> PureFunction:

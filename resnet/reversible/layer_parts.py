@@ -13,6 +13,42 @@ def parts_of(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
     return layer._flatten_layers()
 
 
+def state_of(layer: keras.layers.Layer) -> list[keras.Variable]:
+    """A layer's variables but for its weights, which may be frozen: statistics, random states."""
+    weights = {id(v) for part in parts_of(layer) for v in part._trainable_variables}
+    return [v for v in layer.variables if id(v) not in weights]
+
+
+def require_alike(layers: list[keras.layers.Layer], role: str, where: str = "") -> None:
+    """Checks that layers may run as one in a loop.
+
+    Raises:
+      ValueError: they differ in more than their weights.
+    """
+    for i, layer in enumerate(layers):
+        if form_of(layer) != form_of(layers[0]):
+            raise ValueError(
+                f"{role} of unit {i}{where} ({layer.name}) is not like that of unit 0, but in a "
+                "loop only their weights may differ: make them alike, or leave loop out"
+            )
+
+
+def require_frozen_alike(layers: list[keras.layers.Layer], role: str, where: str = "") -> None:
+    """Checks that layers, which may run as one in a loop, train as many weights each now.
+
+    Raises:
+      ValueError: they do not.
+    """
+    first = len(layers[0].trainable_variables)
+    for i, layer in enumerate(layers):
+        if len(layer.trainable_variables) != first:
+            raise ValueError(
+                f"{role} of unit {i}{where} ({layer.name}) trains "
+                f"{len(layer.trainable_variables)} weights, and that of unit 0 {first}: in a "
+                "loop, freeze them in all units or in none, or leave loop out"
+            )
+
+
 def form_of(layer: keras.layers.Layer) -> object:
     """What a layer is but for names, weights and seeds, to be compared with another's."""
     parts = parts_of(layer)

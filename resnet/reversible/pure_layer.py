@@ -30,6 +30,19 @@ _in_training = _InTraining(name="in_training", autocast=False, dtype="float32")
 _in_training.built = True
 
 
+class _Scope(keras.StatelessScope):
+    """Keeps what a layer assigns, and the variables that it assigned to."""
+
+    def __init__(self, values: list[tuple[keras.Variable, tf.Tensor]]) -> None:
+        super().__init__(values, collect_losses=True)
+        self.assigned: list[keras.Variable] = []
+
+    def add_update(self, update: tuple[keras.Variable, tf.Tensor]) -> None:
+        """As StatelessScope's."""
+        super().add_update(update)
+        self.assigned.append(update[0])
+
+
 def pure_function(
     layer: keras.layers.Layer,
     state: list[tf.Tensor],
@@ -39,10 +52,16 @@ def pure_function(
     """A layer as a pure function.
 
     Its aux is {index: new value} of the state it moves, and the sum of losses that it adds.
-    With a context, its parameters are a pair (its own, the context's {name: tensor}).
+    With a context, its parameters are a pair (its own, what `context_of` returned).
     Random numbers wait for x, so that those of a recomputation do not come before it.
+
+    Raises:
+      ValueError, when it is called: the layer assigns to a weight that is trained, or to a
+        variable that is not its own.
     """
     training = options.get("training")
+    # Of now: a layer may be frozen before its gradient is asked for.
+    trained, others = list(layer.trainable_variables), list(layer.non_trainable_variables)
 
     def function(params: Nest, x: Nest) -> tuple[Nest, Nest]:
         params, context = params if has_context else (params, {})
@@ -50,24 +69,68 @@ def pure_function(
             x = tf.identity(x)
             x._keras_mask = options["mask"]
         held = [after(x, value) if value.dtype.is_integer else value for value in state]
-        values = [*zip(layer.trainable_variables, params, strict=True)]
-        values += zip(layer.non_trainable_variables, held, strict=True)
+        values = [*zip(trained, params, strict=True), *zip(others, held, strict=True)]
 
         def call() -> Nest:
-            return layer(x, **known_to(layer, options | context))
+            return layer(x, **known_to(layer, with_context(options, context)))
 
-        scope = keras.StatelessScope(values, collect_losses=True)
+        scope = _Scope(values)
         with scope, without_mask_warning(layer):
             # Recomputation runs outside of every call, from which layers inside of one that does
             # not take `training` would have it.
             y = _in_training(function=call, training=training)
-        new = [scope.get_current_value(v) for v in layer.non_trainable_variables]
+        _require_own_state(layer, scope.assigned, others)
+        new = [scope.get_current_value(v) for v in others]
         aux: dict[str, Nest] = {f"{i:06d}": v for i, v in enumerate(new) if v is not held[i]}
         if scope.losses:
             aux[LOSS] = Term(tf.add_n([tf.cast(loss, x.dtype) for loss in scope.losses]))
         return tf.cast(y, x.dtype), aux
 
     return function
+
+
+def _require_own_state(
+    layer: keras.layers.Layer, assigned: list[keras.Variable], state: list[keras.Variable]
+) -> None:
+    """Checks that what a layer assigned to is kept and replayed."""
+    own = {id(variable) for variable in state}
+    for variable in assigned:
+        if id(variable) not in own:
+            raise ValueError(
+                f"{layer.name} assigns to {variable.path}, which is not among its non-trainable "
+                "variables, and so would be lost: draw random numbers from a "
+                "keras.random.SeedGenerator that the layer holds, and normalise kernels outside "
+                "of F and G"
+            )
+
+
+def context_of(arguments: dict[str, Any]) -> dict[str, list[tf.Tensor]]:
+    """What gradients flow to of a call's arguments: of each, the float tensors in its nest."""
+    found = {
+        name: [_tensor(part) for part in tf.nest.flatten(value) if _is_float(part)]
+        for name, value in arguments.items()
+    }
+    return {name: parts for name, parts in found.items() if parts}
+
+
+def with_context(arguments: dict[str, Any], context: dict[str, list[tf.Tensor]]) -> dict[str, Any]:
+    """The arguments, with a context's tensors in the places that `context_of` took them from."""
+    filled = {}
+    for name, tensors in context.items():
+        left = iter(tensors)
+        parts = [
+            next(left) if _is_float(part) else part for part in tf.nest.flatten(arguments[name])
+        ]
+        filled[name] = tf.nest.pack_sequence_as(arguments[name], parts)
+    return arguments | filled
+
+
+def _is_float(value: Any) -> bool:
+    return tf.is_tensor(value) and tf.as_dtype(value.dtype).is_floating
+
+
+def _tensor(value: Any) -> tf.Tensor:
+    return tf.convert_to_tensor(value.value if isinstance(value, keras.Variable) else value)
 
 
 @contextlib.contextmanager

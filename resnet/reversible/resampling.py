@@ -11,6 +11,8 @@ import tensorflow as tf
 
 from resnet.reversible.coupling import Coupling
 from resnet.reversible.exact import GRID_STEP, count_past_exact_range
+from resnet.reversible.gradients import Term
+from resnet.reversible.log_determinant import LogDeterminant
 from resnet.reversible.nest import Nest
 from resnet.reversible.ordering import after
 
@@ -177,8 +179,22 @@ class Pad(Coupling):
         return self.inverse(params, after(dy, y)), self.inverse(params, dy), params
 
 
+def _volumes_inverted(aux: Nest) -> Nest:
+    """A nest like aux, with every LogDeterminant negated."""
+    if isinstance(aux, LogDeterminant):
+        return LogDeterminant(-aux.value)
+    if isinstance(aux, dict):
+        return {key: _volumes_inverted(part) for key, part in aux.items()}
+    if isinstance(aux, list | tuple) and not isinstance(aux, Term):
+        return tuple(_volumes_inverted(part) for part in aux)
+    return aux
+
+
 class Inverse(Coupling):
-    """A coupling the other way round: upsampling, of one that downsamples."""
+    """A coupling the other way round: upsampling, of one that downsamples.
+
+    Its aux is the coupling's own, of running that on the result, with the LogDeterminant negated.
+    """
 
     def __init__(self, coupling: Coupling) -> None:
         """`coupling`: one that maps onto all that it may be given back.
@@ -192,7 +208,8 @@ class Inverse(Coupling):
 
     def forward(self, params: Nest, x: Nest) -> tuple[Nest, Nest]:
         """x -> (y, aux)."""
-        return self.coupling.inverse(params, x), _aux()
+        y = self.coupling.inverse(params, x)
+        return y, _volumes_inverted(self.coupling.forward(params, y)[1])
 
     def inverse(self, params: Nest, y: Nest) -> Nest:
         """y -> x."""

@@ -15,12 +15,13 @@ from resnet.reversible.exact import round_to_grid
 from resnet.reversible.function_layer import registered
 from resnet.reversible.gradients import PureFunction, terms_of
 from resnet.reversible.join import Join
-from resnet.reversible.layer_parts import form_of
+from resnet.reversible.layer_parts import require_alike, require_frozen_alike
 from resnet.reversible.memory import units_that_fit
 from resnet.reversible.nest import Nest
 from resnet.reversible.pure_layer import (
     LOSS,
     arguments_of,
+    context_of,
     known_to,
     pure_function,
     values_of,
@@ -53,7 +54,7 @@ class Sequence(keras.layers.Layer):
     compute in their own.
 
     Further arguments of a call, such as attention_mask, go to each F and G whose call names
-    them, and gradients flow to those that are floats; a Keras mask goes to those that name
+    them, and gradients flow to their float tensors; a Keras mask goes to those that name
     `mask`. What F and G add with add_loss or an activity regularizer counts once.
     `len(layer)` is the number of units.
 
@@ -135,7 +136,7 @@ class Sequence(keras.layers.Layer):
         self.sizes, self.memory_budget = sizes and tuple(sizes), memory_budget
         self.num_kept, self.loop = 0, loop
         self._batch_size, self._num_that_fit = None, {}
-        self._argument_specs: dict[str, keras.KerasTensor] = {}
+        self._argument_specs: dict[str, Any] = {}
         self.supports_masking = True
         self.f_layers = [f for f, _ in pairs]
         self.g_layers = [g for _, g in pairs]
@@ -161,9 +162,9 @@ class Sequence(keras.layers.Layer):
             kwargs["mask"] = mask  # Keras' own rule takes it from a single tensor argument alone
         if not self.built:
             self._argument_specs = {
-                name: keras.KerasTensor(value.shape, value.dtype)
+                name: tf.nest.map_structure(_spec, value)
                 for name, value in kwargs.items()
-                if hasattr(value, "shape")
+                if name != "training" and not (name == "mask" and isinstance(value, list | tuple))
             }
         try:
             return super().__call__(x, *args, **kwargs)
@@ -184,14 +185,9 @@ class Sequence(keras.layers.Layer):
         for i, (f, g) in enumerate(zip(self.f_layers, self.g_layers, strict=True)):
             self._build_one(f"F of unit {i}", f, half2, half1)
             self._build_one(f"G of unit {i}", g, half1, half2)
-        for role, layers in (("F", self.f_layers), ("G", self.g_layers)):
-            for i, layer in enumerate(layers if self.loop else []):
-                if form_of(layer) != form_of(layers[0]):
-                    raise ValueError(
-                        f"{self.name}: {role} of unit {i} ({layer.name}) is not like that of unit "
-                        "0, but in a loop only their weights may differ: make them alike, or "
-                        "leave loop out"
-                    )
+        if self.loop:
+            require_alike(self.f_layers, f"{self.name}: F")
+            require_alike(self.g_layers, f"{self.name}: G")
         self.built = True
 
     def _half_shapes(self, input_shape: Shapes) -> Shapes:
@@ -267,6 +263,10 @@ class Sequence(keras.layers.Layer):
                 'or units of Dense, without strides and with padding "same", or change split_axis'
             )
 
+    def compute_output_shape(self, input_shape: Shapes, *_: Any, **__: Any) -> Shapes:
+        """The input's."""
+        return input_shape
+
     def compute_output_spec(self, x: Nest, *_: Any, **__: Any) -> Nest:
         """The input's shape, in the variables' type."""
         self._batch_size = tf.nest.flatten(x)[0].shape[0]  # what keras.Input was given
@@ -282,7 +282,8 @@ class Sequence(keras.layers.Layer):
         Args:
           x: tensor of any shape with an even split_axis (or of `sizes`), or a pair.
           training, mask: as every Keras layer's; of a pair x, a pair of masks.
-          **arguments: tensors or values that F and G take by these names.
+          **arguments: what F and G take by these names: tensors and nests of such, or other
+            values; Keras refuses both in one call.
 
         Returns:
           As x.
@@ -349,7 +350,9 @@ class Sequence(keras.layers.Layer):
     def _units_in_budget(self, units: list[Coupling], params: list[Nest], halves: Nest) -> int:
         """Units at the end that the memory budget holds."""
         flat = tf.nest.flatten(halves)
-        shapes = tuple((h.shape[0] or self._batch_size, *h.shape[1:]) for h in flat)
+        shapes = tuple(
+            (h.shape[0] or self._batch_size, *h.shape[1:]) if h.shape.rank else () for h in flat
+        )
         if any(size is None for shape in shapes for size in shape):
             raise ValueError(
                 f"{self.name}: memory_budget needs to know the batch size and all others, but a "
@@ -365,17 +368,12 @@ class Sequence(keras.layers.Layer):
 
     def _units_and_params(
         self, training: bool | None, mask: Nest, arguments: dict[str, Any]
-    ) -> tuple[list[Coupling], list[Nest], dict[str, tf.Tensor]]:
+    ) -> tuple[list[Coupling], list[Nest], dict[str, list[tf.Tensor]]]:
         """(couplings, their parameters, what gradients flow to beside them), of present values."""
-        context = {
-            name: value
-            for name, value in arguments.items()
-            if tf.is_tensor(value) and value.dtype.is_floating
-        }
-        fixed = {name: value for name, value in arguments.items() if name not in context}
+        context = context_of(arguments)
         mask1, mask2 = mask if isinstance(mask, list | tuple) else (mask, mask)
         # F reads x2, and G y1.
-        options = [fixed | {"training": training, "mask": one} for one in (mask2, mask1)]
+        options = [arguments | {"training": training, "mask": one} for one in (mask2, mask1)]
         make: Any = self.coupling
         if make in COUPLINGS:
             make = functools.partial(COUPLINGS[make][0], exact=self.exact, axis=self.split_axis)
@@ -394,6 +392,8 @@ class Sequence(keras.layers.Layer):
 
         if not self.loop:
             return [unit(*one) for one in zip(pairs, states, strict=True)], params, context
+        require_frozen_alike(self.f_layers, f"{self.name}: F")
+        require_frozen_alike(self.g_layers, f"{self.name}: G")
         params, states = (
             tf.nest.map_structure(lambda *values: tf.stack(values), *nests)
             for nests in (params, states)
@@ -437,6 +437,13 @@ class Sequence(keras.layers.Layer):
         units = [tuple(deserialize(layer) for layer in pair) for pair in config["units"]]
         coupling = coupling if coupling in COUPLINGS else registered(coupling)
         return cls(**(config | {"units": units, "coupling": coupling}))
+
+
+def _spec(value: Any) -> Any:
+    """Of a tensor, what F and G are built with; of anything else, itself."""
+    if not hasattr(value, "shape"):
+        return value
+    return keras.KerasTensor(value.shape, keras.backend.standardize_dtype(value.dtype))
 
 
 def mask_of(x: Nest) -> Nest:

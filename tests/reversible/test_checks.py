@@ -229,3 +229,17 @@ def test_a_function_that_returns_no_pair_is_named():
         run_sequence([coupling], [((), ())], halves)
     with pytest.raises(TypeError, match=r"pure function must return a pair \(value, aux\)"):
         stored_bytes(lambda p, x: tf.tanh(x), (), tf.zeros([2, 3]))
+
+
+def test_variables_that_share_a_path_are_told_apart(x):
+    def net():
+        return keras.Sequential([keras.layers.Dense(4, name="dense")], name="residual")
+
+    layer = Sequence([(net(), net()) for _ in range(3)])
+    errors = check_gradients(layer, x)
+    assert len(layer.trainable_variables) == 12 and len(errors) == 13
+    assert any(name.endswith("dense/kernel #6") for name in errors)
+
+
+def test_zeros_have_an_inverse():
+    assert check_invertible(make(), tf.zeros([2, 8])) == 0

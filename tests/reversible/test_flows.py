@@ -402,3 +402,89 @@ def test_log_prob_is_that_of_tensorflow_probability():
 def test_what_is_no_flow(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def small_flow(seed=0, activation="tanh", **options):
+    keras.utils.set_random_seed(seed)
+
+    def net():
+        return keras.Sequential(
+            [keras.layers.Dense(8, activation), keras.layers.Dense(4, name="last")]
+        )
+
+    levels = [[(net(), net()) for _ in range(2)]]
+    return reversible.Flow(levels, downsampling=None, **options)
+
+
+POINTS = tf.constant(np.random.default_rng(0).standard_normal([16, 4]), tf.float32)
+
+
+@pytest.mark.parametrize("loop", [False, True])
+def test_a_frozen_flow_is_the_same_density(loop):
+    flow = small_flow(loop=loop)
+    before, latents = flow.log_prob(POINTS), flow.latents(POINTS)
+    flow.trainable = False
+    np.testing.assert_array_equal(flow.log_prob(POINTS), before)
+    np.testing.assert_allclose(flow.inverse(latents), POINTS, atol=1e-5)
+    with tf.GradientTape() as tape:  # as a prior: gradients flow to what it is asked of
+        tape.watch(POINTS)
+        loss = tf.reduce_sum(flow(POINTS))
+    assert np.any(tape.gradient(loss, POINTS))
+    flow.trainable = True
+    np.testing.assert_array_equal(flow.log_prob(POINTS), before)
+
+
+def test_nets_that_are_frozen_before_the_build_hold_no_state():
+    flow = small_flow()
+    flow.f_layers[0][0].trainable = False
+    assert flow.log_prob(POINTS).shape == (16,)
+    assert len(flow.f_layers[0][0].trainable_variables) == 0
+
+
+@pytest.mark.parametrize("how", ["global policy", "argument"])
+def test_densities_are_float32_under_a_mixed_policy(how):
+    wanted = small_flow().log_prob(POINTS)
+    before = keras.config.dtype_policy()
+    try:
+        if how == "global policy":
+            keras.config.set_dtype_policy("mixed_bfloat16")
+            flow = small_flow()
+            assert flow.f_layers[0][0].layers[0].compute_dtype == "bfloat16"
+        else:
+            flow = small_flow(dtype="mixed_bfloat16")
+    finally:
+        keras.config.set_dtype_policy(before)
+    flow.compile(keras.optimizers.Adam(1e-3))
+    flow.fit(POINTS, verbose=0)
+    flow = small_flow(dtype="mixed_bfloat16")
+    found = flow.log_prob(POINTS)
+    assert found.dtype == tf.float32
+    np.testing.assert_allclose(found, wanted, rtol=1e-5)
+
+
+def test_in_a_loop_nets_must_be_alike():
+    flow = small_flow(loop=True)
+    flow.f_layers[0][1].layers[0].activation = keras.activations.relu
+    with pytest.raises(ValueError, match=r"F of unit 1 in level 0 .* is not like that of unit 0"):
+        flow.log_prob(POINTS)
+
+
+def test_in_a_loop_all_are_frozen_or_none():
+    flow = small_flow(loop=True)
+    flow.log_prob(POINTS)
+    flow.g_layers[0][1].trainable = False
+    with pytest.raises(ValueError, match=r"G of unit 1 in level 0 .* trains 0 weights.* unit 0 4"):
+        flow.log_prob(POINTS)
+
+
+def test_a_loss_weighs_points_as_it_is_told():
+    flow = small_flow()
+    flow.compile(keras.optimizers.SGD(0.0))
+    flow.log_prob(POINTS)
+    flow._adapted.assign(1)
+    weights = np.repeat([0.0, 2.0], 8).astype(np.float32)
+    found = flow.evaluate(POINTS, sample_weight=weights, batch_size=16, verbose=0)
+    fitted = flow.fit(POINTS, sample_weight=weights, batch_size=16, verbose=0).history["loss"]
+    bits = flow.bits_per_dimension(POINTS)
+    np.testing.assert_allclose([found, *fitted], [np.mean(bits[8:])] * 2, rtol=1e-5)
+    assert abs(np.mean(bits[8:]) - np.mean(bits)) > 1e-3

@@ -7,11 +7,13 @@ import pytest
 import tensorflow as tf
 
 from resnet.reversible import (
+    ActNorm,
     AdditiveCoupling,
     Haar,
     Inverse,
     Pad,
     Squeeze,
+    log_determinant,
     round_to_grid,
     run_sequence,
 )
@@ -211,3 +213,34 @@ def test_what_cannot_be_padded_or_turned_round():
         Pad(0)
     with pytest.raises(ValueError, match="forgets"):
         Inverse(Pad(1))
+
+
+@pytest.mark.parametrize("backprop", ["reversible", "stored"])
+def test_an_inverse_takes_back_what_its_coupling_does_to_volumes(backprop):
+    x = tf.constant(np.random.default_rng(4).standard_normal([3, 2, 2, 4]))
+    scale = tf.constant([0.5, -1.0, 0.25, 2.0], tf.float64)
+    params = [{"log_scale": scale, "shift": scale**2}] * 2
+
+    def found(couplings):
+        with tf.GradientTape() as tape:
+            tape.watch((params, x))
+            y, aux = run_sequence(couplings, params[: len(couplings)], x, backprop)
+            log = log_determinant(aux)
+            loss = tf.reduce_sum(y**2) + tf.reduce_sum(log)
+        return y, log, tape.gradient(loss, params[0]["log_scale"])
+
+    y, log, _ = found([ActNorm(), Inverse(ActNorm())])
+    np.testing.assert_allclose(y, x, rtol=1e-12)
+    np.testing.assert_allclose(log, np.zeros(3), atol=1e-12)
+    y, log, slope = found([Inverse(ActNorm())])
+    np.testing.assert_allclose(log, np.full(3, -4 * 1.75))  # 4 pixels
+    # Of (x exp(-s) - shift)^2, and of -4 s for each of the 3.
+    wanted = np.sum(2 * y * -(x * np.exp(-scale)), axis=(0, 1, 2)) - 12
+    np.testing.assert_allclose(slope, wanted, rtol=1e-10)
+
+
+def test_an_inverse_counts_what_leaves_the_exact_range():
+    small, large = tf.ones([1, 2, 2, 4]), tf.fill([1, 2, 2, 4], 3000.0)
+    for x, count in ((small, 0), (large, 1)):
+        _, aux = Inverse(Haar(exact=True)).forward((), x)
+        assert int(aux[-1]) == count

@@ -284,3 +284,75 @@ def test_values_past_the_exact_range_are_said():
     layer = Sequence([(small_dense(1), small_dense(1))], exact=True)
     with pytest.warns(UserWarning, match="sums are exact below 2048 only"):
         check_invertible(layer, tf.fill([2, 2 * WIDTH], 5000.0))
+
+
+class Sums(keras.layers.Layer):
+    """x times a kernel, plus the sum of what it is given, times a factor."""
+
+    def __init__(self, **kwargs):
+        super().__init__(dtype="float64", **kwargs)
+        self.out = small_dense(1, dtype="float64")
+
+    def build(self, shape):
+        self.out.build(shape)
+        self.built = True
+
+    def call(self, x, others, factor):
+        others = [tf.cast(tf.convert_to_tensor(one), tf.float64) for one in tf.nest.flatten(others)]
+        return self.out(x) + factor * tf.add_n([one * x for one in others])
+
+
+@pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
+@pytest.mark.parametrize(
+    ("backprop", "loop"),
+    [("reversible", False), ("reversible", True), ("checkpoint", False), ("stored", True)],
+)
+def test_gradients_flow_to_every_float_tensor_in_an_argument(backprop, loop, compiled):
+    keras.utils.set_random_seed(1)
+    layer = Sequence(
+        [(Sums(), Sums()) for _ in range(3)], dtype="float64", backprop=backprop, loop=loop
+    )
+    x, a, b = draw(BATCH, 2 * WIDTH), tf.constant(0.3, tf.float64), draw(BATCH, WIDTH, seed=1)
+    variable = keras.Variable(0.2, dtype="float64")
+    whole = tf.constant(1)  # no gradient flows to it, but it counts
+
+    def gradients(x, a, b):
+        with tf.GradientTape() as tape:
+            tape.watch((x, a, b))
+            y = layer(x, others={"one": [a, whole], "two": (b,)}, factor=variable)
+            loss = tf.reduce_sum(y**2)
+        return loss, *tape.gradient(loss, (x, a, b, variable.value))
+
+    loss, *found = (tf.function(gradients) if compiled else gradients)(x, a, b)
+
+    def by_hand(x, a, b, value):
+        x1, x2 = tf.split(x, 2, axis=-1)
+        for f, g in zip(layer.f_layers, layer.g_layers, strict=True):
+            x1 = x1 + f.out(x2) + value * (a + 1 + b) * x2
+            x2 = x2 + g.out(x1) + value * (a + 1 + b) * x1
+        return tf.reduce_sum(x1**2) + tf.reduce_sum(x2**2)
+
+    value = tf.convert_to_tensor(variable.value)
+    with tf.GradientTape() as tape:
+        tape.watch((x, a, b, value))
+        wanted_loss = by_hand(x, a, b, value)
+    np.testing.assert_allclose(loss, wanted_loss, rtol=1e-10)
+    for one, other in zip(found, tape.gradient(wanted_loss, (x, a, b, value)), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-8)
+
+
+def test_a_scalar_argument_has_room_in_a_memory_budget():
+    layer = Sequence([(Sums(), Sums()) for _ in range(3)], dtype="float64", memory_budget=10**6)
+    scalar = tf.constant(0.3, tf.float64)
+    layer(draw(BATCH, 2 * WIDTH), others=scalar, factor=scalar, training=True)
+    assert layer.num_kept == 3
+
+
+def test_values_that_are_no_tensors_are_handed_on_as_they_are():
+    class Repeats(keras.layers.Layer):
+        def call(self, x, times):
+            assert isinstance(times, int)
+            return tf.add_n([x] * times)
+
+    layer, x = Sequence([(Repeats(), Repeats())]), tf.ones([2, 4])
+    np.testing.assert_array_equal(layer(x, times=3), [[4, 4, 13, 13]] * 2)

@@ -623,3 +623,21 @@ def test_a_memory_budget_needs_the_batch_size():
 def test_replicas_train_to_the_same_bits_with_every_backprop():
     script = pathlib.Path(__file__).with_name("sequence_replicas.py")
     assert run_file(script) == "the same bits\n"
+
+
+def test_a_layer_may_wrap_it_that_asks_for_its_output_shape():
+    inner = Sequence([(keras.layers.Dense(4), keras.layers.Dense(4))])
+    model = keras.Sequential([keras.Input((5, 8)), keras.layers.TimeDistributed(inner)])
+    x = np.random.default_rng(0).standard_normal([3, 5, 8]).astype(np.float32)
+    np.testing.assert_allclose(model(x), inner(x.reshape([15, 8])).numpy().reshape([3, 5, 8]))
+
+
+def test_in_a_loop_units_are_frozen_alike():
+    layer = Sequence([(keras.layers.Dense(4), keras.layers.Dense(4)) for _ in range(2)], loop=True)
+    x = tf.ones([3, 8])
+    y = layer(x)
+    layer.f_layers[1].trainable = False
+    with pytest.raises(ValueError, match=r"F of unit 1 .* trains 0 weights, and that of unit 0 2"):
+        layer(x)
+    layer.f_layers[0].trainable = False
+    np.testing.assert_array_equal(layer(x), y)

@@ -26,3 +26,27 @@ def test_moving_averages_are_those_of_their_own_layer(backprop):
     for own, alone in ((layer.f_layers[0], f), (layer.g_layers[0], g)):
         for value, wanted in zip(own.variables, alone.variables, strict=True):
             np.testing.assert_allclose(value.numpy(), wanted.numpy(), rtol=1e-5, atol=1e-5)
+
+
+class Noisy(keras.layers.Layer):
+    """Adds noise of the global seed, which no layer holds."""
+
+    def call(self, x, training=None):
+        return x + keras.random.normal((4,)) if training else x
+
+
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        (lambda: keras.layers.SpectralNormalization(keras.layers.Dense(4)), "kernel"),
+        (Noisy, "seed_generator_state.*SeedGenerator that the layer holds"),
+    ],
+    ids=["weight", "global seed"],
+)
+@pytest.mark.parametrize("backprop", ["reversible", "stored", "checkpoint"])
+def test_what_is_assigned_and_would_be_lost_is_named(make, name, backprop):
+    layer = Sequence([(make(), keras.layers.Dense(4))], backprop=backprop)
+    x = tf.ones([2, 8])
+    layer(x)  # assigns nothing
+    with pytest.raises(ValueError, match=f"{layer.f_layers[0].name} assigns to .*{name}"):
+        layer(x, training=True)

@@ -20,6 +20,7 @@ from resnet.reversible.flows.mixing import InvertibleConv
 from resnet.reversible.flows.spline import SplineCoupling
 from resnet.reversible.flows.split import Split
 from resnet.reversible.gradients import PureFunction
+from resnet.reversible.layer_parts import require_alike, require_frozen_alike, state_of
 from resnet.reversible.log_determinant import log_determinant, losses_in, sum_per_image
 from resnet.reversible.nest import Nest
 from resnet.reversible.pure_layer import pure_function, values_of
@@ -111,7 +112,10 @@ class Flow(keras.Model):
         Raises:
           ValueError: unknown choices, no units, not pairs, or another number of priors.
         """
-        super().__init__(**kwargs)
+        # Densities are of the variables' type; F, G and priors cast by policies of their own.
+        policy = keras.dtype_policies.get(kwargs.pop("dtype", None) or keras.config.dtype_policy())
+        kwargs.pop("autocast", None)
+        super().__init__(autocast=False, dtype=policy.variable_dtype, **kwargs)
         for what, value, known in (
             ("coupling", coupling, tuple(FLOW_COUPLINGS)),
             ("downsampling", downsampling, (*DOWNSAMPLINGS, None)),
@@ -166,6 +170,9 @@ class Flow(keras.Model):
                 self._build_one(f"G {where}", g, (*shape[:-1], half), per_value * other)
                 units.append(self._unit_variables(i, k, channels))
             self._units.append(units)
+            if self.loop:
+                require_alike(fs, f"{self.name}: F", f" in level {i}")
+                require_alike(gs, f"{self.name}: G", f" in level {i}")
             if i < len(self.priors):
                 self._build_one(f"prior {i}", self.priors[i], (*shape[:-1], half), channels)
                 shape = (*shape[:-1], half)
@@ -195,8 +202,8 @@ class Flow(keras.Model):
                 f"{self.name}: {role} ({layer.name}) maps shape {shape} to {found}, but the "
                 f"{self.coupling} coupling needs {(*shape[:-1], wanted)}"
             )
-        if layer.non_trainable_variables:
-            names = ", ".join(v.path for v in layer.non_trainable_variables[:2])
+        if state := state_of(layer):
+            names = ", ".join(v.path for v in state[:2])
             raise ValueError(
                 f"{self.name}: {role} ({layer.name}) holds state ({names}), which a flow does not "
                 "move: take layers without, since ActNorm normalises what they are given"
@@ -223,7 +230,7 @@ class Flow(keras.Model):
         self, i: int, training: bool | None, loop: bool
     ) -> tuple[list[Coupling], list[Nest]]:
         """(couplings, their parameters) of a level's units, of a single tensor."""
-        make, options = FLOW_COUPLINGS[self.coupling][0], {"training": training}
+        make = FLOW_COUPLINGS[self.coupling][0]
         pairs = list(zip(self.f_layers[i], self.g_layers[i], strict=True))
         params = []
         for own, pair in zip(self._units[i], pairs, strict=True):
@@ -231,16 +238,36 @@ class Flow(keras.Model):
             norm = {name: values.pop(name) for name in ("log_scale", "shift")}
             of_pair = tuple(values_of(layer.trainable_variables) for layer in pair)
             params.append([norm, *([values] if self.mixing else []), of_pair])
+        frozen = [tuple(values_of(f.non_trainable_variables) for f in pair) for pair in pairs]
 
-        def unit(pair: tuple[keras.layers.Layer, ...]) -> Coupling:
-            f, g = (pure_function(layer, [], options) for layer in pair)
+        def unit(pair: tuple[keras.layers.Layer, ...], values: Nest) -> Coupling:
+            f, g = (
+                pure_function(layer, others, {"training": training})
+                for layer, others in zip(pair, values, strict=True)
+            )
             mixing = [InvertibleConv()] if self.mixing else []
             return Chain([ActNorm(), *mixing, Halves(make(f, g))])
 
         if not loop:
-            return [unit(pair) for pair in pairs], params
-        stacked = tf.nest.map_structure(lambda *parts: tf.stack(parts), *params)
-        return [Repeated(unit(pairs[0]), len(pairs))], [stacked]
+            return [unit(*one) for one in zip(pairs, frozen, strict=True)], params
+        require_frozen_alike(self.f_layers[i], f"{self.name}: F", f" in level {i}")
+        require_frozen_alike(self.g_layers[i], f"{self.name}: G", f" in level {i}")
+        params, frozen = (
+            tf.nest.map_structure(lambda *parts: tf.stack(parts), *nests)
+            for nests in (params, frozen)
+        )
+
+        def unit_at(k: tf.Tensor) -> Coupling:
+            return unit(pairs[0], tf.nest.map_structure(lambda stacked: stacked[k], frozen))
+
+        return [Repeated(unit_at, len(pairs))], [params]
+
+    def _split(self, i: int, training: bool | None) -> tuple[Split, list[tf.Tensor]]:
+        """(what halves the channels behind level i, its parameters)."""
+        prior = self.priors[i]
+        frozen = values_of(prior.non_trainable_variables)
+        split = Split(pure_function(prior, frozen, {"training": training}))
+        return split, values_of(prior.trainable_variables)
 
     def _couplings(self, training: bool | None) -> tuple[list[Coupling], list[Nest]]:
         """(couplings, their parameters) of (x, latents)."""
@@ -254,9 +281,9 @@ class Flow(keras.Model):
             couplings += [First(unit) for unit in units]
             params += units_params
             if i < len(self.priors):
-                prior = self.priors[i]
-                couplings.append(Split(pure_function(prior, [], {"training": training})))
-                params.append(values_of(prior.trainable_variables))
+                split, values = self._split(i, training)
+                couplings.append(split)
+                params.append(values)
         return couplings, params
 
     # ------------------------------------------------------------------ densities
@@ -361,9 +388,8 @@ class Flow(keras.Model):
                 couplings, params = self._level(i, False, loop=False)
                 x, _ = couplings[k].forward(params[k], x)
             if i < len(self.priors):
-                prior = self.priors[i]
-                split = Split(pure_function(prior, [], {"training": False}))
-                (x, _), _ = split.forward(values_of(prior.trainable_variables), (x, ()))
+                split, values = self._split(i, False)
+                (x, _), _ = split.forward(values, (x, ()))
         self._adapted.assign(1)
 
     def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
@@ -372,7 +398,11 @@ class Flow(keras.Model):
             batch = _first_batch(x, kwargs.get("batch_size") or (args[1] if len(args) > 1 else 32))
             if batch is not None:
                 self.adapt(tf.convert_to_tensor(batch))
-        return super().fit(x, *args, **kwargs)
+        return super().fit(x, *args, **_with_weights(kwargs))
+
+    def evaluate(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """As every Keras model's: bits per dimension."""
+        return super().evaluate(x, *args, **_with_weights(kwargs))
 
     def compute_loss(
         self,
@@ -382,7 +412,9 @@ class Flow(keras.Model):
         sample_weight: Any = None,
         training: bool = True,
     ) -> tf.Tensor:
-        """Mean bits per dimension, and what F and G add with add_loss."""
+        """Mean bits per dimension, times each one's weight, and what F and G add with add_loss."""
+        if sample_weight is not None:
+            y_pred = y_pred * tf.cast(tf.reshape(sample_weight, tf.shape(y_pred)), y_pred.dtype)
         loss = -tf.reduce_mean(y_pred) / (math.log(2) * self.num_dimensions)
         return tf.add_n([loss, *self.losses]) if self.losses else loss
 
@@ -419,6 +451,12 @@ class Flow(keras.Model):
         ]
         priors = [deserialize(prior) for prior in config["priors"]]
         return cls(**(config | {"levels": levels, "priors": priors}))
+
+
+def _with_weights(arguments: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of `fit`, with a y where weights are given: Keras drops them without one."""
+    weights = arguments.get("sample_weight")
+    return arguments if weights is None else {"y": weights} | arguments
 
 
 def _first_batch(x: Any, batch_size: int) -> Any:
