@@ -40,7 +40,7 @@ def written_beside(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
         is_callers = True
         yield temporary
         is_callers = False
-        for written in temporary.rglob("*") if temporary.is_dir() else [temporary]:
+        for written in [*temporary.rglob("*"), temporary]:  # of a file, itself
             sync(written)
         os.replace(temporary, path)
         sync(path.parent)

@@ -27,6 +27,11 @@ def peak_memory(mb: float) -> str:
     return f"{mb:,.0f} MB, of a GPU or, on CPUs, over the size before training"
 
 
+def images_per_second(images: int, seconds: float) -> str:
+    """The speed of a training, for a table; "" of one that took no time, as an imported one."""
+    return f"{images / seconds:,.0f}" if seconds else ""
+
+
 def _commit() -> str | None:
     """The checkout's commit, with "-dirty" where files differ from it."""
     if not IS_CHECKOUT:

@@ -55,6 +55,30 @@ def rows(path):
         return list(csv.reader(file))
 
 
+def test_results_and_logs_may_lie_in_one_folder(tmp_path):
+    config = write_config(tmp_path)
+    place = [f"--results={tmp_path}/runs", f"--logs={tmp_path}/runs", "--id=one"]
+    run = [SCRIPT, f"--config={config}", "--dataset=synthetic", *place]
+    assert run_quickly(*run, "--max_num_steps=1").returncode == 0
+    done = run_quickly(SCRIPT, "--restore", *place, "--max_num_steps=2")
+    assert done.returncode == 0, done.stderr
+    names = {path.name for path in (tmp_path / "runs/one").iterdir()}
+    assert {"conf.json", "result.json", "cmd.txt", "train_ce.csv", "model.ckpt-2.index"} <= names
+
+
+@pytest.mark.parametrize("mode", ["--dry_run --time", "--smoke_test"])
+def test_a_trial_ends_when_it_is_asked_to_and_leaves_nothing(tmp_path, mode):
+    trial = train(tmp_path, "a", *mode.split(), how=start_quickly, batch_size=50)
+    for line in trial.stdout:
+        if line.startswith(("memory:", "evaluat", "restored", "experiment a")):
+            break
+    trial.send_signal(signal.SIGINT)
+    out, err = trial.communicate(timeout=60)
+    assert trial.returncode == 130, err
+    assert "a step," not in out and "passed" not in out and "which is saved" not in err
+    assert {path.name for path in tmp_path.iterdir()} == {"tiny.json"}
+
+
 def test_a_run_and_what_it_leaves(tmp_path):
     done = train(tmp_path, "a", "--max_num_steps=6", "--validation", how=run, save_every=4)
     assert done.returncode == 0, done.stderr
@@ -367,6 +391,13 @@ def test_epochs_are_made_steps(tmp_path, more, steps):
     conf = json.loads((tmp_path / "results/a/conf.json").read_text())
     assert (conf["num_steps"], conf["warmup_steps"]) == steps  # 10,000 images, or 9,000
     assert (conf["num_epochs"], conf["warmup_epochs"]) == (0, 0)
+    # The same epochs again are the same experiment.
+    restore = ["--restore", "--id=a", *places(tmp_path), "--max_num_steps=2"]
+    done = run_quickly(SCRIPT, *restore, "--num_epochs=3.2", "--warmup_epochs=0.5")
+    assert done.returncode == 0, done.stderr
+    said = error_of(run_quickly(SCRIPT, *restore, "--num_epochs=4"))
+    assert f"--num_epochs is 4, which is {round(steps[0] / 3.2 * 4)} steps, but a was" in said
+    assert f"started with num_steps {steps[0]}" in said
 
 
 BAD_FLAGS = {

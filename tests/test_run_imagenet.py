@@ -111,6 +111,16 @@ def test_follow_evaluates_every_checkpoint_of_a_running_training(tmp_path, shard
     again = evaluate(tmp_path, shards, "run", "--follow")
     assert again.returncode == 0, again.stderr
     assert "validation" not in again.stdout
+    commands = (tmp_path / "logs/run/cmd.txt").read_text()
+    assert len(commands.splitlines()) == 1 and EVAL not in commands  # the training's own
+    # A look at a few images does not count as an evaluation of all.
+    (tmp_path / "logs/run/valid_images.csv").write_text("step,time,count\n4,2026-01-01T00:00:00,3\n")
+    again = evaluate(tmp_path, shards, "run", "--follow")
+    assert again.stdout.count("validation, 8 images") == 1 and "step 4: validation" in again.stdout
+    # Behind an earlier step, training goes on anew, and is evaluated anew.
+    restore = ["--restore", "--id=run", "--restore_step=6", *places(tmp_path, shards)]
+    assert run_quickly(TRAIN, *restore, "--max_num_steps=8").returncode == 0
+    assert {step for step, _ in column(tmp_path / "logs/run/valid_acc.csv")} == {2, 4, 6}
 
 
 def test_an_experiment_without_checkpoints(tmp_path, shards):
@@ -127,6 +137,8 @@ BAD_TRAINING = {
     "--model=revnet-38": "--model is revnet-38, but",
     "--data_dir=nowhere": "no train shards",
     "--restore --id=gone": "no experiment 'gone'",
+    "--keep_best": "keep_best",
+    "--evaluate_every=2": "evaluate_every",
 }
 
 

@@ -271,6 +271,11 @@ def test_a_card_for_many_classes_names_the_most_frequent_mistakes(published):
     assert "# revnet-38 for own images\n" in own and "images of its training" in own
     tuned = facts | {"run": facts["run"] | {"init_from": "pretrained:revnet-38:cifar-10"}}
     assert "| started from | `pretrained:revnet-38:cifar-10` |" in card(tuned)
+    best = {"chosen": "the best of its evaluations on the validation split", "last_step": 300}
+    chosen = card(facts | best | {"training_seconds": 10.0})
+    assert f"| chosen | {best['chosen']}, of 300 steps |" in chosen and "chosen" not in written
+    assert f"0:00:10, {300 * facts['config']['batch_size'] / 10:,.0f} images/s" in chosen
+    assert "| time |" not in card(facts | {"training_seconds": 0.0})  # of an imported network
     names = [f"class {i}" for i in range(30)]
     counts = np.eye(30, dtype=int) * 90
     counts[3, 4], counts[8, 1] = 7, 10
@@ -398,6 +403,12 @@ def test_only_what_is_finished_is_published(experiment, tmp_path):
     (results / "a/result.json").unlink()
     done = run_quickly("publish", f"--results={results}", "--id=a", f"--output={tmp_path}/x")
     assert "a has not come to its end: continue it with --restore" in error_of(done)
+    # Trained on since: what result.json says is of an earlier step.
+    shutil.copy(experiment / "results/a/result.json", results / "a/result.json")
+    for path in (results / "a").glob("model.ckpt-30.*"):
+        shutil.copy(path, results / "a" / path.name.replace("-30", "-40"))
+    done = run_quickly("publish", f"--results={results}", "--id=a", f"--output={tmp_path}/x")
+    assert "a has not come to its end" in error_of(done)
     assert "--id is needed" in error_of(run_quickly("publish"))
 
 

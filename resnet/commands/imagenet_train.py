@@ -18,12 +18,16 @@ from resnet.weights.folder import IMAGENET_RESULTS as RESULTS
 
 ESSENTIAL = (*options.ESSENTIAL, "data_dir", "num_gpu", "num_pass")
 DEFAULT_MODEL = "revnet-56"
+# A process of its own evaluates.
+OF_EVALUATION = ("evaluate_every", "eval_images", "test_time_flip", "keep_best")
 
 
 def define_flags(flags):
     """Defines the command's flags."""
     flags.text("Data", "dataset", "Data set.", default_text=IMAGENET.name, choices=STREAMED)
-    options.define_training_flags(flags, DEFAULT_MODEL, RESULTS, without=("validation", "strict"))
+    options.define_training_flags(
+        flags, DEFAULT_MODEL, RESULTS, without=("validation", "strict", *OF_EVALUATION)
+    )
     define_data_dir(flags)
 
 

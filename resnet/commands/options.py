@@ -110,7 +110,7 @@ def define_training_flags(flags, default_model, results, without=()):
       flags: Flags.
       default_model: config trained if --model and --config say nothing.
       results: default results folder.
-      without: run options that it does not have.
+      without: settings of recipes and run options that it does not have.
     """
     define_config_flags(flags, default_model)
     define_experiment_flags(
@@ -123,8 +123,9 @@ def define_training_flags(flags, default_model, results, without=()):
         "With --restore: continue at this step's checkpoint; later ones are set aside.",
         default_text="the last",
     )
-    for field in RECIPE.values():
-        flags.setting(field, "the config's")
+    for name, field in RECIPE.items():
+        if name not in without:
+            flags.setting(field, "the config's")
     define_computation_flags(flags)
     flags.settings(OPTIONS, without={*without, "dataset", "jit", *fields_of(Computation)})
     flags.switch(TRIALS, "dry_run", "Print model, memory, steps and data, then exit.")
@@ -228,8 +229,13 @@ def resolve_options(config, run, given):
     return RunOptions(**({n: defaults[n] for n in ("backprop", "exact")} | asked))
 
 
-def restored_options(flags, experiment):
+def restored_options(flags, experiment, num_images):
     """The experiment with what flags may change on --restore.
+
+    Args:
+      flags: Flags.
+      experiment: Experiment, as it was started.
+      num_images: () -> how many images train, for flags in epochs.
 
     Raises:
       SettingError: a flag would make it another experiment.
@@ -245,6 +251,9 @@ def restored_options(flags, experiment):
         )
     given = {n: v for n, v in flags.given([*RECIPE, *OPTIONS]).items() if flags.is_given(n)}
     for name, value in given.items():
+        if name in IN_EPOCHS.values():
+            _require_same_epochs(experiment, name, value, num_images)
+            continue
         was = getattr(config if name in RECIPE else options, name)
         if value != was and name not in FREE:
             raise SettingError(
@@ -262,6 +271,26 @@ def restored_options(flags, experiment):
         config=dataclasses.replace(config, **of_recipe),
         options=dataclasses.replace(options, **{n: v for n, v in changed.items() if n in OPTIONS}),
     )
+
+
+def _require_same_epochs(experiment, name, value, num_images):
+    """Checks that a flag in epochs is what an experiment, which keeps steps, was started with.
+
+    Raises:
+      SettingError: it is not.
+    """
+    config = experiment.config
+    if not value:  # says nothing
+        return
+    in_steps = next(steps for steps, epochs in IN_EPOCHS.items() if epochs == name)
+    asked = getattr(dataclasses.replace(config, **{name: value}).in_steps(num_images()), in_steps)
+    if asked != getattr(config, in_steps):
+        raise SettingError(
+            f"--{name} is {value:g}, which is {asked} steps, but {experiment.id} was started with "
+            f"{in_steps} {getattr(config, in_steps)}: leave it out to continue, or start a new "
+            "experiment",
+            name,
+        )
 
 
 def resolve_jit(jit, placement):

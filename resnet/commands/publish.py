@@ -33,6 +33,7 @@ def main(flags):
     from resnet.training.experiment import load_experiment
     from resnet.training.own_images import dataset_of
     from resnet.training.result import read_result
+    from resnet.weights.checkpoint import list_checkpoints
     from resnet.weights.folder import RESULT
     from resnet.weights.publishing import facts_of, write_pretrained
     from resnet.weights.trained import restore_trained, stored_preparation
@@ -49,8 +50,10 @@ def main(flags):
     output = pathlib.Path(flags.output or f"./published/{config.name}_{name}")
     if output.exists():
         raise UsageError(f"{output} exists: give another --output, or remove it")
-    result = experiment.results / RESULT
-    if not result.exists():
+    path = experiment.results / RESULT
+    result = read_result(path) if path.exists() else None
+    last = max(list_checkpoints(experiment.results), default=None)
+    if result is None or last not in (None, result["step"]):
         raise UsageError(
             f"{experiment.id} has not come to its end: continue it with --restore --id "
             f"{experiment.id}"
@@ -62,8 +65,11 @@ def main(flags):
         stored_preparation(experiment),
     )
     weights, found = _smallest(model, dataset.test, preparation)
-    facts = facts_of(model, experiment, dataset.label_names, read_result(result))
+    facts = facts_of(model, experiment, dataset.label_names, result)
     facts |= found | {"step": step} | ({"note": flags.note} if flags.note else {})
+    if flags.best:
+        images = "the validation split" if experiment.options.validation else "these test images"
+        facts |= {"last_step": result["step"], "chosen": f"the best of its evaluations on {images}"}
     write_pretrained(output, weights, preparation, facts)
     plain, flipped = found["accuracy"]["top1"], found["accuracy"]["flipped_top1"]
     print(f"{output}: {plain:.2f} %, with mirror images {flipped:.2f} %, {found['stored_as']}")

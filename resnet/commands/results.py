@@ -23,15 +23,15 @@ import statistics
 from resnet.commands import cifar_train, options
 from resnet.errors import UsageError
 from resnet.plurals import counted
+from resnet.provenance import images_per_second
 from resnet.table import markdown
 from resnet.training.conf import LATEST, RUN
 
 POSITIONAL = ("PAGE.md",)
 ESSENTIAL = ("results", "logs", "keep")
-BLOCK = re.compile(
-    r"(<!-- resnet results (?P<patterns>[^\n]+) -->\n).*?(<!-- end of results -->)", re.DOTALL
-)
-PLACE = "two lines, <!-- resnet results ID... --> and <!-- end of results -->"
+START, END = "<!-- resnet results ", "<!-- end of results -->"
+BLOCK = re.compile(rf"({START}(?P<patterns>[^\n]+) -->\n)(?:(?!{START}).)*?({END})", re.DOTALL)
+PLACE = f"two lines, {START}ID... --> and {END}"
 MISSING = f"give a Markdown file that has a place for a table, {PLACE}"
 HEADER = ("run", "data set", "accuracy, %", "images", "time", "images/s", "memory, MB", "commit")
 
@@ -53,10 +53,16 @@ def main(flags, page):
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise UsageError(f"no page {page!r}: {MISSING}") from None
-    patterns = [p for block in BLOCK.finditer(text) for p in block["patterns"].split()]
+    blocks = list(BLOCK.finditer(text))
+    patterns = [p for block in blocks for p in block["patterns"].split()]
     if not patterns:
         raise UsageError(
             f"{page} has no place for a table: write {PLACE}, with ids or patterns of them for ID"
+        )
+    if not len(blocks) == text.count(START) == text.count(END):
+        raise UsageError(
+            f"{page} has {text.count(START)} lines {START}ID... -->, {text.count(END)} lines {END} "
+            f"and {counted(len(blocks), 'table')} between two of them: each table has {PLACE}"
         )
 
     def is_wanted(name):
@@ -97,7 +103,7 @@ def records_table(records, folder):
         same = re.sub(r"\.seed-\d+$", "", record.id), _dataset(record), _images(record)
         groups.setdefault(same, []).append(record)
     for (name, *_), group in groups.items():
-        if len(group) > 1:
+        if len(group) > 1 and all(_accuracy(record) is not None for record in group):
             rows.append(_mean_row(name, group))
     made = {}
     for record in records:
@@ -111,8 +117,9 @@ def records_table(records, folder):
 
 
 def _accuracy(record):
-    """Top-1 accuracy on what the run looked at, in per cent."""
-    return next(iter(record.result["accuracy"].values()))["top1"]
+    """Top-1 accuracy on what the run looked at, in per cent; None if it is evaluated apart."""
+    found = next(iter(record.result["accuracy"].values()), None)
+    return found and found["top1"]
 
 
 def _option(record, name):
@@ -127,8 +134,8 @@ def _dataset(record):
 
 
 def _images(record):
-    """Which images an accuracy is of, as a mark behind it; "" of the whole test split."""
-    split, accuracy = next(iter(record.result["accuracy"].items()))
+    """Which images an accuracy is of, as a mark behind it; "" of the whole test split, or none."""
+    split, accuracy = next(iter(record.result["accuracy"].items()), ("test", {}))
     is_part = _option(record, "eval_images") is not None
     if split == "test" and not is_part:
         return ""
@@ -138,7 +145,7 @@ def _images(record):
 
 
 def _row(record, folder):
-    result = record.result
+    result, accuracy = record.result, _accuracy(record)
     images = result["step"] * record.conf["batch_size"]
     seconds = result["training_seconds"]
     time = datetime.timedelta(seconds=round(seconds + result["evaluation_seconds"]))
@@ -146,10 +153,10 @@ def _row(record, folder):
     return (
         f"[{record.id}]({link})",
         _dataset(record),
-        f"{_accuracy(record):.2f}{_images(record)}",
+        "" if accuracy is None else f"{accuracy:.2f}{_images(record)}",
         f"{images:,}",
         str(time),
-        f"{images / seconds:,.0f}",
+        images_per_second(images, seconds),
         "" if result["peak_mb"] is None else f"{result['peak_mb']:,.0f}",
         result["commit"] or "",
     )

@@ -21,6 +21,7 @@ from resnet.pretrained import PREFIX
 from resnet.processor import is_slow_in_bfloat16
 from resnet.settings import SettingError
 from resnet.training.conf import CONF, read_conf, read_latest
+from resnet.training.evaluator import drop_later
 from resnet.training.experiment import (
     Experiment,
     load_experiment,
@@ -35,7 +36,7 @@ from resnet.training.metrics import LOSS
 from resnet.training.placement import Hosts, find_hosts, place
 from resnet.training.state import Training
 from resnet.training.step_memory import experiment_report
-from resnet.training.train import evaluate_trained, train_and_evaluate
+from resnet.training.train import InterruptedRunError, evaluate_trained, train_and_evaluate
 from resnet.weights.checkpoint import list_checkpoints, set_aside
 
 SMOKE_TEST_STEPS = 2
@@ -85,7 +86,7 @@ def run_training(task, flags):
     hosts = find_hosts()
     _require_consistent_flags(flags)
     started = _started(task, flags) if flags.restore else None
-    experiment = options.restored_options(flags, started) if started else _new(task, flags, hosts)
+    experiment = _restored(task, flags, started) if started else _new(task, flags, hosts)
     if started and not _only_evaluates(flags):
         reached = _reached(experiment, flags.restore_step)
         if flags.is_given("max_num_steps"):
@@ -94,7 +95,10 @@ def run_training(task, flags):
         else:
             _say_if_at_the_end(experiment, reached)
     resume = options.resume_command(flags, experiment)
-    with naming_lost_hosts(hosts, experiment.results, resume), stop_requests() as stop:
+    # What saves nothing may end at once.
+    is_trained = not (flags.dry_run or _only_evaluates(flags)) or flags.time
+    stops = stop_requests() if is_trained else contextlib.nullcontext()
+    with naming_lost_hosts(hosts, experiment.results, resume), stops as stop:
         _run(task, flags, experiment, started, Hosts() if flags.dry_run else hosts, resume, stop)
 
 
@@ -114,7 +118,7 @@ def _run(task, flags, experiment, started, hosts, resume, stop):
         require_memory(experiment, placement)
         print(f"memory:            {_memory(experiment, placement)}", flush=True)
         if flags.time:
-            _time(task, experiment, task.load(experiment), placement, jit)
+            _time(task, experiment, task.load(experiment), placement, jit, stop)
             return
         try:
             task.require_data(experiment)
@@ -134,7 +138,7 @@ def _compute(task, flags, experiment, started, placement, jit, resume, stop):
     if stop:
         raise KeyboardInterrupt  # nothing has begun
     if flags.smoke_test:
-        _smoke_test(task, flags, experiment, task.sample(data), placement, jit)
+        _smoke_test(task, flags, experiment, task.sample(data), placement, jit, stop)
         return
     if _only_evaluates(flags):
         _evaluate(task, experiment, data, placement, flags.best)
@@ -191,14 +195,17 @@ def _alone(experiment, started, restore_step):
     Raises:
       UsageError: one does, or has begun it since.
     """
-    with owned(experiment.results), owned(experiment.logs):
-        for folder in (experiment.results, experiment.logs):
+    folders = dict.fromkeys(path.absolute() for path in (experiment.results, experiment.logs))
+    with contextlib.ExitStack() as stack:
+        for folder in folders:  # which may be one
+            stack.enter_context(owned(folder))
             remove_leftovers(folder)
         start = contextlib.nullcontext()
         if started:
             experiment.note_changes(started)
             place = None if restore_step is None else set_aside(experiment.results, restore_step)
             if place:
+                drop_later(experiment.logs, restore_step)
                 print(f"later checkpoints are in {place} now", flush=True)
         else:
             new_folders(experiment.id, (experiment.results.parent, experiment.logs.parent))
@@ -215,7 +222,7 @@ def _removed_if_it_fails(experiment):
         experiment.save()
         yield
     except BaseException:
-        if not (was_there or any(experiment.logs.glob("*"))):
+        if not (was_there or any(experiment.logs.glob("*.csv"))):
             remove(experiment.results)
         raise
 
@@ -325,7 +332,7 @@ def _only_evaluates(flags):
     return "eval_only" in flags and flags.eval_only
 
 
-def _smoke_test(task, flags, experiment, data, placement, jit):
+def _smoke_test(task, flags, experiment, data, placement, jit, stop):
     """Trains and evaluates on a few images, in a folder that is then removed."""
     num_images = 2 * placement.num_replicas * experiment.options.num_pass
     config = dataclasses.replace(
@@ -338,7 +345,10 @@ def _smoke_test(task, flags, experiment, data, placement, jit):
     )
     with _in_passing(small) as small:
         feed = task.make_feed(data, small, is_chief=True)
-        train_and_evaluate(small, feed, placement, jit, flags.line, flags.line)
+        try:
+            train_and_evaluate(small, feed, placement, jit, flags.line, flags.line, stop)
+        except InterruptedRunError:  # it says what is saved, and is not to stay
+            raise KeyboardInterrupt from None
     print(f"smoke test passed: {experiment.config.name}", flush=True)
 
 
@@ -352,13 +362,15 @@ def _memory(experiment, placement):
     )
 
 
-def _time(task, experiment, data, placement, jit):
+def _time(task, experiment, data, placement, jit, stop):
     """Times a few steps, in a folder that is then removed, and says how long all of them take."""
     with _in_passing(experiment) as passing:
         feed = task.make_feed(data, passing, is_chief=True)
         training = Training(passing, feed, placement, jit)
         times = []
         for _ in range(WARM_UP_STEPS + TIMED_STEPS):
+            if stop:
+                raise KeyboardInterrupt
             start = time.perf_counter()
             float(training.advance(1)[LOSS])  # waits for the device
             times.append(time.perf_counter() - start)
@@ -391,6 +403,12 @@ def _in_passing(experiment):
         except UserError as error:  # what it names in the folder goes with it
             error.args = (re.sub(rf"; more is in {re.escape(folder)}\S*\.(?= )", ".", str(error)),)
             raise
+
+
+def _restored(task, flags, started):
+    return options.restored_options(
+        flags, started, lambda: task.num_images(started.config, started.options)
+    )
 
 
 def _new(task, flags, hosts):

@@ -4,7 +4,7 @@ import datetime
 from typing import Any
 
 from resnet.plurals import counted
-from resnet.provenance import peak_memory
+from resnet.provenance import images_per_second, peak_memory
 from resnet.table import markdown
 
 EVALUATE = ", as `resnet evaluate --model {model} --weights {place} --test_time_flip` prints it"
@@ -89,7 +89,9 @@ def _accuracy(accuracy: dict[str, Any], classes: int) -> str:
 
 def _training(facts: dict[str, Any]) -> str:
     config, run = facts["config"], facts["run"]
-    images = facts["step"] * config["batch_size"]
+    images, trained = (
+        facts.get(name, facts["step"]) * config["batch_size"] for name in ("step", "last_step")
+    )
     versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
     stream = ", exact residual stream" if run["exact"] else ""
     rows = [
@@ -98,8 +100,11 @@ def _training(facts: dict[str, Any]) -> str:
         ("arithmetic", f"{run['dtype']}{stream}, backprop {run['backprop']}"),
         ("started from", f"`{run['init_from']}`" if run.get("init_from") else "random weights"),
         ("seed", str(config["seed"])),
-        ("time", _time(facts["training_seconds"], images)),
     ]
+    if facts["training_seconds"]:  # of an imported network, nobody knows
+        rows.append(("time", _time(facts["training_seconds"], trained)))
+    if "chosen" in facts:
+        rows.insert(2, ("chosen", f"{facts['chosen']}, of {facts['last_step']:,} steps"))
     if facts.get("peak_mb"):
         rows.append(("peak memory", peak_memory(facts["peak_mb"])))
     rows += [
@@ -117,7 +122,7 @@ def _training(facts: dict[str, Any]) -> str:
 
 def _time(seconds: float, images: int) -> str:
     time = datetime.timedelta(seconds=round(seconds))
-    return f"{time}, {images / seconds:,.0f} images/s, evaluations apart"
+    return f"{time}, {images_per_second(images, seconds)} images/s, evaluations apart"
 
 
 def _confusion(facts: dict[str, Any]) -> str:

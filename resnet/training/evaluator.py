@@ -11,7 +11,7 @@ from resnet.ownership import is_owned
 from resnet.training.bad_data import BAD_DATA, bad_data
 from resnet.training.evaluation import Evaluation
 from resnet.training.experiment import end_of
-from resnet.training.logs import Logs
+from resnet.training.logs import Logs, drop_later_rows
 from resnet.weights.checkpoint import list_checkpoints, restore_checkpoint
 from resnet.weights.checkpoint_format import CheckpointError
 
@@ -22,6 +22,16 @@ LOGGED = {
     "train": ("eval_train_acc", "eval_train_top5"),
     "validation": ("valid_acc", "valid_top5"),
 }
+NUM_IMAGES = "valid_images"  # the log of how many images of "validation" a row is of
+COLUMNS = dict.fromkeys((name for names in LOGGED.values() for name in names), "acc")
+COLUMNS[NUM_IMAGES] = "count"
+COMMANDS = "eval_cmd.txt"  # the training's own are in cmd.txt
+
+
+def drop_later(logs, step):
+    """Drops the rows of later steps, whose checkpoints are set aside, from an evaluator's logs."""
+    for name, column in COLUMNS.items():
+        drop_later_rows(logs / f"{name}.csv", column, step)
 
 
 class Evaluator:
@@ -53,12 +63,16 @@ class Evaluator:
         self._num_images = {
             split: min(count, options.eval_images or count) for split, count in num_images.items()
         }
-        columns = dict.fromkeys((name for names in LOGGED.values() for name in names), "acc")
-        self._logs = Logs(experiment.logs, command, columns, events="eval")
+        self._logs = Logs(experiment.logs, command, COLUMNS, events="eval", commands=COMMANDS)
 
     def is_done(self, step):
-        """Whether a step has been evaluated."""
-        return all(self._logs.has(name, step) for names in LOGGED.values() for name in names)
+        """Whether a step has been evaluated, on as many images as here."""
+        # Read anew: a training that went back to an earlier step has dropped rows.
+        rows = {name: dict(self._logs.values(name)) for name in COLUMNS}
+        if not all(step in rows[name] for names in LOGGED.values() for name in names):
+            return False
+        wanted = self._num_images["validation"]
+        return rows[NUM_IMAGES].get(step, wanted) >= wanted  # logs of long ago do not say
 
     def evaluate(self, step, prefix):
         """Evaluates one checkpoint on both splits."""
@@ -93,6 +107,7 @@ class Evaluator:
                     f"{accuracy.flipped_top1:.3f}, top-5 accuracy {accuracy.flipped_top5:.3f}",
                     flush=True,
                 )
+        self._logs.write(NUM_IMAGES, step, self._num_images["validation"])
         self._logs.flush()
 
     def follow(self):

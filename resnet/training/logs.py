@@ -20,30 +20,32 @@ ROW = re.compile(r"([0-9]{1,18}),([0-9T:.+-]*),([^,]{1,40})")  # step, time, val
 class Logs:
     """Appends `step,time,value` rows to CSV files, and scalars to TensorBoard."""
 
-    def __init__(self, folder, command, columns, first_step=None, events="."):
+    def __init__(self, folder, command, columns, first_step=None, events=".", commands=COMMANDS):
         """Opens an experiment's logs.
 
         Args:
-          folder: made if need be, with `catalog` and `cmd.txt`.
-          command: the command line, appended to cmd.txt; None: no line is.
+          folder: made if need be, with `catalog` and the commands' file.
+          command: the command line, appended to it; None: no line is.
           columns: {name: column of values}; each name is a file NAME.csv and a scalar.
           first_step: rows of later steps are dropped: a restored run writes them
             again, each step once. None: all are kept, and steps may repeat.
           events: folder below of TensorBoard's files. Of two processes that write at
             the same time, each needs its own.
+          commands: the name of the commands' file.
         """
         self.folder = pathlib.Path(folder)
+        self._commands = self.folder / commands
         make_folder(self.folder)
         self._add_to_catalog(columns)
         if command is not None:
-            path = self.folder / COMMANDS
+            path = self._commands
             with self._naming_errors(path), open(path, "a", encoding="utf-8") as file:
                 file.write(command + "\n")
         self._repeats = first_step is None
         last_step = math.inf if self._repeats else first_step
         self._events = self.folder / events
         self._steps = {
-            name: self._keep_rows(self.folder / f"{name}.csv", column, last_step)
+            name: _keep_rows(self.folder / f"{name}.csv", column, last_step)
             for name, column in columns.items()
         }
         if not self._repeats:
@@ -71,19 +73,9 @@ class Logs:
         rows += [f"{name}.csv,csv,{name}" for name in columns]
         write_text(path, "\n".join([header, *dict.fromkeys(rows), ""]))
 
-    @staticmethod
-    def _keep_rows(path, column, last_step):
-        rows = [row for row in _rows(path) if row[0] <= last_step]
-        with (
-            written_beside(path) as temporary,
-            open(temporary, "w", newline="", encoding="utf-8") as file,
-        ):
-            csv.writer(file).writerows([["step", "time", column], *rows])
-        return {step for step, *_ in rows}
-
     def commands(self):
         """The command lines that wrote here, the last one last."""
-        text = (self.folder / COMMANDS).read_text(encoding="utf-8", errors="replace")
+        text = self._commands.read_text(encoding="utf-8", errors="replace")
         return text.splitlines()
 
     def has(self, name, step):
@@ -132,6 +124,23 @@ class Logs:
         with self._naming_errors(self.folder):
             for path in [*self.folder.glob("*.csv"), *self._events.glob(EVENTS), self._events]:
                 sync(path)
+
+
+def drop_later_rows(path, column, last_step):
+    """Drops the rows of later steps from a log's CSV file, if there is one."""
+    if path.exists():
+        _keep_rows(path, column, last_step)
+
+
+def _keep_rows(path, column, last_step):
+    """Writes a CSV file's rows anew, but those of later steps; returns their steps."""
+    rows = [row for row in _rows(path) if row[0] <= last_step]
+    with (
+        written_beside(path) as temporary,
+        open(temporary, "w", newline="", encoding="utf-8") as file,
+    ):
+        csv.writer(file).writerows([["step", "time", column], *rows])
+    return {step for step, *_ in rows}
 
 
 def _keep_events(folder, last_step):

@@ -223,22 +223,31 @@ class Training:
             remove_checkpoints(experiment.results, steps_kept)
 
     def save_if_best(self, accuracy):
-        """Keeps a checkpoint in best/, instead of the one there, if its accuracy is better."""
-        folder = self.experiment.results / BEST
+        """Keeps a checkpoint in best/, instead of the one there, if its accuracy is better.
+
+        One of more images counts more than any of fewer.
+
+        Args:
+          accuracy: training.evaluation.Accuracy.
+        """
+        folder, of = self.experiment.results / BEST, accuracy.num_images
         if (folder / RESULT).exists():
-            step, best = _read_best(folder / RESULT)
-            if step in list_checkpoints(folder) and accuracy <= best:
+            step, best, of_best = _read_best(folder / RESULT)
+            is_better = (of, accuracy.top1) > (of if of_best is None else of_best, best or 0.0)
+            if step in list_checkpoints(folder) and not is_better:
                 remove_checkpoints(folder, [step])  # one that a kill has left
                 return
         save_checkpoint(folder, self.step, self.model, self.optimizer, self.experiment.config.seed)
-        write_json(folder / RESULT, {"step": self.step, "accuracy": accuracy})
+        content = {"step": self.step, "accuracy": accuracy.top1, "num_images": of}
+        write_json(folder / RESULT, content)
         remove_checkpoints(folder, [self.step])
 
 
 def _read_best(path):
-    """(step, accuracy) of what is kept in best/; (None, None) if nobody knows any more."""
+    """(step, accuracy, of how many images) of what is kept in best/; None for what nobody knows."""
     with contextlib.suppress(SettingError, ValueError, TypeError, KeyError):
         content = read_json(path)
-        return int(content["step"]), float(content["accuracy"])
+        of = content.get("num_images")  # files of long ago have none
+        return int(content["step"]), float(content["accuracy"]), None if of is None else int(of)
     print(f"notice: {path} is damaged: the best counts from now on", flush=True)
-    return None, None
+    return None, None, None

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from resnet.errors import UserError
+from resnet.errors import DataError, UserError
 from resnet.files import write_json
 from resnet.process_memory import peak_over, return_free_memory, size_now
 from resnet.provenance import provenance
@@ -16,6 +16,7 @@ from resnet.training.evaluation import Evaluation, first_images
 from resnet.training.hosts import AGREE_EVERY, Agreement
 from resnet.training.interrupts import stop_requests
 from resnet.training.reporting import Reporter
+from resnet.training.result import read_result
 from resnet.training.state import Training
 from resnet.weights.checkpoint import list_checkpoints
 from resnet.weights.folder import RESULT
@@ -68,6 +69,7 @@ def train_and_evaluate(experiment, feed, placement, jit, command, resume, stop=N
     config, options = experiment.config, experiment.options
     last_step, is_chief = experiment.num_steps, placement.hosts.is_chief
     training = Training(experiment, feed, placement, jit)
+    had_ended = training.step >= last_step and (experiment.results / RESULT).exists()
     agreement = Agreement(placement)
     agreement.require_same_start(experiment, training.step, training.model)
     if training.step < last_step:
@@ -95,8 +97,8 @@ def train_and_evaluate(experiment, feed, placement, jit, command, resume, stop=N
         if accuracy:
             reporter.write("valid_acc", training.step, accuracy.top1)
             reporter.write("eval_seconds", training.step, time.perf_counter() - start)
-            if options.keep_best and is_chief:
-                training.save_if_best(accuracy.top1)
+            if options.keep_best and is_chief and not had_ended:
+                training.save_if_best(accuracy)
         return accuracy
 
     def evaluate_watched():
@@ -153,8 +155,29 @@ def train_and_evaluate(experiment, feed, placement, jit, command, resume, stop=N
         content = {"step": training.step, "accuracy": accuracies}
         content["parameters"] = training.model.num_parameters
         made_by = {"commands": reporter.commands()} | provenance(placement.gpu_names)
-        write_json(experiment.results / RESULT, content | used | made_by)
+        _write_result(experiment.results / RESULT, content | used | made_by, had_ended)
     return results
+
+
+def _write_result(path, content, had_ended):
+    """Writes result.json; of a run that had ended before, only what it has looked at anew counts.
+
+    How it was made stays, and so does an accuracy of more images.
+    """
+    before = None
+    if had_ended:
+        with contextlib.suppress(DataError):
+            before = read_result(path)
+    if before and before["step"] == content["step"]:
+        accuracies = {
+            name: max(
+                found, before["accuracy"].get(name, found), key=lambda one: one.get("num_images", 0)
+            )
+            for name, found in content["accuracy"].items()
+        }
+        missing = {name: value for name, value in content.items() if name not in before}
+        content = before | missing | {"accuracy": accuracies}
+    write_json(path, content)
 
 
 def _act(hooks):

@@ -120,6 +120,33 @@ def test_accuracies_that_are_not_of_the_test_split_are_marked(tmp_path, results_
     assert " fits b\n" in said and "fits fast" not in said
 
 
+def test_a_training_without_accuracy_or_time_has_a_row(tmp_path, results_command):
+    """As of ImageNet, which another process evaluates, and of what was imported."""
+    experiment(tmp_path, "b", accuracy={})
+    for i in range(2):
+        experiment(tmp_path, f"fast_a.seed-{i}", accuracy={}, training_seconds=0.0)
+    done = results_command()
+    assert done.returncode == 0, done.stderr
+    rows = [line.split(" | ")[2:6] for line in (tmp_path / "page.md").read_text().splitlines()[6:9]]
+    assert rows == [["", "200", "0:00:11", ""]] * 2 + [["", "200", "0:01:01", "4"]]
+    assert "mean of" not in (tmp_path / "page.md").read_text()
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        PAGE.replace("<!-- end of results -->", "", 1) + "Kept.\n" + PAGE,
+        PAGE + "<!-- end of results -->\n",
+        PAGE + "<!-- resnet results c -->\n",
+    ],
+)
+def test_a_comment_without_its_other_costs_no_text(tmp_path, results_command, page):
+    experiment(tmp_path, "b")
+    (tmp_path / "page.md").write_text(page)
+    assert "lines <!-- end of results --> and 1 table between" in error_of(results_command())
+    assert (tmp_path / "page.md").read_text() == page
+
+
 def test_pages_and_records_that_do_not_do(tmp_path, results_command):
     lines = "two lines, <!-- resnet results ID... --> and <!-- end of results -->"
     assert lines in (said := error_of(results_command("gone.md"))) and "no page" in said

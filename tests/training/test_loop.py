@@ -13,7 +13,7 @@ import resnet
 from processes import assert_same_checkpoint
 from resnet.errors import UserError
 from resnet.training import train
-from resnet.training.evaluation import Evaluation
+from resnet.training.evaluation import Accuracy, Evaluation
 from resnet.training.interrupts import StopRequest, stop_requests
 from resnet.training.logs import Logs
 from resnet.training.placement import Hosts
@@ -301,15 +301,44 @@ def test_the_best_is_replaced_by_a_better_one_alone(tmp_path):
     experiment = experiment_in(tmp_path)
     training = Training(experiment, Data().feed, alone())
     kept = []
-    for step, accuracy in enumerate((50.0, 40.0, 50.0, 60.0), 1):
+    # Of more images, one counts more than any of fewer.
+    found = [(50.0, 9), (40.0, 9), (50.0, 9), (60.0, 9), (70.0, 8), (30.0, 10), (99.0, 9)]
+    for step, (accuracy, num_images) in enumerate(found, 1):
         training.step = step
-        training.save_if_best(accuracy)
+        training.save_if_best(Accuracy(accuracy, 100.0, num_images))
         kept.append(list(list_checkpoints(experiment.results / BEST)))
-    assert kept == [[1], [1], [1], [4]]
-    assert json.loads((experiment.results / BEST / RESULT).read_text()) == {
-        "step": 4,
-        "accuracy": 60.0,
+    assert kept == [[1], [1], [1], [4], [4], [6], [6]]
+    path = experiment.results / BEST / RESULT
+    content = {"step": 6, "accuracy": 30.0, "num_images": 10}
+    assert json.loads(path.read_text()) == content
+    del content["num_images"]  # as of long ago
+    path.write_text(json.dumps(content))
+    for step, accuracy, best in ((8, 29.0, 6), (9, 31.0, 9)):
+        training.step = step
+        training.save_if_best(Accuracy(accuracy, 100.0, 2))
+        assert list(list_checkpoints(experiment.results / BEST)) == [best]
+
+
+def test_a_look_at_a_finished_run_changes_neither_its_best_nor_its_record(tmp_path, monkeypatch):
+    experiment = experiment_in(tmp_path, {"keep_best": True})
+    run(experiment)
+    kept = {p: p.read_bytes() for p in experiment.results.rglob("*") if p.is_file()}
+    result = json.loads((experiment.results / RESULT).read_text())
+    assert result["accuracy"]["validation"]["num_images"] == 10
+    monkeypatch.setattr(train, "provenance", lambda *_: {"machine": "another", "commit": "later"})
+    few = dataclasses.replace(
+        experiment, options=dataclasses.replace(experiment.options, eval_images=1)
+    )
+    run(few)
+    assert {p: p.read_bytes() for p in experiment.results.rglob("*") if p.is_file()} == kept
+    flips = dataclasses.replace(experiment.options, test_time_flip=True)
+    run(dataclasses.replace(experiment, options=flips))  # of as many images: what is new counts
+    again = json.loads((experiment.results / RESULT).read_text())
+    assert again["accuracy"]["validation"].keys() - result["accuracy"]["validation"].keys() == {
+        "flipped_top1",
+        "flipped_top5",
     }
+    assert again | {"accuracy": None} == result | {"accuracy": None}
 
 
 @pytest.mark.parametrize("content", ["{}", "[", '{"step": 1, "accuracy": "much"}'])
@@ -317,10 +346,10 @@ def test_a_damaged_record_of_the_best_is_said(tmp_path, capsys, content):
     experiment = experiment_in(tmp_path)
     training = Training(experiment, Data().feed, alone())
     training.step = 1
-    training.save_if_best(50.0)
+    training.save_if_best(Accuracy(50.0, 100.0, 9))
     (experiment.results / BEST / RESULT).write_text(content)
     training.step = 2
-    training.save_if_best(40.0)
+    training.save_if_best(Accuracy(40.0, 100.0, 9))
     assert "is damaged: the best counts from now on" in capsys.readouterr().out
     assert list(list_checkpoints(experiment.results / BEST)) == [2]
 

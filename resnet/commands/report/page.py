@@ -10,7 +10,7 @@ from resnet.commands.plot.curves import draw_curves, logs_of
 from resnet.commands.plot.trained import draw_trained
 from resnet.data.registry import CIFAR
 from resnet.errors import DataError, UserError
-from resnet.provenance import peak_memory
+from resnet.provenance import images_per_second, peak_memory
 from resnet.training.logs import COMMANDS
 from resnet.training.result import read_result
 from resnet.weights.folder import RESULT
@@ -121,7 +121,7 @@ def _facts_of(experiment):
             "parameters": f"{result['parameters']:,}",
             "images": f"{images:,} in {result['step']:,} steps",
             "time": f"{datetime.timedelta(seconds=round(seconds))}",
-            "images/s": f"{images / seconds:,.0f}",
+            "images/s": images_per_second(images, seconds),
         }
         if result.get("peak_mb"):
             found["peak memory"] = peak_memory(result["peak_mb"])
