@@ -9,7 +9,7 @@ DATA_ROOT="${DATA_ROOT:-./data}"        # data sets
 LOGS_DIR="${LOGS_DIR:-./logs/public}"   # CSV logs and TensorBoard events
 SAVE_DIR="${SAVE_DIR:-./results}"       # checkpoints
 VENV="${VENV:-./.venv}"                 # Python environment; scripts look for ./.venv
-PYTHON="${PYTHON:-python3}"             # Python >= 3.10 that makes it
+PYTHON="${PYTHON:-python3}"             # Python 3.10 to 3.13 that makes it
 
 usage() {
   cat <<EOF
@@ -90,8 +90,8 @@ done
 
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
-"$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null ||
-  fail "$PYTHON is not Python 3.10 or later: name one, PYTHON=python3.12 ./setup.sh"
+"$PYTHON" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14))' 2>/dev/null ||
+  fail "$PYTHON is not Python 3.10 to 3.13, which TensorFlow needs: name one, PYTHON=python3.12 ./setup.sh"
 
 # Asked before anything is installed: the registry needs no packages.
 if [[ -n "$datasets" ]]; then

@@ -3,7 +3,8 @@
 import pathlib
 import sys
 
-IS_CHECKOUT = (pathlib.Path(__file__).resolve().parent.parent / "setup.sh").is_file()
+CHECKOUT = pathlib.Path(__file__).resolve().parent.parent
+IS_CHECKOUT = (CHECKOUT / "setup.sh").is_file()
 
 
 def build_hint(dataset: str) -> str:
@@ -31,6 +32,9 @@ def unverified_hint() -> str:
 
 def install_hint() -> str:
     """How to get TensorFlow. The package is on no index: it is installed from its clone."""
+    own = CHECKOUT / ".venv" / "bin" / "python"
+    if own.exists() and pathlib.Path(sys.prefix) != CHECKOUT / ".venv":
+        return f"run {own} instead of {sys.executable}"
     start = "./setup.sh first, or " if IS_CHECKOUT else ""
     return f"run {start}{sys.executable} -m pip install '.[cpu]' (or '.[gpu]') in the clone"
 

@@ -893,8 +893,8 @@ MUTATIONS = [
     Mutation(
         "resnet/training/state.py",
         "every evaluation is the best",
-        "accuracy <= best:",
-        "accuracy < 0 * best:",
+        "if step in list_checkpoints(folder) and not is_better:",
+        "if step in list_checkpoints(folder) and of == 0:",
         (f"{LOOP}::test_the_best_is_replaced_by_a_better_one_alone",),
     ),
     Mutation(
@@ -2025,5 +2025,60 @@ MUTATIONS = [
         'if count[variable.path] > 1 else ""',
         'if count[variable.path] < 1 else ""',
         ("tests/reversible/test_checks.py::test_variables_that_share_a_path_are_told_apart",),
+    ),
+    Mutation(
+        "resnet/commands/publish.py",
+        "what was trained on since is published with the record of before",
+        'if result is None or last not in (None, result["step"]):',
+        "if result is None:",
+        (f"{PRETRAINED}::test_only_what_is_finished_is_published",),
+    ),
+    Mutation(
+        "resnet/training/state.py",
+        "a look at a few images replaces the best of all",
+        "(of, accuracy.top1) > (of if of_best is None else of_best, best or 0.0)",
+        "accuracy.top1 > (best or 0.0)",
+        (f"{LOOP}::test_the_best_is_replaced_by_a_better_one_alone",),
+    ),
+    Mutation(
+        "resnet/training/train.py",
+        "a look at a finished run rewrites how it was made",
+        "    if had_ended:\n        with contextlib",
+        "    if False:\n        with contextlib",
+        (f"{LOOP}::test_a_look_at_a_finished_run_changes_neither_its_best_nor_its_record",),
+    ),
+    Mutation(
+        "resnet/training/evaluator.py",
+        "an evaluation of a few images counts as one of all",
+        "return rows[NUM_IMAGES].get(step, wanted) >= wanted",
+        "return True or rows[NUM_IMAGES].get(step, wanted) >= wanted",
+        (
+            "tests/test_run_imagenet.py::"
+            "test_follow_evaluates_every_checkpoint_of_a_running_training",
+        ),
+    ),
+    Mutation(
+        "resnet/commands/train.py",
+        "accuracies of checkpoints that are set aside stay",
+        "                drop_later(experiment.logs, restore_step)\n",
+        "",
+        (
+            "tests/test_run_imagenet.py::"
+            "test_follow_evaluates_every_checkpoint_of_a_running_training",
+        ),
+    ),
+    Mutation(
+        "resnet/commands/results.py",
+        "a missing comment costs the text up to the next table's end",
+        "(?:(?!{START}).)*?",
+        ".*?",
+        ("tests/commands/test_results.py::test_a_comment_without_its_other_costs_no_text",),
+    ),
+    Mutation(
+        "resnet/weights/checkpoint.py",
+        "weights of another family fit by their last bias",
+        "has_kernels = has_kernels or value.ndim > 1",
+        "has_kernels = True or value.ndim > 1",
+        (f"{CIFAR_RUNS}::test_a_run_that_names_no_model_takes_that_of_its_weights",),
     ),
 ]

@@ -298,6 +298,16 @@ def test_a_short_fine_tuning_says_so(tmp_path):
     assert "notice: this training makes 1 update, which is little" in done.stdout
 
 
+def test_a_run_that_names_no_model_takes_that_of_its_weights(tmp_path):
+    start = [SCRIPT, "--dry_run", "--init_from=pretrained:resnet-32:cifar-10", *places(tmp_path)]
+    assert "model resnet-32, as the weights are of" in run_quickly(*start).stdout
+    done = run_quickly(*start, "--model=resnet-110")
+    assert "model:             resnet-110, " in done.stdout and "as the weights" not in done.stdout
+    # Of another family, the last bias alone fits: that is no start.
+    other = run_quickly(*start[:1], *start[2:], "--model=revnet-38", "--dataset=synthetic")
+    assert "pretrained:resnet-32:cifar-10 has no kernel that fits revnet-38" in error_of(other)
+
+
 def test_a_start_that_fails_leaves_no_folder(tmp_path):
     for name in "ab":
         (tmp_path / "images" / name).mkdir(parents=True)
@@ -309,7 +319,7 @@ def test_a_start_that_fails_leaves_no_folder(tmp_path):
         if was_there:
             (tmp_path / "results/one").mkdir()
         done = run_quickly(SCRIPT, *own, *foreign, *places(tmp_path))
-        assert "has no tensor that fits resnet-test" in error_of(done)
+        assert "has no kernel that fits resnet-test" in error_of(done)
         assert (tmp_path / "results/one").exists() == was_there
 
 

@@ -114,7 +114,9 @@ def test_follow_evaluates_every_checkpoint_of_a_running_training(tmp_path, shard
     commands = (tmp_path / "logs/run/cmd.txt").read_text()
     assert len(commands.splitlines()) == 1 and EVAL not in commands  # the training's own
     # A look at a few images does not count as an evaluation of all.
-    (tmp_path / "logs/run/valid_images.csv").write_text("step,time,count\n4,2026-01-01T00:00:00,3\n")
+    (tmp_path / "logs/run/valid_images.csv").write_text(
+        "step,time,count\n4,2026-01-01T00:00:00,3\n"
+    )
     again = evaluate(tmp_path, shards, "run", "--follow")
     assert again.stdout.count("validation, 8 images") == 1 and "step 4: validation" in again.stdout
     # Behind an earlier step, training goes on anew, and is evaluated anew.

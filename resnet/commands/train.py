@@ -12,12 +12,13 @@ from collections.abc import Callable
 
 from resnet.commands import options
 from resnet.commands.summary import summary
+from resnet.configs import list_configs
 from resnet.errors import DataError, UsageError, UserError
 from resnet.files import remove, remove_leftovers
 from resnet.models.layers import MOVING_AVERAGE_DECAY
 from resnet.ownership import owned
 from resnet.plurals import counted
-from resnet.pretrained import PREFIX
+from resnet.pretrained import PREFIX, by_reference
 from resnet.processor import is_slow_in_bfloat16
 from resnet.settings import SettingError
 from resnet.training.conf import CONF, read_conf, read_latest
@@ -412,7 +413,8 @@ def _restored(task, flags, started):
 
 
 def _new(task, flags, hosts):
-    config, run = options.resolve_config(flags, task.default_model, task.num_classes)
+    default_model = _default_model(task, flags)
+    config, run = options.resolve_config(flags, default_model, task.num_classes)
     options.require_preprocessor(config, task.preprocessors, task.default_model)
     run = options.resolve_options(config, run, flags.given(options.OPTIONS))
     config = options.in_steps(config, lambda: task.num_images(config, run))
@@ -426,6 +428,18 @@ def _new(task, flags, hosts):
         folders = new_folders(experiment_id, (flags.results, flags.logs))
     experiment = Experiment(experiment_id, config, run, *folders)
     return _prepared_as_source(experiment, flags, task.preprocessors)
+
+
+def _default_model(task, flags):
+    """The named config of a run that names none: the one whose weights it starts from, if any."""
+    source = flags.init_from
+    if not (source and source.startswith(PREFIX)) or flags.model or flags.config:
+        return task.default_model
+    model = by_reference(source).model
+    if model == task.default_model or model not in list_configs():
+        return task.default_model
+    print(f"model {model}, as the weights are of", flush=True)
+    return model
 
 
 def _prepared_as_source(experiment, flags, preprocessors):

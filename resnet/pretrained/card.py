@@ -22,7 +22,7 @@ names = [model.label_names[i] for i in logits.numpy().argmax(axis=1)]
 ```
 
 Or `resnet predict IMAGE --model {model} --weights {place}`; to start a training from them,
-`--init_from pretrained:{model}:{place}`."""
+`--model {model} --init_from pretrained:{model}:{place}`."""
 
 SHIPPED = "The weights are under the project's licence, MIT"
 OWN = "The weights have the licence that whoever trained them gives them"

@@ -217,7 +217,7 @@ def init_from_tensors(tensors: dict[str, np.ndarray], source: str, model: Model)
       source: what they are, for the message.
       model: Model.
     """
-    weights, left = model.get_weights(), []
+    weights, left, has_kernels = model.get_weights(), [], False
     for name, value in weights.items():
         if name not in tensors:
             left.append(f"{name} (not there)")
@@ -225,9 +225,10 @@ def init_from_tensors(tensors: dict[str, np.ndarray], source: str, model: Model)
             left.append(f"{name} (shape {tensors[name].shape} there, {value.shape} here)")
         else:
             weights[name] = tensors[name]
-    if len(left) == len(weights):
+            has_kernels = has_kernels or value.ndim > 1  # a bias of as many classes is nothing
+    if not has_kernels:
         raise CheckpointError(
-            f"{source} has no tensor that fits {model.config.name}, such as {left[0]}: "
+            f"{source} has no kernel that fits {model.config.name}, such as {left[0]}: "
             "give an experiment or weights of the same family to --init_from"
         )
     model.set_weights(weights)
