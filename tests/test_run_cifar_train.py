@@ -304,7 +304,8 @@ def test_a_run_that_names_no_model_takes_that_of_its_weights(tmp_path):
     done = run_quickly(*start, "--model=resnet-110")
     assert "model:             resnet-110, " in done.stdout and "as the weights" not in done.stdout
     # Of another family, the last bias alone fits: that is no start.
-    other = run_quickly(*start[:1], *start[2:], "--model=revnet-38", "--dataset=synthetic")
+    flags = ["--model=revnet-38", "--dataset=synthetic", "--batch_size=2", "--max_num_steps=1"]
+    other = run_quickly(SCRIPT, *start[2:], *flags, "--eval_images=2")
     assert "pretrained:resnet-32:cifar-10 has no kernel that fits revnet-38" in error_of(other)
 
 

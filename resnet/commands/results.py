@@ -30,7 +30,7 @@ from resnet.training.conf import LATEST, RUN
 POSITIONAL = ("PAGE.md",)
 ESSENTIAL = ("results", "logs", "keep")
 START, END = "<!-- resnet results ", "<!-- end of results -->"
-BLOCK = re.compile(rf"({START}(?P<patterns>[^\n]+) -->\n)(?:(?!{START}).)*?({END})", re.DOTALL)
+BLOCK = re.compile(rf"({START}(?P<patterns>[^\n]+) -->\n).*?({END})", re.DOTALL)
 PLACE = f"two lines, {START}ID... --> and {END}"
 MISSING = f"give a Markdown file that has a place for a table, {PLACE}"
 HEADER = ("run", "data set", "accuracy, %", "images", "time", "images/s", "memory, MB", "commit")
