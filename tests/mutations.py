@@ -1984,11 +1984,10 @@ MUTATIONS = [
     ),
     Mutation(
         "resnet/reversible/pure_layer.py",
-        "weights are looked up when the gradient is asked for",
-        "values = [*zip(trained, params, strict=True), *zip(others, held, strict=True)]",
-        "values = [*zip(layer.trainable_variables, params, strict=True)]\n"
-        "        values += zip(layer.non_trainable_variables, held, strict=True)",
-        (f"{TAPES}::test_a_gradient_after_the_layer_was_frozen_is_that_of_before",),
+        "what was frozen since is run again as another function",
+        "if [part.trainable for part in parts_of(layer)] != are_trained:",
+        "if not are_trained:",
+        (f"{TAPES}::test_a_gradient_of_what_was_frozen_since_is_refused",),
     ),
     Mutation(
         "resnet/reversible/pure_layer.py",
@@ -2043,15 +2042,15 @@ MUTATIONS = [
     Mutation(
         "resnet/training/train.py",
         "a look at a finished run rewrites how it was made",
-        "    if had_ended:\n        with contextlib",
-        "    if False:\n        with contextlib",
+        "    if before:\n        accuracies",
+        "    if False:\n        accuracies",
         (f"{LOOP}::test_a_look_at_a_finished_run_changes_neither_its_best_nor_its_record",),
     ),
     Mutation(
         "resnet/training/evaluator.py",
         "an evaluation of a few images counts as one of all",
-        "return rows[NUM_IMAGES].get(step, wanted) >= wanted",
-        "return True or rows[NUM_IMAGES].get(step, wanted) >= wanted",
+        "if counts.get(step, wanted) >= wanted}",
+        "if counts.get(step, wanted) >= 0}",
         (
             "tests/test_run_imagenet.py::"
             "test_follow_evaluates_every_checkpoint_of_a_running_training",
@@ -2060,7 +2059,7 @@ MUTATIONS = [
     Mutation(
         "resnet/commands/train.py",
         "accuracies of checkpoints that are set aside stay",
-        "                drop_later(experiment.logs, restore_step)\n",
+        "    drop_later(experiment.logs, step)\n",
         "",
         (
             "tests/test_run_imagenet.py::"

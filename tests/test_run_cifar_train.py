@@ -597,7 +597,9 @@ def test_damaged_and_foreign_checkpoints(tmp_path, two_steps):
             shutil.copy(path, results / path.name.replace("-2", f"-{step}"))
     done = run_quickly(*restore, "--restore_step=2")
     assert "later checkpoints are in" in done.stdout and done.returncode == 0, done.stderr
-    assert len(list((results / "set_aside-1").iterdir())) == 4
+    # Two checkpoints, and the record of an end that is to come again.
+    assert len(list((results / "set_aside-1").iterdir())) == 4 + 1
+    assert (results / "set_aside-1/result.json").exists() and (results / "result.json").exists()
 
     (results / "conf.json").write_text("{")
     assert "is not valid JSON" in error_of(run_quickly(*restore))

@@ -39,6 +39,7 @@ from resnet.training.state import Training
 from resnet.training.step_memory import experiment_report
 from resnet.training.train import InterruptedRunError, evaluate_trained, train_and_evaluate
 from resnet.weights.checkpoint import list_checkpoints, set_aside
+from resnet.weights.folder import RESULT
 
 SMOKE_TEST_STEPS = 2
 FEW_STEPS = 100  # of a fine-tuning
@@ -204,15 +205,21 @@ def _alone(experiment, started, restore_step):
         start = contextlib.nullcontext()
         if started:
             experiment.note_changes(started)
-            place = None if restore_step is None else set_aside(experiment.results, restore_step)
-            if place:
-                drop_later(experiment.logs, restore_step)
-                print(f"later checkpoints are in {place} now", flush=True)
+            if restore_step is not None:
+                _go_back(experiment, restore_step)
         else:
             new_folders(experiment.id, (experiment.results.parent, experiment.logs.parent))
             start = _removed_if_it_fails(experiment)
         with start:
             yield
+
+
+def _go_back(experiment, step):
+    """Sets aside what is of later steps than this: rows of accuracies, result.json, checkpoints."""
+    drop_later(experiment.logs, step)
+    place = set_aside(experiment.results, step, also=(RESULT,))
+    if place:
+        print(f"later checkpoints are in {place} now", flush=True)
 
 
 @contextlib.contextmanager

@@ -55,7 +55,8 @@ def differentiated_once(*tensors: tf.Tensor) -> tuple[Any, Callable[..., NoRetur
     def refuse(*_: tf.Tensor) -> NoReturn:
         raise NotImplementedError(
             "gradients of an exact reversible unit have no gradients of their own: for second "
-            'derivatives, take exact=False, or backprop="stored"'
+            'derivatives, take exact=False, or backprop="stored"; where their values alone count, '
+            "pass them through tf.stop_gradient"
         )
 
     return [tf.identity(tensor) for tensor in tensors], refuse

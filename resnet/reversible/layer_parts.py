@@ -34,18 +34,17 @@ def require_alike(layers: list[keras.layers.Layer], role: str, where: str = "") 
 
 
 def require_frozen_alike(layers: list[keras.layers.Layer], role: str, where: str = "") -> None:
-    """Checks that layers, which may run as one in a loop, train as many weights each now.
+    """Checks that of layers, which may run as one in a loop, the same parts are frozen now.
 
     Raises:
-      ValueError: they do not.
+      ValueError: they are not.
     """
-    first = len(layers[0].trainable_variables)
+    first = [part.trainable for part in parts_of(layers[0])]
     for i, layer in enumerate(layers):
-        if len(layer.trainable_variables) != first:
+        if [part.trainable for part in parts_of(layer)] != first:
             raise ValueError(
-                f"{role} of unit {i}{where} ({layer.name}) trains "
-                f"{len(layer.trainable_variables)} weights, and that of unit 0 {first}: in a "
-                "loop, freeze them in all units or in none, or leave loop out"
+                f"of {role} of unit {i}{where} ({layer.name}), other parts are frozen than of that "
+                "of unit 0: in a loop, freeze a part in all units or in none, or leave loop out"
             )
 
 

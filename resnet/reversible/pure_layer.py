@@ -13,6 +13,7 @@ import keras
 import tensorflow as tf
 
 from resnet.reversible.gradients import PureFunction, Term
+from resnet.reversible.layer_parts import parts_of
 from resnet.reversible.nest import Nest
 from resnet.reversible.ordering import after
 
@@ -57,13 +58,18 @@ def pure_function(
 
     Raises:
       ValueError, when it is called: the layer assigns to a weight that is trained, or to a
-        variable that is not its own.
+        variable that is not its own; or it was frozen or thawed meanwhile.
     """
     training = options.get("training")
-    # Of now: a layer may be frozen before its gradient is asked for.
     trained, others = list(layer.trainable_variables), list(layer.non_trainable_variables)
+    are_trained = [part.trainable for part in parts_of(layer)]
 
     def function(params: Nest, x: Nest) -> tuple[Nest, Nest]:
+        if [part.trainable for part in parts_of(layer)] != are_trained:
+            raise ValueError(
+                f"{layer.name} was frozen or thawed before its gradient, which runs it again as it "
+                "was: take the gradient first"
+            )
         params, context = params if has_context else (params, {})
         if options.get("mask") is not None:  # for layers inside, which take it from their input
             x = tf.identity(x)
@@ -99,8 +105,8 @@ def _require_own_state(
             raise ValueError(
                 f"{layer.name} assigns to {variable.path}, which is not among its non-trainable "
                 "variables, and so would be lost: draw random numbers from a "
-                "keras.random.SeedGenerator that the layer holds, and normalise kernels outside "
-                "of F and G"
+                "keras.random.SeedGenerator that the layer holds, and keep metrics, and what "
+                "normalises kernels, outside of F and G"
             )
 
 
@@ -126,7 +132,9 @@ def with_context(arguments: dict[str, Any], context: dict[str, list[tf.Tensor]])
 
 
 def _is_float(value: Any) -> bool:
-    return tf.is_tensor(value) and tf.as_dtype(value.dtype).is_floating
+    # Sparse and ragged tensors are no parts of nests that have gradients.
+    is_tensor = isinstance(value, tf.Tensor | tf.Variable | keras.Variable)
+    return is_tensor and tf.as_dtype(value.dtype).is_floating
 
 
 def _tensor(value: Any) -> tf.Tensor:

@@ -65,14 +65,14 @@ class Evaluator:
         }
         self._logs = Logs(experiment.logs, command, COLUMNS, events="eval", commands=COMMANDS)
 
-    def is_done(self, step):
-        """Whether a step has been evaluated, on as many images as here."""
+    def done(self):
+        """The steps that have been evaluated, on as many images as here."""
         # Read anew: a training that went back to an earlier step has dropped rows.
         rows = {name: dict(self._logs.values(name)) for name in COLUMNS}
-        if not all(step in rows[name] for names in LOGGED.values() for name in names):
-            return False
-        wanted = self._num_images["validation"]
-        return rows[NUM_IMAGES].get(step, wanted) >= wanted  # logs of long ago do not say
+        counts, wanted = rows.pop(NUM_IMAGES), self._num_images["validation"]
+        # Logs of long ago do not say of how many images they are.
+        steps = set.intersection(*map(set, rows.values()))
+        return {step for step in steps if counts.get(step, wanted) >= wanted}
 
     def evaluate(self, step, prefix):
         """Evaluates one checkpoint on both splits."""
@@ -114,9 +114,9 @@ class Evaluator:
         """Evaluates checkpoints that have not been, as they come, until that of the last step."""
         says_so = True
         while True:
-            checkpoints = list_checkpoints(self.experiment.results)
+            checkpoints, done = list_checkpoints(self.experiment.results), self.done()
             for step, prefix in checkpoints.items():
-                if not self.is_done(step):
+                if step not in done:
                     self._evaluate_if_there(step, prefix)
             # Read again: a restored training may have been given another end.
             if max(checkpoints, default=0) >= end_of(self.experiment):

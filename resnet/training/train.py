@@ -69,7 +69,7 @@ def train_and_evaluate(experiment, feed, placement, jit, command, resume, stop=N
     config, options = experiment.config, experiment.options
     last_step, is_chief = experiment.num_steps, placement.hosts.is_chief
     training = Training(experiment, feed, placement, jit)
-    had_ended = training.step >= last_step and (experiment.results / RESULT).exists()
+    ended = _record_of(experiment.results / RESULT, training.step, last_step)
     agreement = Agreement(placement)
     agreement.require_same_start(experiment, training.step, training.model)
     if training.step < last_step:
@@ -97,7 +97,7 @@ def train_and_evaluate(experiment, feed, placement, jit, command, resume, stop=N
         if accuracy:
             reporter.write("valid_acc", training.step, accuracy.top1)
             reporter.write("eval_seconds", training.step, time.perf_counter() - start)
-            if options.keep_best and is_chief and not had_ended:
+            if options.keep_best and is_chief and not ended:
                 training.save_if_best(accuracy)
         return accuracy
 
@@ -155,20 +155,24 @@ def train_and_evaluate(experiment, feed, placement, jit, command, resume, stop=N
         content = {"step": training.step, "accuracy": accuracies}
         content["parameters"] = training.model.num_parameters
         made_by = {"commands": reporter.commands()} | provenance(placement.gpu_names)
-        _write_result(experiment.results / RESULT, content | used | made_by, had_ended)
+        _write_result(experiment.results / RESULT, content | used | made_by, ended)
     return results
 
 
-def _write_result(path, content, had_ended):
+def _record_of(path, step, last_step):
+    """What result.json says of a run that has ended at this step; None of one that has not."""
+    with contextlib.suppress(FileNotFoundError, DataError):
+        record = read_result(path)
+        return record if step >= last_step and record["step"] == step else None
+    return None
+
+
+def _write_result(path, content, before):
     """Writes result.json; of a run that had ended before, only what it has looked at anew counts.
 
     How it was made stays, and so does an accuracy of more images.
     """
-    before = None
-    if had_ended:
-        with contextlib.suppress(DataError):
-            before = read_result(path)
-    if before and before["step"] == content["step"]:
+    if before:
         accuracies = {
             name: max(
                 found, before["accuracy"].get(name, found), key=lambda one: one.get("num_images", 0)

@@ -4,7 +4,7 @@ import itertools
 import os
 import pathlib
 import re
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from typing import Any
 
 import numpy as np
@@ -107,8 +107,15 @@ def remove_checkpoints(folder: str | os.PathLike[str], steps_kept: Container[int
                 path.unlink(missing_ok=True)
 
 
-def set_aside(folder: str | os.PathLike[str], step: int) -> pathlib.Path | None:
+def set_aside(
+    folder: str | os.PathLike[str], step: int, also: Sequence[str] = ()
+) -> pathlib.Path | None:
     """Moves the checkpoints behind a step into a new folder below, set_aside-1 or so on.
+
+    Args:
+      folder: of the checkpoints.
+      step: the last that stays.
+      also: names of files that go with them, if they are there.
 
     Returns:
       The folder; None if there are none.
@@ -119,6 +126,9 @@ def set_aside(folder: str | os.PathLike[str], step: int) -> pathlib.Path | None:
     names = (pathlib.Path(folder) / f"{SET_ASIDE}-{number}" for number in itertools.count(1))
     place = next(path for path in names if not path.exists())
     make_folder(place)
+    for name in also:
+        if (pathlib.Path(folder) / name).exists():
+            os.replace(pathlib.Path(folder) / name, place / name)
     for prefix in later:
         for suffix in (INDEX, DATA):  # the index first: without it, the checkpoint is none
             os.replace(prefix + suffix, place / (pathlib.Path(prefix).name + suffix))

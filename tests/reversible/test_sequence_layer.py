@@ -637,7 +637,19 @@ def test_in_a_loop_units_are_frozen_alike():
     x = tf.ones([3, 8])
     y = layer(x)
     layer.f_layers[1].trainable = False
-    with pytest.raises(ValueError, match=r"F of unit 1 .* trains 0 weights, and that of unit 0 2"):
+    with pytest.raises(ValueError, match=r"F of unit 1 .*, other parts are frozen than of that"):
         layer(x)
     layer.f_layers[0].trainable = False
     np.testing.assert_array_equal(layer(x), y)
+
+
+def test_in_a_loop_the_same_parts_are_frozen():
+    def net():
+        return keras.Sequential([keras.layers.Dense(4), keras.layers.Dense(4)])
+
+    layer = Sequence([(net(), net()) for _ in range(2)], loop=True)
+    layer(tf.ones([3, 8]))
+    for i in range(2):  # as many weights, but others
+        layer.f_layers[i].layers[i].trainable = False
+    with pytest.raises(ValueError, match=r"F of unit 1 .*, other parts are frozen"):
+        layer(tf.ones([3, 8]))

@@ -83,15 +83,25 @@ def test_second_derivatives_of_an_exact_unit_are_refused(compiled):
         (tf.function(second_derivatives) if compiled else second_derivatives)(layer)
 
 
-def test_a_gradient_after_the_layer_was_frozen_is_that_of_before():
-    """As where one network of two trains: its optimizer's step comes after the other's."""
-    layer = make()
-    with tf.GradientTape() as tape:
+@pytest.mark.parametrize("backprop", ["reversible", "checkpoint"])
+def test_a_gradient_of_what_was_frozen_since_is_refused(backprop):
+    """Frozen, batch norm would be run again with its averages, as another function."""
+
+    def net():
+        return keras.Sequential(
+            [keras.layers.BatchNormalization(), keras.layers.Dense(4, "tanh")], name="net"
+        )
+
+    layer = Sequence([(net(), net())], backprop=backprop)
+    with tf.GradientTape(persistent=True) as tape:
         tape.watch(X)
-        y = tf.reduce_sum(layer(X) ** 2)
-    variables = layer.trainable_variables
+        y = tf.reduce_sum(layer(X, training=True) ** 2)
+    before = tape.gradient(y, X)
     layer.trainable = False
-    assert all(np.any(g) for g in tape.gradient(y, [X, *variables]))
+    with pytest.raises(ValueError, match="net was frozen or thawed before its gradient"):
+        tape.gradient(y, X)
+    layer.trainable = True
+    np.testing.assert_array_equal(tape.gradient(y, X), before)
 
 
 def dense(params, x):

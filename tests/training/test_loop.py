@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 import signal
 import types
 
@@ -339,6 +340,23 @@ def test_a_look_at_a_finished_run_changes_neither_its_best_nor_its_record(tmp_pa
         "flipped_top5",
     }
     assert again | {"accuracy": None} == result | {"accuracy": None}
+
+
+def test_the_record_of_an_earlier_end_is_not_that_of_a_later_one(tmp_path):
+    """A run that went on behind its end, and was stopped at its last evaluation."""
+    experiment = experiment_in(tmp_path, {"keep_best": True, "max_num_steps": 3})
+    run(experiment)
+    options = dataclasses.replace(experiment.options, max_num_steps=5)
+    longer = dataclasses.replace(experiment, options=options)
+    run(longer)
+    path = experiment.results / RESULT
+    earlier = json.loads(path.read_text()) | {"step": 3, "training_seconds": 0.25}
+    path.write_text(json.dumps(earlier))
+    shutil.rmtree(experiment.results / BEST)
+    run(longer)
+    assert list(list_checkpoints(experiment.results / BEST)) == [5]
+    again = json.loads(path.read_text())
+    assert again["step"] == 5 and again["training_seconds"] != 0.25
 
 
 @pytest.mark.parametrize("content", ["{}", "[", '{"step": 1, "accuracy": "much"}'])

@@ -114,6 +114,11 @@ class Flow(keras.Model):
         """
         # Densities are of the variables' type; F, G and priors cast by policies of their own.
         policy = keras.dtype_policies.get(kwargs.pop("dtype", None) or keras.config.dtype_policy())
+        if policy.compute_dtype == "float16":
+            raise ValueError(
+                f"dtype is {policy.name}, whose losses would have to be scaled: take "
+                "mixed_bfloat16 or float32"
+            )
         kwargs.pop("autocast", None)
         super().__init__(autocast=False, dtype=policy.variable_dtype, **kwargs)
         for what, value, known in (
@@ -392,17 +397,22 @@ class Flow(keras.Model):
                 (x, _), _ = split.forward(values, (x, ()))
         self._adapted.assign(1)
 
-    def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
+    def fit(
+        self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any
+    ) -> keras.callbacks.History:
         """As every Keras model's; a flow that is not adapted is, to the first batch."""
         if not (self.built and bool(self._adapted.value)):
-            batch = _first_batch(x, kwargs.get("batch_size") or (args[1] if len(args) > 1 else 32))
+            batch = _first_batch(x, kwargs.get("batch_size") or (args[0] if args else 32))
             if batch is not None:
                 self.adapt(tf.convert_to_tensor(batch))
-        return super().fit(x, *args, **_with_weights(kwargs))
+        held_out = kwargs.get("validation_data")
+        if isinstance(held_out, tuple) and len(held_out) == 3:
+            kwargs["validation_data"] = (held_out[0], _some(*held_out[1:]), held_out[2])
+        return super().fit(x, _some(y, kwargs.get("sample_weight")), *args, **kwargs)
 
-    def evaluate(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
+    def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         """As every Keras model's: bits per dimension."""
-        return super().evaluate(x, *args, **_with_weights(kwargs))
+        return super().evaluate(x, _some(y, kwargs.get("sample_weight")), *args, **kwargs)
 
     def compute_loss(
         self,
@@ -453,10 +463,9 @@ class Flow(keras.Model):
         return cls(**(config | {"levels": levels, "priors": priors}))
 
 
-def _with_weights(arguments: dict[str, Any]) -> dict[str, Any]:
-    """The arguments of `fit`, with a y where weights are given: Keras drops them without one."""
-    weights = arguments.get("sample_weight")
-    return arguments if weights is None else {"y": weights} | arguments
+def _some(y: Any, weights: Any) -> Any:
+    """A y, which nobody reads: without one, Keras drops weights that are given."""
+    return weights if y is None else y
 
 
 def _first_batch(x: Any, batch_size: int) -> Any:
