@@ -153,6 +153,7 @@ def test_a_follower_says_once_that_nobody_trains(tmp_path, monkeypatch, capsys):
         if len(rounds) == 3:
             raise KeyboardInterrupt
 
+    monkeypatch.setattr(follower, "done", set)
     monkeypatch.setattr(evaluator, "end_of", lambda _: 10)
     monkeypatch.setattr(evaluator.time, "sleep", sleep)
     with pytest.raises(KeyboardInterrupt):
