@@ -1985,7 +1985,7 @@ MUTATIONS = [
     Mutation(
         "resnet/reversible/pure_layer.py",
         "what was frozen since is run again as another function",
-        "if [part.trainable for part in parts_of(layer)] != are_trained:",
+        "if trained_parts(layer) != are_trained:",
         "if not are_trained:",
         (f"{TAPES}::test_a_gradient_of_what_was_frozen_since_is_refused",),
     ),

@@ -13,6 +13,11 @@ def parts_of(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
     return layer._flatten_layers()
 
 
+def trained_parts(layer: keras.layers.Layer) -> list[bool]:
+    """Whether each part of a layer is trained, or frozen; in the order of `parts_of`."""
+    return [part.trainable for part in parts_of(layer)]
+
+
 def state_of(layer: keras.layers.Layer) -> list[keras.Variable]:
     """A layer's variables but for its weights, which may be frozen: statistics, random states."""
     weights = {id(v) for part in parts_of(layer) for v in part._trainable_variables}
@@ -39,12 +44,11 @@ def require_frozen_alike(layers: list[keras.layers.Layer], role: str, where: str
     Raises:
       ValueError: they are not.
     """
-    first = [part.trainable for part in parts_of(layers[0])]
     for i, layer in enumerate(layers):
-        if [part.trainable for part in parts_of(layer)] != first:
+        if trained_parts(layer) != trained_parts(layers[0]):
             raise ValueError(
-                f"of {role} of unit {i}{where} ({layer.name}), other parts are frozen than of that "
-                "of unit 0: in a loop, freeze a part in all units or in none, or leave loop out"
+                f"{role} of unit {i}{where} ({layer.name}) has other frozen parts than that of "
+                "unit 0: in a loop, freeze a part in all units or in none, or leave loop out"
             )
 
 

@@ -13,7 +13,7 @@ import keras
 import tensorflow as tf
 
 from resnet.reversible.gradients import PureFunction, Term
-from resnet.reversible.layer_parts import parts_of
+from resnet.reversible.layer_parts import trained_parts
 from resnet.reversible.nest import Nest
 from resnet.reversible.ordering import after
 
@@ -62,10 +62,10 @@ def pure_function(
     """
     training = options.get("training")
     trained, others = list(layer.trainable_variables), list(layer.non_trainable_variables)
-    are_trained = [part.trainable for part in parts_of(layer)]
+    are_trained = trained_parts(layer)
 
     def function(params: Nest, x: Nest) -> tuple[Nest, Nest]:
-        if [part.trainable for part in parts_of(layer)] != are_trained:
+        if trained_parts(layer) != are_trained:
             raise ValueError(
                 f"{layer.name} was frozen or thawed before its gradient, which runs it again as it "
                 "was: take the gradient first"

@@ -637,7 +637,7 @@ def test_in_a_loop_units_are_frozen_alike():
     x = tf.ones([3, 8])
     y = layer(x)
     layer.f_layers[1].trainable = False
-    with pytest.raises(ValueError, match=r"F of unit 1 .*, other parts are frozen than of that"):
+    with pytest.raises(ValueError, match=r"F of unit 1 .* has other frozen parts than that"):
         layer(x)
     layer.f_layers[0].trainable = False
     np.testing.assert_array_equal(layer(x), y)
@@ -651,5 +651,5 @@ def test_in_a_loop_the_same_parts_are_frozen():
     layer(tf.ones([3, 8]))
     for i in range(2):  # as many weights, but others
         layer.f_layers[i].layers[i].trainable = False
-    with pytest.raises(ValueError, match=r"F of unit 1 .*, other parts are frozen"):
+    with pytest.raises(ValueError, match=r"F of unit 1 .* has other frozen parts"):
         layer(tf.ones([3, 8]))
