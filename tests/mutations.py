@@ -460,7 +460,7 @@ MUTATIONS = [
         (f"{DAMAGE}::test_an_index_is_what_was_written",),
     ),
     Mutation(
-        "resnet/commands/train.py",
+        "resnet/commands/beginning.py",
         "images are not prepared as for the weights that a run starts from",
         "config = dataclasses.replace(experiment.config, preprocessor=before)",
         "config = experiment.config",
@@ -1017,21 +1017,21 @@ MUTATIONS = [
         ("tests/test_run_cifar_train.py::test_a_run_and_what_it_leaves",),
     ),
     Mutation(
-        "resnet/commands/train.py",
+        "resnet/commands/beginning.py",
         "removes a folder that was there before",
         "if not (was_there or any(",
         "if not (any(",
         ("tests/test_run_cifar_train.py::test_a_start_that_fails_leaves_no_folder",),
     ),
     Mutation(
-        "resnet/commands/train.py",
+        "resnet/commands/beginning.py",
         "leaves the folder of a start that failed",
         "            remove(experiment.results)",
         "            pass",
         ("tests/test_run_cifar_train.py::test_a_start_that_fails_leaves_no_folder",),
     ),
     Mutation(
-        "resnet/commands/train.py",
+        "resnet/commands/restoring.py",
         "says nothing to those who ask for steps past the end",
         "    if asked > end:",
         "    if False:",
@@ -1612,7 +1612,7 @@ MUTATIONS = [
         (f"{CIFAR_RUNS}::test_a_network_that_makes_no_sense_is_refused_before_data_is_read",),
     ),
     Mutation(
-        "resnet/commands/train.py",
+        "resnet/commands/trial.py",
         "the time of ten steps for that of all",
         "seconds * experiment.num_steps",
         "seconds * TIMED_STEPS",
@@ -1832,7 +1832,7 @@ MUTATIONS = [
         (f"{INPUT}::test_long_flags_and_ids_are_named",),
     ),
     Mutation(
-        "resnet/commands/train.py",
+        "resnet/commands/beginning.py",
         "an id that leads out of its folder where nothing is made",
         "    require_plain(experiment_id)\n",
         "",
@@ -1941,7 +1941,7 @@ MUTATIONS = [
         ),
     ),
     Mutation(
-        "resnet/commands/train.py",
+        "resnet/commands/trial.py",
         "a smoke test names a file that is gone",
         "        except UserError as error:  # what it names",
         "        except ZeroDivisionError as error:  # what it names",
@@ -2057,7 +2057,7 @@ MUTATIONS = [
         ),
     ),
     Mutation(
-        "resnet/commands/train.py",
+        "resnet/commands/restoring.py",
         "accuracies of checkpoints that are set aside stay",
         "    drop_later(experiment.logs, step)\n",
         "",

@@ -1,0 +1,82 @@
+"""A new experiment: its config and options, its id, and its first file."""
+
+import contextlib
+import dataclasses
+import pathlib
+
+from resnet.commands import options
+from resnet.configs import list_configs
+from resnet.errors import UsageError
+from resnet.files import remove
+from resnet.pretrained import PREFIX, by_reference
+from resnet.training.conf import read_conf
+from resnet.training.experiment import Experiment, new_folders, new_id, require_plain
+
+
+def new_experiment(task, flags, hosts):
+    """The experiment that flags describe; nothing of it is written yet.
+
+    Raises:
+      UsageError: flags that do not fit, or an id that is taken.
+    """
+    default_model = _default_model(task, flags)
+    config, run = options.resolve_config(flags, default_model, task.num_classes)
+    options.require_preprocessor(config, task.preprocessors, task.default_model)
+    run = options.resolve_options(config, run, flags.given(options.OPTIONS))
+    config = options.in_steps(config, lambda: task.num_images(config, run))
+    if len(hosts) > 1 and not flags.id:
+        raise UsageError(f"--id is needed with {len(hosts)} hosts: the same one on each of them")
+    experiment_id = flags.id if flags.is_given("id") else new_id(run.dataset, config.name)
+    require_plain(experiment_id)
+    if not hosts.is_chief or flags.dry_run:
+        folders = [pathlib.Path(root) / experiment_id for root in (flags.results, flags.logs)]
+    else:
+        folders = new_folders(experiment_id, (flags.results, flags.logs))
+    experiment = Experiment(experiment_id, config, run, *folders)
+    return _prepared_as_source(experiment, flags, task.preprocessors)
+
+
+def _default_model(task, flags):
+    """The named config of a run that names none: the one whose weights it starts from, if any."""
+    source = flags.init_from
+    if not (source and source.startswith(PREFIX)) or flags.model or flags.config:
+        return task.default_model
+    model = by_reference(source).model
+    if model == task.default_model or model not in list_configs():
+        return task.default_model
+    print(f"model {model}, as the weights are of", flush=True)
+    return model
+
+
+def _prepared_as_source(experiment, flags, preprocessors):
+    """The experiment, with images prepared as for the weights that it starts from.
+
+    What a --config file says counts before that, and is said.
+    """
+    before = experiment.init_preprocessor()  # raises before anything is saved
+    own = experiment.config.preprocessor
+    if before in (None, own) or before not in preprocessors:
+        return experiment
+    if flags.config and "preprocessor" in read_conf(flags.config)[0]:
+        print(
+            f"notice: images are prepared as {own!r} here, and were as {before!r} for the weights "
+            f"of {experiment.options.init_from}",
+            flush=True,
+        )
+        return experiment
+    print(f"images are prepared as for {experiment.options.init_from}: {before}", flush=True)
+    config = dataclasses.replace(experiment.config, preprocessor=before)
+    return dataclasses.replace(experiment, config=config)
+
+
+@contextlib.contextmanager
+def removed_if_it_fails(experiment):
+    """Begins an experiment; what fails before its training has logs leaves no folder of its own."""
+    was_there = experiment.results.exists()
+    try:
+        experiment.save()
+        yield
+    except BaseException:
+        if not (was_there or any(experiment.logs.glob("*.csv"))):
+            remove(experiment.results)
+        raise
