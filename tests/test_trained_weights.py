@@ -131,6 +131,13 @@ def test_the_number_of_classes_follows(shelf, published, monkeypatch):
         resnet.get_model(dataclasses.replace(config, units=(1, 2)), weights="synthetic")
 
 
+def test_a_config_of_ones_own_keeps_its_recipe(published):
+    trained = resnet.get_model("revnet-38", weights=published).config
+    own = dataclasses.replace(trained, weight_decay=0.5, label_smoothing=0.3)
+    config = resnet.get_model(own, weights=published).config
+    assert (config.weight_decay, config.label_smoothing) == (0.5, 0.3)
+
+
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras' own
 def test_a_keras_layer_takes_them_too(published, tmp_path):
     model = resnet.get_model("revnet-38", weights=published)

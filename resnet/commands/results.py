@@ -77,13 +77,13 @@ def main(flags, page):
             )
 
     def table(block):
-        wanted = [
-            record
+        wanted = {  # each once, where the first pattern has it
+            record.id: record
             for pattern in block["patterns"].split()
             for record in records
             if fnmatch.fnmatchcase(record.id, pattern)
-        ]
-        return f"{block[1]}\n{records_table(wanted, path.parent)}\n\n{block[3]}"
+        }
+        return f"{block[1]}\n{records_table(list(wanted.values()), path.parent)}\n\n{block[3]}"
 
     write_text(path, BLOCK.sub(table, text))
     count = counted(len(records), "experiment")
@@ -100,7 +100,7 @@ def records_table(records, folder):
     rows, groups = [HEADER], {}
     for record in records:
         rows.append(_row(record, folder))
-        same = re.sub(r"\.seed-\d+$", "", record.id), _dataset(record), _images(record)
+        same = re.sub(r"\.seed-\d+(?=\.|$)", "", record.id), _dataset(record), _images(record)
         groups.setdefault(same, []).append(record)
     for (name, *_), group in groups.items():
         if len(group) > 1 and all(_accuracy(record) is not None for record in group):

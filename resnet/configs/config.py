@@ -153,13 +153,6 @@ def config_from_json(content: dict[str, Any], base: Config | None = None) -> Con
             raise SettingError(f"unknown config field {shown(key)}: {hint}", key)
     if "name" in content:
         known["name"].checked(content["name"])
-    if base is None:
-        required = {n for n, field in known.items() if field.default is dataclasses.MISSING}
-        if content.keys() >= (required if content.get("name") not in _REGISTRY else known.keys()):
-            return Config(**content)
-        if "name" not in content:
-            raise SettingError('no model: give "name" in the config file, or --model', "name")
-        base = get_config(content["name"])
     for steps, epochs in IN_EPOCHS.items():
         if content.get(epochs) and steps in content:
             raise SettingError(
@@ -169,6 +162,13 @@ def config_from_json(content: dict[str, Any], base: Config | None = None) -> Con
                 steps,
             )
     content = _recipe_of(content) | content
+    if base is None:
+        required = {n for n, field in known.items() if field.default is dataclasses.MISSING}
+        if content.keys() >= (required if content.get("name") not in _REGISTRY else known.keys()):
+            return Config(**content)
+        if "name" not in content:
+            raise SettingError('no model: give "name" in the config file, or --model', "name")
+        base = get_config(content["name"])
     return dataclasses.replace(base, **(_one_rate(content, base) | content))
 
 

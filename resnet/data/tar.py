@@ -43,7 +43,7 @@ def members_of(archive):
         if member.isfile():
             yield member
     while archive.fileobj.read(2**20):  # to the end, where a packed one's checksum stands
-        if archive.fileobj.tell() > LARGEST_UNPACKED:
+        if archive.fileobj.tell() > archive.fileobj.limit:
             raise tarfile.ReadError(f"it has more than {LARGEST_UNPACKED:,} bytes")
 
 
@@ -51,9 +51,9 @@ class _Bounded:
     """What an archive is read from: unpacked, if it is packed."""
 
     def __init__(self, file):
-        self._file, self._size = file, LARGEST_UNPACKED
+        self._file, self.limit = file, LARGEST_UNPACKED
         if isinstance(file, io.BufferedReader):  # as it lies on disk
-            self._size = file.seek(0, os.SEEK_END)
+            self.limit = file.seek(0, os.SEEK_END)
             file.seek(0)
 
     def __getattr__(self, name):
@@ -67,7 +67,7 @@ class _Bounded:
 
     def seek(self, place, *whence):
         """As of a file; of a packed one, all up to there is unpacked."""
-        if not 0 <= place <= self._size:
+        if not 0 <= place <= self.limit:
             raise tarfile.ReadError(f"a member claims to lie at byte {place:,}")
         return self._file.seek(place, *whence)
 

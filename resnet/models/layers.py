@@ -117,10 +117,11 @@ def dropout(x, rate, seed):
     seed = after(x, seed)  # or numbers for a recomputation would be drawn before it
     # Whole numbers: XLA makes other fractions of the same bits. In float32: bfloat16 has too few
     # values to meet the rate.
+    # Drawing counts in the first word: there, the next seed would draw the same, a little on.
     drawn = tf.raw_ops.StatelessRandomUniformFullIntV2(
         shape=tf.shape(x),
         key=tf.bitcast(seed[:1], tf.uint64),
-        counter=tf.bitcast(tf.stack([seed[1], 0]), tf.uint64),
+        counter=tf.bitcast(tf.stack([0, seed[1]]), tf.uint64),
         dtype=tf.int32,
         alg=PHILOX,
     )

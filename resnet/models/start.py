@@ -9,7 +9,7 @@ from resnet.configs import Config, get_config
 from resnet.models.model import Model
 from resnet.models.network import SCOPE
 from resnet.pixels import Scaling
-from resnet.pretrained import Pretrained, find_pretrained
+from resnet.pretrained import FOLLOWS, Pretrained, find_pretrained
 
 TOP = (f"{SCOPE}/logit/w", f"{SCOPE}/logit/b")  # the layer that tells classes apart
 
@@ -29,10 +29,11 @@ def find_start(
     if not isinstance(config, Config | str):
         config = get_config(config)  # says that it is none
     pretrained = None if weights is None else find_pretrained(config, weights)
-    if pretrained:
-        config = pretrained.config
-    elif isinstance(config, str):
-        config = get_config(config)
+    if isinstance(config, str):
+        config = pretrained.config if pretrained else get_config(config)
+    elif pretrained:  # how it trains stays its own
+        follows = {name: getattr(pretrained.config, name) for name in FOLLOWS}
+        config = dataclasses.replace(config, **follows)
     if num_classes is not None:
         config = dataclasses.replace(config, num_classes=num_classes)
     return config, pretrained

@@ -10,7 +10,7 @@ from processes import error_of, run_quickly
 
 PAGE = """# Page
 
-<!-- resnet results fast_* b -->
+<!-- resnet results fast_* b *_n.* -->
 old
 <!-- end of results -->
 
@@ -66,7 +66,7 @@ def test_rows_means_and_what_is_kept(tmp_path, results_command):
     assert done.returncode == 0, done.stderr
     assert "3 experiments, 3 of them new" in done.stdout
     page = (tmp_path / "page.md").read_text()
-    start, _, rest = page.partition("<!-- resnet results fast_* b -->\n")
+    start, _, rest = page.partition("<!-- resnet results fast_* b *_n.* -->\n")
     table, _, end = rest.partition("<!-- end of results -->")
     assert (start, end) == ("# Page\n\n", "\n\nText.\n")
     lines = table.strip().splitlines()
@@ -96,6 +96,14 @@ def test_rows_means_and_what_is_kept(tmp_path, results_command):
     page = (tmp_path / "page.md").read_text()
     assert "cmd.txt) | cifar-10 | 12.00 |" in page
     assert "Machine and versions of b: N; python 3.11." in page
+
+
+def test_seeds_within_a_sweep_have_a_mean(tmp_path, results_command):
+    for i, seed in enumerate(("seed-0", "seed-1")):
+        experiment(tmp_path, f"fast_n.{seed}.dropout-0.3", **accuracy(91.0 + i))
+    assert results_command().returncode == 0
+    page = (tmp_path / "page.md").read_text()
+    assert "| **fast_n.dropout-0.3**, mean of 2 | cifar-10 | **91.50 ± 0.71** |" in page
 
 
 def test_accuracies_that_are_not_of_the_test_split_are_marked(tmp_path, results_command):

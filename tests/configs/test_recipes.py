@@ -1,9 +1,12 @@
 """Every config's recipe, as its paper or project has it."""
 
+import dataclasses
+
 import pytest
 
 from resnet.configs import config_from_json, get_config, list_configs, recipes
-from resnet.settings import RECIPE_NAMES
+from resnet.configs.config import Config
+from resnet.settings import RECIPE_NAMES, SettingError
 
 FIELDS = (
     "batch_size",
@@ -118,3 +121,21 @@ def test_a_recipe_of_another_length_warms_up_for_the_same_share():
     assert (steps.num_steps, steps.warmup_steps) == (100, 20)
     own = {"recipe": "fast", "num_steps": 400, "warmup_steps": 7}
     assert config_from_json(own, base).warmup_steps == 7
+
+
+def test_a_complete_network_of_its_own_name_takes_a_recipe_too():
+    own = get_config("revnet-38").to_json()
+    required = {field.name for field in dataclasses.fields(Config) if is_required(field)}
+    content = {name: own[name] for name in required} | {"name": "own", "recipe": "fast"}
+    got, named = (
+        config_from_json(content),
+        config_from_json({"name": "revnet-38", "recipe": "fast"}),
+    )
+    for name in recipes.RECIPES["fast"]:
+        assert getattr(got, name) == getattr(named, name)
+    with pytest.raises(SettingError, match="leave one of them out"):
+        config_from_json(content | {"num_epochs": 3, "num_steps": 500})
+
+
+def is_required(field):
+    return field.default is dataclasses.MISSING

@@ -60,6 +60,19 @@ def test_replicas_and_hosts_share_the_images_of_one(split):
         np.testing.assert_array_equal(tf.concat([part for _, part in parts], 0), labels)
 
 
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("num_images", [97, 600])
+def test_few_images_are_shuffled_well(seed, num_images):
+    kept = [
+        np.sum(
+            pipeline.training_indices(tf.constant(epoch, tf.int64), num_images, num_images, seed)
+            == np.arange(num_images)
+        )
+        for epoch in range(20)
+    ]
+    assert np.mean(kept) < 4  # of a true shuffle: 1
+
+
 def test_every_epoch_shows_every_image_once_in_a_new_order():
     orders = [
         np.concatenate([pipeline.training_indices(tf.constant(s, tf.int64), 16, 64, 3) for s in e])

@@ -9,6 +9,7 @@ import pytest
 
 from images import encoded, picture
 from miniature import contents
+from resnet.data import tar
 from resnet.data.cifar.archives import MOST_MEMBERS, read_archive
 from resnet.data.imagenet.annotations import read_boxes
 from resnet.data.imagenet.raw_images import list_images
@@ -118,3 +119,10 @@ def test_a_packed_annotation_with_a_flipped_bit_is_named(tmp_path):
         with pytest.raises(DataError, match=r"boxes.tgz.* cannot be read"):
             read_boxes(path)
         content[place] ^= 4
+
+
+def test_what_lies_unpacked_on_disk_may_be_of_any_size(tmp_path, monkeypatch):
+    content = sound()
+    monkeypatch.setattr(tar, "LARGEST_UNPACKED", len(content) // 2)
+    (tmp_path / "train.tar").write_bytes(content)
+    assert len(list_images(tmp_path / "train.tar")) == 1

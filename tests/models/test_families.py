@@ -95,6 +95,12 @@ def network(name, changes, **computation):
             "nothing in original basic units",
         ),
         (
+            "vgg-11",
+            {"stem_stride": 2},
+            "stem_stride family",
+            "stem_stride is 2, but must be left at its default",
+        ),
+        (
             "resnet-32",
             {"image_size": 30},
             "strides image_size shortcut",

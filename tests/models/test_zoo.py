@@ -10,6 +10,7 @@ import keras_zoo
 import resnet
 from resnet.models.layers import dropout
 from resnet.models.residual import Residual
+from resnet.models.stages import seed_at
 from resnet.training.optimizer import make_optimizer
 from resnet.training.steps import PART_SEEDS, STEP_SEEDS, Steps
 
@@ -193,6 +194,14 @@ def test_dropout_is_the_same_under_xla(dtype):
     compiled = tf.function(lambda x: dropout(x, 0.05, SEED), jit_compile=True)(x)
     np.testing.assert_array_equal(plain, compiled)
     assert abs(np.mean(plain.numpy() == 0) - 0.05) < 0.005
+
+
+def test_dropout_of_neighbouring_places_is_drawn_apart():
+    drawn = [dropout(tf.ones([4096]), 0.5, seed_at(SEED, place)).numpy() for place in (0, 1, 2)]
+    for one, other in ((0, 1), (0, 2), (1, 2)):
+        for shift in range(17):
+            same = drawn[one][shift:] == drawn[other][: 4096 - shift]
+            assert abs(np.mean(same) - 0.5) < 0.05, (one, other, shift)
 
 
 def test_dropout_drops_its_share_in_training_alone():

@@ -25,7 +25,7 @@ from resnet.commands import cifar_train, options
 POSITIONAL = ("FILE.yaml",)
 ESSENTIAL = ("results", "logs", "data_folder", "dry_run", "skip_smoke_tests")
 # Flags of the training command that mean nothing here: the file says it, or the runner.
-NOT_HERE = ("id", "restore", "restore_step", "smoke_test", "eval_only", "best", "config")
+NOT_HERE = ("id", "restore", "restore_step", "smoke_test", "time", "eval_only", "best", "config")
 
 
 def define_flags(flags):

@@ -21,6 +21,10 @@ FIXED = (
     "shortcut",
     "dropout",
     "inner_filters",
+    "stem_kernel",
+    "stem_stride",
+    "stem_max_pool",
+    "leading_activation",
     *BOTTLENECK_FIELDS,
 )
 
