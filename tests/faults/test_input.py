@@ -18,7 +18,8 @@ import pytest
 import children
 from damage import damaged, odd_settings
 from processes import REPOSITORY, error_of, run_quickly, write_config
-from resnet.commands import cifar_train, train
+from resnet.commands import cifar_train
+from resnet.commands.beginning import new_experiment
 from resnet.commands.cli import COMMANDS
 from resnet.commands.experiments.plan import SETTINGS, read_plan
 from resnet.commands.flags import Flags
@@ -85,7 +86,7 @@ def read_conf(path, *arguments):
     flags = Flags("resnet train-cifar", "resnet train-cifar")
     cifar_train.define_flags(flags)
     flags.parse([f"--config={path}", "--dry_run", f"--results={path.parent}", *arguments])
-    experiment = train._new(cifar_train._task(flags), flags, Hosts())
+    experiment = new_experiment(cifar_train._task(flags), flags, Hosts())
     experiment.make_network(experiment.options.logical_cpus or 1)
 
 
