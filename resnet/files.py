@@ -14,6 +14,9 @@ from typing import Any
 
 from resnet.errors import UserError, remedy_of
 
+_WITHOUT_SYNC = (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS)  # of folders on some mounts
+# What `part_of` makes, of itself or of a file that TensorFlow writes beside it.
+_PART = re.compile(r"\.(?P<host>[^@/]*)@(?P<pid>\d+)\.part(\.|$)")
 # Errors of write(), which name no file; NumPy's tofile gives no number either.
 _OF_WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, None)
 
@@ -73,11 +76,10 @@ def remove_leftovers(folder: str | os.PathLike[str]) -> None:
 
 def _remove_if_dead(path: pathlib.Path) -> None:
     """Removes what was written beside, if it was on this host, by a process that is dead."""
-    mark = re.search(r"(?P<host>[^@]*@)?(?P<pid>\d+)\.part", path.name)
-    if mark is None or (mark["host"] and not mark["host"].endswith(f".{platform.node()}@")):
-        return
-    if not _is_running(int(mark["pid"])):
-        remove(path)
+    mark = _PART.search(path.name)
+    if mark and f".{mark['host']}".endswith(f".{platform.node()}"):
+        if not _is_running(int(mark["pid"])):
+            remove(path)
 
 
 def _is_running(pid: int) -> bool:
@@ -109,10 +111,13 @@ def make_folder(path: str | os.PathLike[str]) -> None:
 
 
 def sync(path: str | os.PathLike[str]) -> None:
-    """Makes a file, or the names in a folder, outlast a power cut."""
+    """Makes a file, or the names in a folder, outlast a power cut, where a disk can promise it."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _WITHOUT_SYNC:
+            raise
     finally:
         os.close(descriptor)
 

@@ -1,7 +1,7 @@
 """One process at a time works in a folder: a lock that the kernel ends with its process.
 
-It is a file beside the folder, PARENT/.locks/NAME, which names its holder. Whether it counts is
-the kernel's word (flock, on shared storage too), not the file's: what a dead process has left
+It is a file beside the folder, PARENT/.locks/NAME, which names its holder; inside the folder, if
+nothing can be written beside it, as beside a mounted disk. Whether it counts is the kernel's word (flock, on shared storage too), not the file's: what a dead process has left
 holds nobody up.
 """
 
@@ -20,6 +20,7 @@ from resnet.errors import UsageError, UserError, remedy_of
 from resnet.files import make_folder
 
 LOCKS = ".locks"
+TRIES = 100
 _WITHOUT_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)  # of some shared storage
 
 
@@ -40,7 +41,7 @@ def owned(folder: str | os.PathLike[str]) -> Iterator[None]:
     """
     path = _lock_of(folder)
     try:
-        file = _locked(path)
+        file = _locked(path, folder)
         file.truncate(0)
         now = datetime.datetime.now().isoformat(timespec="seconds")
         json.dump({"host": platform.node(), "pid": os.getpid(), "since": now}, file)
@@ -72,22 +73,19 @@ def is_owned(folder: str | os.PathLike[str]) -> bool:
 
 def _lock_of(folder: str | os.PathLike[str]) -> pathlib.Path:
     folder = pathlib.Path(folder).absolute()
-    return folder.parent / LOCKS / folder.name
+    is_beside = os.access(folder.parent, os.W_OK) or not os.access(folder, os.W_OK)
+    return (folder.parent if is_beside else folder) / LOCKS / folder.name
 
 
-def _locked(path: pathlib.Path) -> IO[str]:
-    """The lock's file, open and held."""
+def _locked(path: pathlib.Path, folder: str | os.PathLike[str]) -> IO[str]:
+    """The file of a folder's lock, open and held."""
     while True:
-        make_folder(path.parent)
-        try:
-            file = open(path, "a+", encoding="utf-8")  # noqa: SIM115 - held by who asks
-        except FileNotFoundError:  # the folder went with another's lock
-            continue
+        file = _opened(path)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             with file:
-                raise InUseError(_in_use(path, file)) from None
+                raise InUseError(_in_use(folder, file)) from None
         except OSError as error:
             if error.errno not in _WITHOUT_LOCKS:
                 file.close()
@@ -100,7 +98,17 @@ def _locked(path: pathlib.Path) -> IO[str]:
         file.close()  # its holder has ended and taken it away
 
 
-def _in_use(path: pathlib.Path, file: IO[str]) -> str:
+def _opened(path: pathlib.Path) -> IO[str]:
+    for _ in range(TRIES):  # its folder may go with another's lock meanwhile
+        try:
+            make_folder(path.parent)
+            return open(path, "a+", encoding="utf-8")
+        except (FileNotFoundError, FileExistsError) as error:
+            failure = error
+    raise failure
+
+
+def _in_use(folder: str | os.PathLike[str], file: IO[str]) -> str:
     file.seek(0)
     try:
         holder = json.loads(file.read())
@@ -108,6 +116,6 @@ def _in_use(path: pathlib.Path, file: IO[str]) -> str:
     except (ValueError, KeyError, TypeError):
         by = "another process"
     return (
-        f"{path.parent.parent / path.name} is in use by {by}: wait for it or stop it, or choose "
+        f"{folder} is in use by {by}: wait for it or stop it, or choose "
         "another name"
     )

@@ -5,6 +5,7 @@ import os
 import platform
 import resource
 import shutil
+import stat
 
 import numpy as np
 import pytest
@@ -43,6 +44,16 @@ def test_what_fails_at_the_end_leaves_the_old_content(call, tmp_path, monkeypatc
         write_text(path, "new")
     monkeypatch.undo()
     assert path.read_text() == "old" and names(tmp_path) == ["a.txt"]
+
+
+def test_a_mount_that_cannot_sync_folders_is_written_to(tmp_path, monkeypatch):
+    def sync_of_files(descriptor):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr(os, "fsync", sync_of_files)
+    write_text(tmp_path / "inner" / "a.txt", "whole")
+    assert (tmp_path / "inner" / "a.txt").read_text() == "whole"
 
 
 @pytest.mark.parametrize("how", ["text", "array", "copy"])
@@ -104,11 +115,13 @@ def test_leftovers_of_the_dead_are_removed_and_of_nobody_else(tmp_path):
     dead = [
         tmp_path / f"c.{platform.node()}@4999999.part.data-00000-of-00001",
         tmp_path / "best" / f"d.{platform.node()}@4999999.part",
-        tmp_path / "e.csv.4999999.part",  # as older versions wrote them
     ]
     (tmp_path / "best").mkdir()
     running = tmp_path / f"f.{platform.node()}@{os.getppid()}.part"
-    kept = [other, running, tmp_path / "g.csv"]
+    # Files of others have such names too: parts of an archive, of a download.
+    archives = [tmp_path / "best" / "a.part01.rar", tmp_path / "train.2012.part"]
+    archives.append(tmp_path / f"mail.{platform.node()}@4999999.partial")
+    kept = [other, running, tmp_path / "g.csv", *archives]
     dead.append(own)  # a process of before had the same number
     for path in (*dead, *kept):
         path.write_text("half")

@@ -1,5 +1,6 @@
 """A run has one owner: what two processes at once may do to an experiment."""
 
+import errno
 import json
 import os
 import platform
@@ -20,7 +21,9 @@ from processes import (
     start_quickly,
     write_config,
 )
-from resnet.errors import UsageError
+from resnet import ownership
+from resnet.errors import UsageError, UserError
+from resnet.files import make_folder
 from resnet.ownership import InUseError, is_owned, owned
 from resnet.training import evaluator
 from resnet.training.evaluator import Evaluator
@@ -85,6 +88,33 @@ def test_a_lock_that_its_holder_takes_away_meanwhile_is_none(tmp_path, monkeypat
     monkeypatch.setattr(fcntl, "flock", late)
     with owned(tmp_path / "it"):
         assert taken and (tmp_path / ".locks" / "it").exists()
+
+
+def test_the_folder_of_a_lock_goes_with_another_lock_meanwhile(tmp_path, monkeypatch):
+    errors = [FileExistsError(errno.EEXIST, "File exists"), FileNotFoundError()]
+
+    def racing(path):
+        if errors:
+            raise errors.pop()
+        make_folder(path)
+
+    monkeypatch.setattr(ownership, "make_folder", racing)
+    with owned(tmp_path / "it"):
+        assert not errors and (tmp_path / ".locks" / "it").exists()
+    (tmp_path / "link").symlink_to(tmp_path / "nothing")
+    with pytest.raises(UserError, match="cannot write .*link/.locks/it: File exists"):
+        with owned(tmp_path / "link" / "it"):
+            pass
+
+
+def test_beside_a_mounted_disk_nothing_can_be_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(ownership.os, "access", lambda path, _: path != tmp_path)
+    (tmp_path / "it").mkdir()
+    with owned(tmp_path / "it"):
+        assert [path.name for path in tmp_path.iterdir()] == ["it"]
+        with pytest.raises(InUseError, match="it is in use by process"), owned(tmp_path / "it"):
+            pass
+    assert not list((tmp_path / "it").iterdir())
 
 
 @pytest.fixture
