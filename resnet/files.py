@@ -77,9 +77,10 @@ def remove_leftovers(folder: str | os.PathLike[str]) -> None:
 def _remove_if_dead(path: pathlib.Path) -> None:
     """Removes what was written beside, if it was on this host, by a process that is dead."""
     mark = _PART.search(path.name)
-    if mark and f".{mark['host']}".endswith(f".{platform.node()}"):
-        if not _is_running(int(mark["pid"])):
-            remove(path)
+    if mark is None or not f".{mark['host']}".endswith(f".{platform.node()}"):
+        return
+    if not _is_running(int(mark["pid"])):
+        remove(path)
 
 
 def _is_running(pid: int) -> bool:

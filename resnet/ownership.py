@@ -1,8 +1,8 @@
 """One process at a time works in a folder: a lock that the kernel ends with its process.
 
 It is a file beside the folder, PARENT/.locks/NAME, which names its holder; inside the folder, if
-nothing can be written beside it, as beside a mounted disk. Whether it counts is the kernel's word (flock, on shared storage too), not the file's: what a dead process has left
-holds nobody up.
+nothing can be written beside it, as beside a mounted disk. Whether it counts is the kernel's word
+(flock, on shared storage too), not the file's: what a dead process has left holds nobody up.
 """
 
 import contextlib
@@ -115,7 +115,4 @@ def _in_use(folder: str | os.PathLike[str], file: IO[str]) -> str:
         by = f"process {holder['pid']} on {holder['host']} since {holder['since']}"
     except (ValueError, KeyError, TypeError):
         by = "another process"
-    return (
-        f"{folder} is in use by {by}: wait for it or stop it, or choose "
-        "another name"
-    )
+    return f"{folder} is in use by {by}: wait for it or stop it, or choose another name"

@@ -13,7 +13,6 @@ import tensorflow as tf
 from resnet.errors import UserError, message_of
 from resnet.files import make_folder, part_of, written_beside
 from resnet.models import Model
-from resnet.models.network import SCOPE
 from resnet.weights.checkpoint_format import (
     AVERAGE,
     LEARN_RATE,
@@ -23,6 +22,7 @@ from resnet.weights.checkpoint_format import (
     read_checkpoint,
     slot_name,
     step_of,
+    without_slots,
 )
 
 PREFIX = "model.ckpt-"
@@ -159,7 +159,7 @@ def restore_checkpoint(
         step = step_of(tensors.pop(STEP), prefix)
         for name in (SEED, LEARN_RATE):
             tensors.pop(name, None)
-        weights, kept = _without_slots(tensors, model)
+        weights, kept = without_slots(tensors, model.network)
         if optimizer:
             slots = {
                 suffix: {
@@ -182,15 +182,6 @@ def restore_checkpoint(
             "Give the config and the experiment it was trained with"
         ) from None
     return step
-
-
-def _without_slots(
-    tensors: dict[str, np.ndarray], model: Model
-) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """(weights and moving averages, what optimizers keep beside them), by name."""
-    beside = tuple(f"{SCOPE}/{name}/" for name in model.network.parameters_by_name())
-    kept = {name: value for name, value in tensors.items() if name.startswith(beside)}
-    return {name: value for name, value in tensors.items() if name not in kept}, kept
 
 
 def _averaged(

@@ -28,6 +28,13 @@ def slot_name(public_name, suffix=MOMENTUM):
     return f"{SCOPE}/{public_name}/{suffix}"
 
 
+def without_slots(tensors, network):
+    """(weights and moving averages, what optimizers keep beside them) of a checkpoint, by name."""
+    beside = tuple(f"{SCOPE}/{name}/" for name in network.parameters_by_name())
+    kept = {name: value for name, value in tensors.items() if name.startswith(beside)}
+    return {name: value for name, value in tensors.items() if name not in kept}, kept
+
+
 def step_of(value, prefix):
     """The number of updates, int, that a checkpoint's tensor says.
 

@@ -139,6 +139,19 @@ def test_averaged_weights_are_kept_beside_the_others_and_evaluated_in_their_plac
     assert not np.array_equal(average["Model/init/init_conv/w"], before["Model/init/init_conv/w"])
 
 
+@pytest.mark.parametrize("name", ["adam", "adamw", "lion", "rmsprop"])
+def test_what_any_optimizer_keeps_is_left_out_of_an_import(name, tmp_path):
+    config = dataclasses.replace(CONFIG, optimizer=name)
+    one = make(1, config)
+    model = resnet.get_model(config, seed=4)
+    report = resnet.import_weights(model, save_checkpoint(tmp_path, 10, *one, seed=7))
+    assert report.step == 10 and not report.momentum
+    beside = [n for n in report.ignored if n.startswith("Model/Model/init/init_conv/w/")]
+    assert len(beside) == len(one[1].slots)
+    for weight, value in one[0].get_weights().items():
+        np.testing.assert_array_equal(model.get_weights()[weight], value, err_msg=weight)
+
+
 def imported(prefix, config):
     """A model of a checkpoint of this project, read as revnet-public's."""
     model = resnet.get_model(config, seed=4)
