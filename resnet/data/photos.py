@@ -12,6 +12,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from resnet.errors import DataError
 
+ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")  # of files that are looked for in folders
 LARGEST_PIXELS = 178_956_970  # of an image, as its header says: Pillow refuses more
 # It warns from half of that on; telephones make such photos.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
@@ -42,9 +43,28 @@ def load_photo(path: str | os.PathLike[str], size: int) -> tuple[np.ndarray, tup
         raise DataError(f"no image {str(path)!r}: give the path of a file")
     if not pathlib.Path(path).is_file():  # a pipe would be waited for
         raise DataError(f"{str(path)!r} is no file: give the path of an image")
-    with open_photo(path, str(path)) as file:
-        image = _on_white(ImageOps.exif_transpose(file))
+    image = _whole(path, str(path))
     return _middle_square(image, size), image.size
+
+
+def whole_photo(file: str | os.PathLike[str] | IO[bytes], name: str) -> np.ndarray:
+    """All of an image, turned as its camera says, and laid on white where it is transparent.
+
+    Args:
+      file, name: as of `open_photo`.
+
+    Returns:
+      (H, W, 3) uint8.
+
+    Raises:
+      DataError: as of `open_photo`.
+    """
+    return np.asarray(_whole(file, name), np.uint8)
+
+
+def _whole(file: str | os.PathLike[str] | IO[bytes], name: str) -> Image.Image:
+    with open_photo(file, name) as image:
+        return _on_white(ImageOps.exif_transpose(image))
 
 
 @contextlib.contextmanager
@@ -82,14 +102,22 @@ def resized(pixels: np.ndarray, size: int) -> np.ndarray:
     """The middle square of an image in memory, as of `load_photo`.
 
     Args:
-      pixels: (H, W, 3) or (H, W, 1) uint8.
+      pixels: (H, W, C) uint8: 1 channel of grey, 3 of colour, or 4 with transparency.
       size: pixels a side.
 
     Returns:
       (size, size, 3) uint8.
+
+    Raises:
+      DataError: it is no such array.
     """
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[-1] not in (1, 3, 4):
+        raise DataError(
+            f"an image is {pixels.dtype} of shape {list(pixels.shape)}, but must be uint8 of 1, 3 "
+            "or 4 channels: convert it"
+        )
     image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
-    return _middle_square(image.convert("RGB"), size)
+    return _middle_square(_on_white(image), size)
 
 
 def _middle_square(image: Image.Image, size: int) -> np.ndarray:

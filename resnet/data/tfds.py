@@ -68,7 +68,10 @@ def load_tfds(name, image_size):
     counts = [builder.info.splits[split].num_examples for split in splits]
     require_memory(f"tfds:{name}", sum(counts), image_size)
     names = tuple(builder.info.features[_keys(builder, name)[1]].names)
-    train, test = (_read(builder, *one, image_size) for one in zip(splits, counts, strict=True))
+    train, test = (
+        _read(builder, f"tfds:{name}", len(names), *one, image_size)
+        for one in zip(splits, counts, strict=True)
+    )
     print(
         f"tfds:{name}: {len(names)} classes, {len(train):,} training images, "
         f"{len(test):,} test images ({splits[1]}), resized to {image_size}x{image_size}",
@@ -94,10 +97,15 @@ def _splits(builder, name):
     return next((("train", test) for test in TESTS if test in found), HELD_OUT)
 
 
-def _read(builder, split, count, image_size):
+def _read(builder, name, num_classes, split, count, image_size):
     images = np.empty([count, image_size, image_size, 3], np.uint8)
     labels = np.empty(count, np.int32)
     pairs = builder.as_dataset(split=split, as_supervised=True).as_numpy_iterator()
     for i, (image, label) in enumerate(tqdm(pairs, desc=split, total=count, delay=2)):
-        images[i], labels[i] = resized(image, image_size), label
+        if not 0 <= label < num_classes:
+            raise DataError(f"{name}: the class of image {i} of {split} is {label}: it has none")
+        try:
+            images[i], labels[i] = resized(image, image_size), label
+        except DataError as error:
+            raise DataError(f"{name}, image {i} of {split}: {error}") from None
     return Split(images, labels)

@@ -138,7 +138,9 @@ def _moved(images, rows):
     c, f = c + x - a * x - b * y, f + y - d * x - e * y
     zero = tf.zeros_like(a)
     transform = tf.stack([a, b, c, d, e, f, zero, zero], axis=1)
-    return keras.ops.image.affine_transform(images, transform, interpolation="nearest")
+    return keras.ops.image.affine_transform(
+        images, transform, "nearest", data_format="channels_last"
+    )
 
 
 def _rotate(images, strengths):

@@ -3,6 +3,7 @@
 import os
 import platform
 import resource
+import shutil
 
 import pytest
 import tensorflow as tf
@@ -23,8 +24,12 @@ def examples(folder, split):
     for shard in find_shards(folder, split):
         for record in tf.data.TFRecordDataset(shard.path).as_numpy_iterator():
             feature = tf.train.Example.FromString(record).features.feature
-            found[feature["image/filename"].bytes_list.value[0].decode()] = feature
+            found[_name_of(feature)] = feature
     return found
+
+
+def _name_of(feature):
+    return feature["image/filename"].bytes_list.value[0].decode()
 
 
 def test_every_kind_of_image_and_what_is_written(tmp_path):
@@ -33,6 +38,7 @@ def test_every_kind_of_image_and_what_is_written(tmp_path):
     original = picture(7)
     (folder / "cmyk.JPEG").write_bytes(encoded(original.convert("CMYK")))
     (folder / "png.JPEG").write_bytes(encoded(original, "PNG"))
+    (folder / "webp.webp").write_bytes(encoded(original, "WEBP"))
     (folder / "gray.JPEG").write_bytes(encoded(original.convert("L")))
     (folder / "cut.JPEG").write_bytes(encoded(original)[:600])
     (folder / "gone.JPEG").symlink_to(tmp_path / "nowhere")
@@ -50,14 +56,14 @@ def test_every_kind_of_image_and_what_is_written(tmp_path):
     assert done.returncode == 0, done.stderr
     assert f"unreadable, left out: {folder}/cut.JPEG: " in done.stdout
     assert f"unreadable, left out: {folder}/gone.JPEG: No such file" in done.stdout
-    assert "23 images of 4 classes in 3 shards; 2 unreadable left out" in done.stdout
+    assert "24 images of 4 classes in 3 shards; 2 unreadable left out" in done.stdout
     listing = (tmp_path / "out" / "train-unreadable.txt").read_text()
     assert len(listing.splitlines()) == 2 and f"{folder}/cut.JPEG: " in listing
     assert not list((tmp_path / "out").glob("*.unreadable"))
     assert "images/s" in done.stderr
 
     found = examples(tmp_path / "out", "train")
-    assert len(found) == 23
+    assert len(found) == 24
     feature = found["png.JPEG"]
     assert feature["image/class/label"].int64_list.value == [2]  # rank 1, from 1
     assert feature["image/class/synset"].bytes_list.value == [SYNSETS[1].encode()]
@@ -66,7 +72,7 @@ def test_every_kind_of_image_and_what_is_written(tmp_path):
     assert feature["image/object/bbox/xmin"].float_list.value == pytest.approx([0.1, 0.0])
     for name in ("image/height", "image/width", "image/channels"):
         assert len(feature[name].int64_list.value) == 1
-    for name in ("cmyk.JPEG", "png.JPEG", "gray.JPEG"):
+    for name in ("cmyk.JPEG", "png.JPEG", "webp.webp", "gray.JPEG"):
         content = found[name]["image/encoded"].bytes_list.value[0]
         decoded = tf.io.decode_jpeg(content, channels=3)
         assert tf.io.is_jpeg(content) and decoded.shape == (40, 50, 3)
@@ -166,6 +172,8 @@ def test_validation_labels_in_every_form(tmp_path):
         assert read_validation_labels(path, names, set(SYNSETS)) == wanted
     for text, message in {
         f"{SYNSETS[0]}\n": "has 1 labels for 2 images",
+        ",,,\n": "has 0 labels for 2 images",
+        f",,\nb,{SYNSETS[0]}\n,\n": "no known class for 1 of 2 images, such as a.JPEG",
         "490\n361\n": "line 1: '490' is none of the 4 classes, which are named like n00000003",
         f"a {SYNSETS[0]}\nc {SYNSETS[1]}\n": "no known class for 1 of 2 images, such as b.JPEG",
     }.items():
@@ -177,9 +185,15 @@ def test_validation_labels_in_every_form(tmp_path):
 def test_boxes_and_names(tmp_path):
     path = tmp_path / "boxes.csv"
     path.write_text("a.JPEG,-0.1,0.2,0.5,1.5\na.JPEG,0.5,0.5,0.5,0.9\nb.JPEG,0,0,1,1\n")
-    assert read_boxes(path) == {"a": [(0.0, 0.2, 0.5, 1.0)], "b": [(0.0, 0.0, 1.0, 1.0)]}
+    found = {("", "a"): [(0.0, 0.2, 0.5, 1.0)], ("", "b"): [(0.0, 0.0, 1.0, 1.0)]}
+    assert read_boxes(path) == found
+    path.write_text("train/n1/a.JPEG,0,0,1,1\n")
+    assert read_boxes(path) == {("n1", "a"): [(0.0, 0.0, 1.0, 1.0)]}
     path.write_text("a.JPEG,0,0,1,1\nb.JPEG,0,zero,1,1\n")
     with pytest.raises(DataError, match=r"line 2: .* is not file name,xmin"):
+        read_boxes(path)
+    path.write_text("x" * 200_000)
+    with pytest.raises(DataError, match=r"line 1: 'xx.{0,250} is not file name,xmin"):
         read_boxes(path)
     (tmp_path / "cut.tgz").write_bytes(b"no archive")
     with pytest.raises(DataError, match="truncated"):
@@ -200,6 +214,88 @@ def test_places_without_images(tmp_path):
     assert "holds no ImageNet: it should have train, " in error_of(
         build(tmp_path / "out", f"--raw_dir={tmp_path}")
     )
+
+
+def test_folders_below_a_class_and_every_ending(tmp_path, capsys):
+    """As Tiny ImageNet has them: train/CLASS/images/FILE, with a text file beside."""
+    for name in ("n1/images/a.JPEG", "n1/b.webp", "n1/.hidden/c.JPEG", "n2/d.bmp", "n2/e.gif"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "n1/images/again").symlink_to(tmp_path)
+    found = [(image.folder, image.name) for image in list_images(tmp_path)]
+    assert found == [("n1", "a.JPEG"), ("n1", "b.webp"), ("n2", "d.bmp")]
+    assert f"notice: 1 files of {tmp_path} are left out, for they do not end in .jpg, " in (
+        output := capsys.readouterr().out
+    )
+    assert output.endswith(f", such as {tmp_path}/n2/e.gif\n")
+    (tmp_path / "n2/d.bmp").unlink()
+    (tmp_path / "n3").mkdir()
+    message = r"has 2 class folders without images \(.*\), such as n2: fill or remove them"
+    with pytest.raises(DataError, match=message):
+        list_images(tmp_path)
+
+
+def test_the_folder_that_the_archive_of_class_archives_extracts_to(tmp_path):
+    train = make_tree(tmp_path / "trees", per_class=1)
+    for name, synset in train.items():
+        contents = {name: (tmp_path / "trees" / synset / name).read_bytes()}
+        write_tar(tmp_path / f"{synset}.tar", contents)
+    (tmp_path / "trees").rename(tmp_path / ".trees")
+    found = list_images(tmp_path)
+    assert {image.name: image.folder for image in found} == train
+    content = (tmp_path / ".trees" / found[0].folder / found[0].name).read_bytes()
+    assert found[0].read() == content
+
+
+def test_boxes_of_a_name_that_several_classes_have(tmp_path):
+    for synset in SYNSETS[:2]:
+        (tmp_path / "train" / synset).mkdir(parents=True)
+        for name in ("1.JPEG", f"{synset}.JPEG"):
+            (tmp_path / "train" / synset / name).write_bytes(encoded(picture(1)))
+    flags = [f"--train_dir={tmp_path}/train", f"--bounding_boxes={tmp_path}/boxes.csv"]
+    (tmp_path / "boxes.csv").write_text("1.JPEG,0,0,0.5,0.5\n")
+    message = f"boxes of 1.JPEG, which lies in {SYNSETS[0]} and in {SYNSETS[1]}: name it as CLASS/"
+    assert message in error_of(build(tmp_path / "out", *flags))
+    one, other = SYNSETS[:2]
+    (tmp_path / "boxes.csv").write_text(f"{other}/1.JPEG,0,0,0.5,0.5\n{one}.JPEG,0,0,1,0.25\n")
+    done = build(tmp_path / "out", *flags)
+    assert done.returncode == 0, done.stderr
+    found = {}
+    for shard in find_shards(tmp_path / "out", "train"):
+        for record in tf.data.TFRecordDataset(shard.path).as_numpy_iterator():
+            feature = tf.train.Example.FromString(record).features.feature
+            key = (feature["image/class/label"].int64_list.value[0], _name_of(feature))
+            found[key] = list(feature["image/object/bbox/ymax"].float_list.value)
+    assert found == {(1, "1.JPEG"): [], (2, "1.JPEG"): [0.5]} | {
+        (1, f"{one}.JPEG"): [0.25],
+        (2, f"{other}.JPEG"): [],
+    }
+
+
+def test_shards_of_other_classes_are_not_given_others_labels(tmp_path):
+    make_tree(tmp_path / "train", per_class=2)
+    val = [f"--validation_dir={tmp_path}/train"]
+    assert build(tmp_path / "out", *val).returncode == 0
+    index = (tmp_path / "out/dataset.json").read_bytes()
+    shutil.copytree(tmp_path / "train" / SYNSETS[0], tmp_path / "train" / "a-new-first")
+    done = build(tmp_path / "out", f"--train_dir={tmp_path}/train")
+    assert "holds validation shards of 4 classes, which are not the 5 of" in error_of(done)
+    assert (tmp_path / "out/dataset.json").read_bytes() == index
+    assert not list((tmp_path / "out").glob("train-*"))
+
+
+def test_names_that_are_no_text(tmp_path):
+    folder = os.fsencode(tmp_path) + b"/train/n1"
+    os.makedirs(folder)
+    for name, content in ((b"caf\xe9.JPEG", encoded(picture(1))), (b"cut\xe9.JPEG", b"x")):
+        with open(folder + b"/" + name, "wb") as file:
+            file.write(content)
+    done = build(tmp_path / "out", f"--train_dir={tmp_path}/train")
+    assert done.returncode == 0, done.stderr
+    record = first_record(find_shards(tmp_path / "out", "train")[0].path)
+    feature = tf.train.Example.FromString(record).features.feature
+    assert feature["image/filename"].bytes_list.value == [b"caf\xe9.JPEG"]
+    assert "cut\\udce9.JPEG" in (tmp_path / "out/train-unreadable.txt").read_text()
 
 
 def test_damaged_shards(tmp_path):

@@ -1,6 +1,7 @@
 """Own images in class folders: found, divided, read, trained on."""
 
 import json
+import os
 import shutil
 import types
 
@@ -47,6 +48,24 @@ def test_splits_of_their_own(tmp_path):
     assert names_of(tree.train) == ["a/00.png", "a/01.png", "more/02.PNG", "b/00.png", "b/01.png"]
     assert [label for _, label in tree.train] == [0, 0, 0, 1, 1]
     assert names_of(tree.test) == ["a/00.png"]
+
+
+def test_folders_in_capitals_and_what_programs_leave_in_classes(tmp_path):
+    make_tree(tmp_path / "Train", {"a": 2, "b": 1})
+    make_tree(tmp_path / "TEST", {"a": 1})
+    make_tree(tmp_path / "Train/a", {".ipynb_checkpoints": 3})
+    tree = find_tree(tmp_path)
+    assert names_of(tree.train) == ["a/00.png", "a/01.png", "b/00.png"]
+    assert names_of(tree.test) == ["a/00.png"]
+
+
+def test_names_that_are_no_text(tmp_path):
+    make_tree(tmp_path, {"a": 4, "b": 4})
+    os.rename(tmp_path / "a/00.png", os.fsencode(tmp_path) + b"/a/caf\xe9.png")
+    tree = find_tree(tmp_path)
+    assert len(tree.train) == 6 and len(tree.test) == 2
+    dataset = read_folder(tmp_path, 8, strict=True)
+    assert dataset.train.images.shape == (6, 8, 8, 3)
 
 
 def test_a_fifth_of_each_class_is_held_out(tmp_path):

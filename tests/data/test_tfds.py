@@ -127,6 +127,27 @@ def test_what_does_not_do(builders):
             CIFAR[f"tfds:{name}"].read("data", 32, False, ())
 
 
+@pytest.mark.parametrize(
+    ("image", "label", "message"),
+    [
+        (np.zeros([30, 40, 1], np.uint16), 0, "tfds:odd, image 0 of train: an image is uint16 of"),
+        (
+            np.zeros([30, 40, 2], np.uint8),
+            0,
+            r"shape \[30, 40, 2\], but must be uint8 of 1, 3 or 4",
+        ),
+        (np.zeros([30, 40, 3], np.uint8), -1, "tfds:odd: the class of image 0 of train is -1"),
+        (np.zeros([30, 40, 3], np.uint8), 3, "tfds:odd: the class of image 0 of train is 3"),
+    ],
+)
+def test_images_and_labels_that_do_not_do(builders, monkeypatch, image, label, message):
+    builders["odd"] = Builder({"train": 20, "test": 6})
+    pairs = types.SimpleNamespace(as_numpy_iterator=lambda: iter([(image, label)]))
+    monkeypatch.setattr(Builder, "as_dataset", lambda *_, **__: pairs)
+    with pytest.raises(DataError, match=message):
+        CIFAR["tfds:odd"].read("data", 16, False, ())
+
+
 def test_the_command_says_what_it_lacks():
     if importlib.util.find_spec("tensorflow_datasets"):
         pytest.skip("tensorflow_datasets is installed")

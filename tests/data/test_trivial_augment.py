@@ -2,6 +2,7 @@
 
 import math
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -98,6 +99,18 @@ def test_geometry_takes_the_nearest_pixel(name):
                 inside = 0 <= u < SIZE and 0 <= v < SIZE
                 wrong += not np.array_equal(moved[y, x], image[v, u] if inside else [0, 0, 0])
         assert wrong <= 6, (strength, wrong)  # halves may go either way
+
+
+def test_another_image_format_of_keras_changes_nothing():
+    images, before = pictures(), keras.config.image_data_format()
+    found = []
+    for form in ("channels_last", "channels_first"):
+        try:
+            keras.config.set_image_data_format(form)
+            found.append(changed(images, "shear_x", STRENGTHS))
+        finally:
+            keras.config.set_image_data_format(before)
+    np.testing.assert_array_equal(*found)
 
 
 def test_each_image_has_its_own_change():

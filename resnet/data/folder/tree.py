@@ -4,10 +4,10 @@ import dataclasses
 import hashlib
 import pathlib
 
+from resnet.data.photos import ENDINGS
 from resnet.errors import DataError
 
 TRAIN, TESTS = "train", ("test", "val", "validation", "valid")
-ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 HELD_OUT = 1 / 5  # share of images, where there is no folder of test images
 SEED = 0  # of which ones
 
@@ -49,7 +49,8 @@ def find_tree(folder, held_out=()):
             f"no folder {str(folder)!r}: give one of class folders with --data_folder, or one with "
             f"{TRAIN}/ and {TESTS[0]}/ of them"
         )
-    root = folder / TRAIN if (folder / TRAIN).is_dir() else folder
+    splits = {path.name.lower(): path for path in sorted(folder.iterdir()) if path.is_dir()}
+    root = splits.get(TRAIN, folder)
     classes = _classes(root)
     if len(classes) < 2:
         found = f"only one, {', '.join(classes)}" if classes else "none"
@@ -66,8 +67,8 @@ def find_tree(folder, held_out=()):
         )
     if root != folder:
         for name in TESTS:
-            if (folder / name).is_dir():
-                return Tree(names, images, _of_classes(folder / name, names))
+            if name in splits:
+                return Tree(names, images, _of_classes(splits[name], names))
     return _divided(root, images, names, tuple(held_out) or _fifth(root, classes))
 
 
@@ -78,10 +79,15 @@ def _classes(root):
         folder.name: sorted(
             path
             for path in folder.rglob("*")
-            if path.suffix.lower() in ENDINGS and not path.name.startswith(".")
+            if path.suffix.lower() in ENDINGS and not _is_hidden(path.relative_to(folder))
         )
         for folder in folders
     }
+
+
+def _is_hidden(path):
+    """Whether a file, or a folder on the way to it, is such as programs leave, .thumbnails."""
+    return any(part.startswith(".") for part in path.parts)
 
 
 def _of_classes(root, names):
@@ -151,4 +157,4 @@ def _name(path, root):
 
 def _draw(name):
     """What orders images by chance: of an image's name alone, so that few change their place."""
-    return hashlib.sha256(f"{SEED}/{name}".encode()).digest()
+    return hashlib.sha256(f"{SEED}/{name}".encode("utf-8", "surrogateescape")).digest()

@@ -6,7 +6,7 @@ import pathlib
 import xml.etree.ElementTree
 
 from resnet.data.tar import TAR_ERRORS, members_of, open_tar
-from resnet.errors import DataError
+from resnet.errors import DataError, shown
 
 
 def _stem(name):
@@ -32,7 +32,8 @@ def read_boxes(path):
         width and height; or a folder or archive of annotations as published (XML).
 
     Returns:
-      {file name without suffix: [(xmin, ymin, xmax, ymax)]}, within [0, 1].
+      {(name of the folder that the name has or "", file name without suffix): [(xmin, ymin, xmax,
+      ymax)]}, within [0, 1].
 
     Raises:
       DataError: missing, unreadable or malformed; names the line.
@@ -41,15 +42,14 @@ def read_boxes(path):
     found = {}
     if path.suffix == ".csv":
         for number, line in _lines(path):
-            row = next(csv.reader([line]))
             try:
-                name, *corners = row
+                name, *corners = next(csv.reader([line]))
                 box = tuple(map(float, corners))
                 if len(box) != 4 or not all(map(math.isfinite, box)):
                     raise ValueError
-            except ValueError:
+            except (ValueError, csv.Error):
                 raise DataError(
-                    f"{path}, line {number}: {line!r} is not file name,xmin,ymin,xmax,ymax"
+                    f"{path}, line {number}: {shown(line)} is not file name,xmin,ymin,xmax,ymax"
                 ) from None
             _add_box(found, name, box)
     else:
@@ -62,7 +62,8 @@ def read_boxes(path):
 def _add_box(found, name, box):
     xmin, ymin, xmax, ymax = (min(max(corner, 0.0), 1.0) for corner in box)
     if xmin < xmax and ymin < ymax:  # some published ones have no area
-        found.setdefault(_stem(name), []).append((xmin, ymin, xmax, ymax))
+        key = pathlib.PurePosixPath(name).parent.name, _stem(name)
+        found.setdefault(key, []).append((xmin, ymin, xmax, ymax))
 
 
 def _annotations(path):
@@ -71,7 +72,7 @@ def _annotations(path):
     try:
         if path.is_dir():
             for name in sorted(path.rglob("*.xml")):
-                yield name.name, xml.etree.ElementTree.parse(name).getroot()
+                yield name.as_posix(), xml.etree.ElementTree.parse(name).getroot()
         elif path.is_file():
             with open(path, "rb") as file, open_tar(file) as archive:
                 for member in members_of(archive):
@@ -118,18 +119,20 @@ def read_validation_labels(path, names, synsets):
     if path.is_dir() or path.suffix in (".tgz", ".gz", ".tar"):
         found = {_stem(name): root.findtext("object/name") for name, root in _annotations(path)}
     else:
-        rows = [(number, line.replace(",", " ").split()) for number, line in _lines(path)]
+        lines = [(number, line.replace(",", " ").split()) for number, line in _lines(path)]
+        rows = [(number, row) for number, row in lines if row]
         if all(len(row) == 1 for _, row in rows):
             if len(rows) != len(names):
                 raise DataError(f"{path} has {len(rows)} labels for {len(names)} images")
             rows = [(n, [name, *row]) for (n, row), name in zip(rows, names, strict=True)]
-        elif _stem(rows[0][1][0]) not in map(_stem, names):
+        elif rows and _stem(rows[0][1][0]) not in map(_stem, names):
             rows = rows[1:]  # a header
         for number, row in rows:
             if len(row) < 2 or row[1] not in synsets:
                 raise DataError(
-                    f"{path}, line {number}: {row[-1]!r} is none of the {len(synsets)} classes, "
-                    f"which are named like {min(synsets)}. Give one of those for each image"
+                    f"{path}, line {number}: {shown(row[-1])} is none of the {len(synsets)} "
+                    f"classes, which are named like {min(synsets)}. Give one of those for each "
+                    "image"
                 )
         found = {_stem(row[0]): row[1] for _, row in rows}
     missing = [name for name in names if found.get(_stem(name)) not in synsets]

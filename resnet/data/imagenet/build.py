@@ -115,30 +115,57 @@ def build_imagenet(sources: Sources, output: str | pathlib.Path, writing: Writin
     if not images:
         raise UsageError("nothing to build: give --train_dir, --validation_dir or --raw_dir")
     output = pathlib.Path(output)
-    synsets = _synsets(images, _read_index(output))
-    labels = {
-        split: _labels(split, images[split], sources.validation_labels, synsets) for split in images
-    }
     boxes = read_boxes(sources.bounding_boxes) if sources.bounding_boxes else {}
     texts = read_synset_names(sources.synset_names) if sources.synset_names else {}
-    ranks = {synset: rank for rank, synset in enumerate(synsets)}
-
-    def shuffled(split):
-        records = [
-            (image, ranks[synset] + 1, synset, texts.get(synset, ""), boxes.get(_stem(image), ()))
-            for image, synset in zip(images[split], labels[split], strict=True)
-        ]
-        random.Random(SHUFFLE_SEED).shuffle(records)
-        return records
-
     with owned(output):
+        synsets = _synsets(images, _read_index(output))
+        _require_same_classes(output, synsets)
+        ranks = {synset: rank for rank, synset in enumerate(synsets)}
+        records = {}
+        for split, found in images.items():
+            labels = _labels(split, found, sources.validation_labels, synsets)
+            own_boxes = _boxes_of(found, labels, boxes, ranks)
+            records[split] = [
+                (image, ranks[synset] + 1, synset, texts.get(synset, ""), own)
+                for image, synset, own in zip(found, labels, own_boxes, strict=True)
+            ]
+            random.Random(SHUFFLE_SEED).shuffle(records[split])
         remove_leftovers(output)
         for split in images:
-            _build_split(split, shuffled(split), synsets, output, writing)
+            _build_split(split, records[split], synsets, output, writing)
 
 
-def _stem(image):
-    return pathlib.PurePosixPath(image.name).stem
+def _boxes_of(images, labels, boxes, synsets):
+    """The boxes of each image: those of CLASS/FILE if there are any, else those of FILE."""
+    of_file, classes = {}, {}
+    for (folder, stem), found in boxes.items():
+        if folder not in synsets:
+            of_file[stem] = of_file.get(stem, []) + found
+    own_boxes = []
+    for image, synset in zip(images, labels, strict=True):
+        stem = pathlib.PurePosixPath(image.name).stem
+        own = boxes.get((synset, stem))
+        if own is None and stem in of_file:
+            own, other = of_file[stem], classes.setdefault(stem, synset)
+            if other != synset:
+                raise DataError(
+                    f"--bounding_boxes has boxes of {image.name}, which lies in {other} and in "
+                    f"{synset}: name it as CLASS/{image.name} there"
+                )
+        own_boxes.append(own or [])
+    return own_boxes
+
+
+def _require_same_classes(output, synsets):
+    """Checks that no shards are there whose labels mean other classes."""
+    before = _read_index(output).synsets
+    there = [split for split in SPLITS if list_shards(output, split)]
+    if before and there and before != tuple(synsets):
+        raise UsageError(
+            f"{output} holds {' and '.join(there)} shards of {len(before)} classes, which are not "
+            f"the {len(synsets)} of these images: choose another --output_dir, or remove "
+            f"{', '.join(f'{output / split}-*' for split in there)} to build anew"
+        )
 
 
 def _read_index(output):

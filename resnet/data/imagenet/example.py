@@ -2,10 +2,9 @@
 
 import io
 
-import six
 import tensorflow as tf
 
-from resnet.data.photos import open_photo
+from resnet.data.photos import open_photo, whole_photo
 from resnet.errors import DataError, message_of
 
 ENCODED, LABEL = "image/encoded", "image/class/label"
@@ -17,7 +16,7 @@ def jpeg_of(content, name):
     """An image as RGB or grayscale JPEG: as it is where possible, else converted.
 
     Args:
-      content: bytes of a JPEG of any colour space, or of a PNG, GIF or BMP.
+      content: bytes of a JPEG of any colour space, or in another format that Pillow reads.
       name: of its file.
 
     Returns:
@@ -37,8 +36,7 @@ def jpeg_of(content, name):
                 return content, tuple(shape)
             image = tf.io.decode_jpeg(content, channels=3)
         else:
-            image = tf.io.decode_image(content, channels=3, expand_animations=False)
-            image = tf.cast(image, tf.uint8)
+            image = whole_photo(io.BytesIO(content), name)
         encoded = tf.io.encode_jpeg(image, format="rgb", quality=JPEG_QUALITY).numpy()
         return encoded, tuple(image.shape)
     except tf.errors.OpError as error:
@@ -65,7 +63,8 @@ def make_example(content, name, label, synset, text, boxes):
         return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
 
     def text_of(value):
-        value = six.ensure_binary(value)
+        # As files are named, whose bytes need not be text.
+        value = value if isinstance(value, bytes) else value.encode("utf-8", "surrogateescape")
         return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
 
     def floats(values):

@@ -9,10 +9,10 @@ import os
 import pathlib
 import stat
 
+from resnet.data.photos import ENDINGS
 from resnet.data.tar import TAR_ERRORS, members_of, open_tar
 from resnet.errors import DataError
 
-SUFFIXES = (".jpeg", ".jpg", ".png")
 LARGEST_BYTES = 2**28  # of an image's file
 
 
@@ -49,17 +49,17 @@ class RawImage:
 
 
 def list_images(place):
-    """Images of a folder or an uncompressed .tar, with those one level down.
+    """Images of a folder or an uncompressed .tar; what else is there is counted and named.
 
     Args:
-      place: a folder of class folders or of images, or a .tar of the same, or of one
-        .tar a class, as ILSVRC2012_img_train.tar is.
+      place: a folder of class folders, of images, or of one .tar a class; or a .tar of the same,
+        as ILSVRC2012_img_train.tar is. A class folder's own folders count for it.
 
     Returns:
       RawImages in the order of (folder, name).
 
     Raises:
-      DataError: not there, unreadable, or without images.
+      DataError: not there, unreadable, or without images, or one of its class folders is.
     """
     place = pathlib.Path(place)
     if place.is_dir():
@@ -68,37 +68,74 @@ def list_images(place):
         found = list(_of_archive(place))
     else:
         raise DataError(f"{place} does not exist: give a folder of images or a .tar of them")
-    images = [image for image in found if image.name.lower().endswith(SUFFIXES)]
+    images = [image for image in found if image.name.lower().endswith(ENDINGS)]
     if not images:
         raise DataError(
-            f"{place} holds no images: none of its {len(found)} files, nor of those one level "
-            f"down, ends in {', '.join(SUFFIXES)}"
+            f"{place} holds no images: none of its {len(found)} files ends in {', '.join(ENDINGS)}"
+        )
+    in_classes = {image.folder for image in images} - {""}
+    if in_classes and (empty := _class_names(place) - in_classes):
+        raise DataError(
+            f"{place} has {len(empty)} class folders without images ({', '.join(ENDINGS)}), such "
+            f"as {min(empty)}: fill or remove them"
+        )
+    if others := [file for file in found if not file.name.lower().endswith(ENDINGS)]:
+        print(
+            f"notice: {len(others):,} files of {place} are left out, for they do not end in "
+            f"{', '.join(ENDINGS)}, such as {others[0]}",
+            flush=True,
         )
     return sorted(images, key=lambda image: (image.folder, image.name))
 
 
+def _entries(place):
+    """What a folder holds by its name, hidden things aside."""
+    return sorted(path for path in place.iterdir() if not path.name.startswith("."))
+
+
+def _class_names(place):
+    """Names of the class folders and class archives in a folder."""
+    if not place.is_dir():
+        return set()
+    return {p.stem if _is_tar(p) else p.name for p in _entries(place) if p.is_dir() or _is_tar(p)}
+
+
+def _is_tar(path):
+    return path.suffix == ".tar"
+
+
 def _of_folder(place):
-    for entry in os.scandir(place):
-        if entry.name.startswith("."):
-            continue
-        if entry.is_dir():
-            for inner in os.scandir(entry.path):
-                # A link to nothing is an image that cannot be read.
-                if not inner.is_dir() and not inner.name.startswith("."):
-                    yield RawImage(inner.name, entry.name, inner.path)
+    for path in _entries(place):
+        if path.is_dir():
+            for inner in _files_below(path):
+                yield RawImage(inner.name, path.name, str(inner))
+        elif _is_tar(path):
+            yield from _of_class_archive(path, path.stem)
         else:
-            yield RawImage(entry.name, "", entry.path)
+            yield RawImage(path.name, "", str(path))
+
+
+def _files_below(folder):
+    for path in _entries(folder):
+        if not path.is_dir():  # a link to nothing is an image that cannot be read
+            yield path
+        elif not path.is_symlink():  # it may lead up again
+            yield from _files_below(path)
 
 
 def _of_archive(place):
     for member, offset in _members(place, 0, -1):
         path = pathlib.PurePosixPath(member.name)
-        if path.suffix == ".tar":
-            for inner, inner_offset in _members(place, offset, member.size):
-                name = pathlib.PurePosixPath(inner.name).name
-                yield RawImage(name, path.stem, str(place), inner_offset, inner.size)
+        if _is_tar(path):
+            yield from _of_class_archive(place, path.stem, offset, member.size)
         else:
             yield RawImage(path.name, path.parent.name, str(place), offset, member.size)
+
+
+def _of_class_archive(place, name, start=0, size=-1):
+    for member, offset in _members(place, start, size):
+        file = pathlib.PurePosixPath(member.name).name
+        yield RawImage(file, name, str(place), offset, member.size)
 
 
 def _members(path, start, size):

@@ -70,12 +70,12 @@ def _net(width: int, numbers: int) -> keras.Sequential:
     """F or G: 3x3, 1x1 and 3x3 convolutions, the last of zeros."""
     return keras.Sequential(
         [
-            keras.layers.Conv2D(width, 3, padding="same", activation="relu"),
-            keras.layers.Conv2D(width, 1, activation="relu"),
+            keras.layers.Conv2D(width, 3, padding="same", activation="relu", **NHWC),
+            keras.layers.Conv2D(width, 1, activation="relu", **NHWC),
             _last(numbers),
         ]
     )
 
 
 def _last(numbers: int) -> keras.layers.Conv2D:
-    return keras.layers.Conv2D(numbers, 3, padding="same", kernel_initializer="zeros")
+    return keras.layers.Conv2D(numbers, 3, padding="same", kernel_initializer="zeros", **NHWC)
