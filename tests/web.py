@@ -36,12 +36,13 @@ class Scripted(QuietHandler):
       knows_range, knows_if_range: what the server minds of a request for a part.
       redirect: where to, or None.
       drips: seconds between single bytes, or None.
+      chunked: whether an answer comes in chunks, its length unsaid.
       headers_drip: whether headers come so, without an end.
     """
 
     def __init__(self, *args, **options):
         self.script = types.SimpleNamespace(
-            **dict.fromkeys(("tag", "ends_after", "redirect", "drips", "headers_drip")),
+            **dict.fromkeys(("tag", "ends_after", "redirect", "drips", "headers_drip", "chunked")),
             knows_range=True,
             knows_if_range=True,
         )
@@ -67,6 +68,9 @@ class Scripted(QuietHandler):
                 self.send_error(416)
                 return
             rest = script.content[start:]
+            if script.chunked:
+                self._chunk(rest)
+                return
             self.send_response(206 if start else 200)
             self.send_header("Content-Length", str(len(rest)))
             if script.tag:
@@ -79,6 +83,18 @@ class Scripted(QuietHandler):
                 self._drip(rest)
             else:
                 self.wfile.write(rest[: script.ends_after])
+
+    def _chunk(self, content):
+        """An answer without a length, in chunks; without the last one's end if it breaks off."""
+        self.protocol_version = "HTTP/1.1"
+        self.send_response(200)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        sent = content[: self.script.ends_after]
+        self.wfile.write(b"%x\r\n%b\r\n" % (len(sent), sent))
+        if len(sent) == len(content):
+            self.wfile.write(b"0\r\n\r\n")
+        self.close_connection = True
 
     def _drip(self, content):
         for i in range(len(content)):

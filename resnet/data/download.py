@@ -60,6 +60,8 @@ def fetch(url, path, check):
         response, start = _answer(url, partial)
         with response:
             total = _length(response, url, start)
+            if not start:  # or what is there would count as a part of this file
+                remove(partial)
             _record(url, response, partial)
             count = _copy(response, url, partial, start, total, path.name)
         if total and count != total:
@@ -231,7 +233,7 @@ def _copy(response, url, partial, start, total, name):
     ):
         file.seek(start)
         file.truncate()
-        while chunk := _read(response):
+        while chunk := _read(response, total):
             file.write(chunk)
             count += len(chunk)
             progress.update(len(chunk))
@@ -254,11 +256,13 @@ def _copy(response, url, partial, start, total, name):
     return count
 
 
-def _read(response):
+def _read(response, total):
     try:
         return response.read1(CHUNK_BYTES)  # what is there: read() would wait for all of it
     except http.client.IncompleteRead as error:
-        return error.partial  # the count tells
+        if total:
+            return error.partial  # the count tells
+        raise UnreachableError(f"{response.url} broke off. Try again") from None
     except (OSError, http.client.HTTPException) as error:
         raise UnreachableError(f"{response.url} broke off: {_reason(error)}") from None
 

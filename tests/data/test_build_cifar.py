@@ -103,6 +103,21 @@ def test_downloads_that_end_early_or_are_none(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_download_that_is_no_archive_is_not_taken_again(tmp_path, capsys):
+    site, root = tmp_path / "site", tmp_path / "data"
+    site.mkdir()
+    for archive in build.archives_of("cifar-10"):
+        (site / archive.file_name).write_bytes(b"a page that says no")
+    kept = root / "downloads" / build.archives_of("cifar-10")[0].file_name
+    with serving(directory=str(site)) as url:
+        with pytest.raises(DataError, match=r"truncated or no archive\. Fetch it again"):
+            build.build("cifar-10", root, url, verify=False)
+        assert not kept.exists() and f"{kept} is removed" in capsys.readouterr().out
+        with pytest.raises(DataError, match="no archive"):  # a file of one's own is left
+            build.build("cifar-10", root, site / kept.name, verify=False)
+    assert (site / kept.name).exists()
+
+
 def test_the_command(tmp_path):
     path, images = archive_in(tmp_path / "site")
     arguments = [f"--data_root={tmp_path}/data", "--noverify_checksum"]

@@ -77,6 +77,25 @@ def test_a_part_is_never_taken_for_another_file(path, script, times):
     assert path.read_bytes() == other and names(path) == ["file.tar.gz"]
 
 
+def test_an_answer_in_chunks_is_whole_or_broken_off(path):
+    get(path, chunked=True)
+    assert path.read_bytes() == CONTENT
+    path.unlink()
+    with pytest.raises(UnreachableError, match=r"/x broke off\. Try again"):
+        get(path, chunked=True, ends_after=HALF)
+    assert names(path) == []
+
+
+def test_a_part_of_before_is_none_of_a_file_that_is_killed_at_its_start(path, monkeypatch):
+    break_off(path)
+    monkeypatch.setattr(download, "_copy", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        get(path, CONTENT[::-1], tag='"two"')
+    monkeypatch.undo()
+    (asked,) = get(path, CONTENT[::-1], tag='"two"')
+    assert "Range" not in asked and path.read_bytes() == CONTENT[::-1]
+
+
 def test_what_is_left_and_of_no_use_is_removed(path):
     state = path.with_name("file.tar.gz.download.json")
     for text in ("{", "[]", json.dumps({"url": "x", "validator": 3}), json.dumps({"url": "other"})):
@@ -161,11 +180,11 @@ KILLED = """\
 import os, pathlib, signal, sys
 from resnet.data import download
 read, left = download._read, [3]
-def killed(response):
+def killed(*arguments):
     left[0] -= 1
     if not left[0]:
         os.kill(os.getpid(), signal.SIGKILL)
-    return read(response)
+    return read(*arguments)
 download._read, download.CHUNK_BYTES = killed, 10_000
 download.fetch(sys.argv[1], pathlib.Path(sys.argv[2]), lambda _: None)
 """

@@ -8,6 +8,7 @@ from resnet.data.cifar.records import write_records
 from resnet.data.download import NotThereError, fetch, sha256
 from resnet.data.registry import CIFAR
 from resnet.errors import DataError
+from resnet.files import remove
 from resnet.hints import unverified_hint
 from resnet.ownership import owned
 
@@ -39,12 +40,23 @@ def _build(name, root, source, verify):
     elif path.is_dir():
         print(f"{name}: {path} is extracted, so that no published checksum applies", flush=True)
     print(f"{name}: reading {path}", flush=True)
-    write_records(read_archive(archive, path), root / name)
+    try:
+        dataset = read_archive(archive, path)
+    except DataError:
+        if _is_url(source) and not verify:  # it would be taken for good every time
+            remove(path)
+            print(f"{name}: {path} is removed", flush=True)
+        raise
+    write_records(dataset, root / name)
+
+
+def _is_url(source):
+    return "://" in source
 
 
 def _locate(name, root, source, verify):
     """(Archive, local path) of a data set's archive, fetched if need be, verified."""
-    if "://" in source:
+    if _is_url(source):
         return _fetched(name, root, source, verify)
     path = pathlib.Path(source)
     if not path.exists():

@@ -26,6 +26,8 @@ FLOWS: dict[str, dict[str, Any]] = {
     },
 }
 
+NHWC: dict[str, Any] = {"data_format": "channels_last"}  # whatever Keras takes by default
+
 
 def get_flow(name: str, image_size: int = 32, num_channels: int = 3, **changes: Any) -> Flow:
     """A named flow of square images of whole pixels, 0 to 255.
