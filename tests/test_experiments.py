@@ -72,6 +72,9 @@ def test_everything_wrong_is_named_before_anything_runs(tmp_path):
 - name: k
   seed: 1
   seeds: [1]
+- name: l
+  dropout: [0.1]
+- name: l.dropout-0.1
 """,
     )
     done = run_quickly(MODULE, path, *places(tmp_path))
@@ -94,6 +97,7 @@ def test_everything_wrong_is_named_before_anything_runs(tmp_path):
         "34: key 'seeds' lists no value",
         "36: key 'name' is '..', but must be a text",
         "39: keys 'seed' and 'seeds' exclude each other",
+        "43: its run l.dropout-0.1 is one of line 41 too: rename one",
     ]
     assert len(errors) == len(wanted), done.stderr
     for error, message in zip(errors, wanted, strict=True):
@@ -315,6 +319,28 @@ def test_a_killed_file_is_resumed_and_tabled(tmp_path):
     moved.write_text(later)
     done = run_quickly(MODULE, moved, *places(tmp_path))
     assert f"file.experiments is of {path}" in error_of(done)
+
+
+def test_the_weights_that_an_experiment_starts_from_say_how_images_are_prepared(tmp_path):
+    source = f"{GOOD}  max_num_steps: 1\n  preprocessor: cifar-unit\n"
+    tuned = f"- name: tuned\n{SETTINGS}  init_from: good.seed-1\n  max_num_steps: 1\n"
+    path = write(tmp_path, source + tuned)
+    done = run_quickly(MODULE, path, "--skip_smoke_tests", *places(tmp_path))
+    assert "images are prepared as for good.seed-1: cifar-unit" in done.stdout, done.stderr
+    again = run_quickly(MODULE, path, *places(tmp_path))
+    assert again.returncode == 0 and "== tuned is finished" in again.stdout, again.stderr
+    write(tmp_path, f"{source}{tuned}  preprocessor: cifar\n")
+    done = run_quickly(MODULE, path, *places(tmp_path))
+    assert "tuned has begun otherwise: preprocessor was cifar-unit, but is cifar now" in error_of(
+        done
+    )
+
+
+def test_flags_of_one_training_do_not_go_with_experiments(tmp_path):
+    path = write(tmp_path, GOOD)
+    for flag in ("time", "smoke_test"):
+        done = run_quickly(MODULE, path, f"--{flag}", "--dry_run", *places(tmp_path))
+        assert f"--{flag} does not go with experiments: leave it out" in error_of(done)
 
 
 def test_tables_keep_their_columns():

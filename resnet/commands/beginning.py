@@ -38,14 +38,24 @@ def new_experiment(task, flags, hosts):
 
 def _default_model(task, flags):
     """The named config of a run that names none: the one whose weights it starts from, if any."""
-    source = flags.init_from
-    if not (source and source.startswith(PREFIX)) or flags.model or flags.config:
+    if flags.model or flags.config:
         return task.default_model
-    model = by_reference(source).model
-    if model == task.default_model or model not in list_configs():
-        return task.default_model
-    print(f"model {model}, as the weights are of", flush=True)
+    model = model_of_weights(flags.init_from) or task.default_model
+    if model != task.default_model:
+        print(f"model {model}, as the weights are of", flush=True)
     return model
+
+
+def model_of_weights(init_from):
+    """The named config that pretrained weights are of; None of other weights, or none.
+
+    Raises:
+      UsageError: no such weights.
+    """
+    if not (init_from and init_from.startswith(PREFIX)):
+        return None
+    model = by_reference(init_from).model
+    return model if model in list_configs() else None
 
 
 def _prepared_as_source(experiment, flags, preprocessors):

@@ -74,6 +74,21 @@ def test_flags_hold_for_what_the_file_does_not_say(plan):
     assert plan()[0].options.max_num_steps is None
 
 
+def test_pretrained_weights_say_the_model(tmp_path):
+    path = tmp_path / "file.yaml"
+    path.write_text(
+        "- name: tuned\n"
+        "  init_from: [pretrained:resnet-32:cifar-10, pretrained:revnet-38:cifar-10]\n"
+        "- {name: other, init_from: pretrained:resnet-32:cifar-10, model: resnet20-v1}\n"
+    )
+    found, problems, _ = read_plan(path, tmp_path / "results", {})
+    assert not problems, problems
+    assert [run.flags["model"] for run in found] == ["resnet-32", "revnet-38", "resnet20-v1"]
+    assert [run.config.name for run in found] == ["resnet-32", "revnet-38", "resnet20-v1"]
+    found, *_ = read_plan(path, tmp_path / "results", {"model": "wrn-16-4"})
+    assert [run.config.name for run in found] == ["wrn-16-4", "wrn-16-4", "resnet20-v1"]
+
+
 def test_a_process_gets_the_runs_flags_and_network(plan, runner, tmp_path):
     one, two, _ = plan(dataset="synthetic", max_num_steps=3)
     outcome = runner.train(one)

@@ -7,6 +7,7 @@ import pathlib
 import re
 
 from resnet.commands import options
+from resnet.commands.beginning import model_of_weights
 from resnet.commands.cifar_train import DATA_FOLDER, DEFAULT_MODEL, num_images, require_size
 from resnet.commands.experiments.cifar_vs_tensorflow2 import is_foreign, translate
 from resnet.commands.experiments.yaml_file import Value, read_mappings
@@ -98,8 +99,9 @@ class _Plan:
 
     def __init__(self, path, results, defaults):
         self.path, self.runs, self.problems, self.notices = path, [], [], []
-        self._results, self._defaults = results, DEFAULTS | defaults
+        self._results, self._defaults = results, defaults
         self._lines = {}  # name -> line
+        self._ids = {}  # of a run -> line of its experiment
 
     def _problem(self, line, text):
         problem = f"{self.path}:{line}: {text}"
@@ -128,7 +130,8 @@ class _Plan:
                 f"key 'name' is {missing}, but must be a text of letters, digits and .+-_",
             )
             name = Value(f"line-{line}", line)  # to see what else is wrong
-        if name.content in self._lines:
+        is_new = name.content not in self._lines
+        if not is_new:
             self._problem(
                 name.line,
                 f"key 'name': {name.content!r} stands in line {self._lines[name.content]} too: "
@@ -165,6 +168,9 @@ class _Plan:
                 self._problem(line, f"a sweep of {name.content!r} lists a value twice: {run_id}")
                 continue
             ids.add(run_id)
+            if is_new and (other := self._ids.setdefault(run_id, line)) != line:
+                self._problem(line, f"its run {run_id} is one of line {other} too: rename one")
+                continue
             try:
                 require_plain(run_id)
             except UsageError as error:  # a sweep may make it long
@@ -177,7 +183,7 @@ class _Plan:
                 self._problem(value.line, f"key {named!r} lists no value: give one or more")
 
     def _add_run(self, line, run_id, group, settings, smoke_test):
-        given, changes, failed = dict(self._defaults), {}, False
+        given, changes, failed = {"dataset": DEFAULTS["dataset"]} | self._defaults, {}, False
         for key, value in settings.items():
             place = changes if key in NETWORK else given
             try:
@@ -188,6 +194,7 @@ class _Plan:
         if failed:
             return
         try:
+            given = {"model": _default_model(given)} | given
             config, run_options = _resolve(given, changes)
             run = Run(run_id, group, given, changes, config, run_options, smoke_test, line)
             self._require_source(run)
@@ -213,7 +220,7 @@ class _Plan:
         for key in last_first:
             less = [{k: v for k, v in group.items() if k != key} for group in (given, changes)]
             try:
-                _resolve(self._defaults | less[0], less[1])
+                _resolve(DEFAULTS | self._defaults | less[0], less[1])
             except UsageError:
                 continue
             return key
@@ -292,6 +299,11 @@ def _sweep(settings):
 
 def _is_list(value):
     return isinstance(value, list)
+
+
+def _default_model(given):
+    """The model of a run that names none; of pretrained weights, theirs."""
+    return model_of_weights(given.get("init_from")) or DEFAULTS["model"]
 
 
 def _resolve(given, changes):

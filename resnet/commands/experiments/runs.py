@@ -103,11 +103,14 @@ class Runner:
     def differences(self, run):
         """What tells a run that has begun from the one that the file describes: [str]."""
         before = load_experiment(run.id, self._results, self._logs)
+        ignored = set(FREE)
+        if run.options.init_from and "preprocessor" not in run.changes:
+            ignored.add("preprocessor")  # the training took that of the weights
         found = [
             f"{key} was {was}, but is {vars(now)[key]} now"
             for old, now in ((before.config, run.config), (before.options, run.options))
             for key, was in vars(old).items()
-            if was != vars(now)[key] and key not in FREE
+            if was != vars(now)[key] and key not in ignored
         ]
         reached = max(list_checkpoints(before.results), default=0)
         if reached > run.num_steps:
