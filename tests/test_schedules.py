@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from resnet.configs import get_config
+from resnet.configs import config_from_json, get_config
 from resnet.settings import SettingError
 
 # torch.optim.lr_scheduler.OneCycleLR(max_lr=0.4, total_steps=20, pct_start=0.25,
@@ -42,6 +42,14 @@ def test_cosine_and_linear_are_keras():
     np.testing.assert_allclose(rates(schedule="cosine"), wanted, rtol=1e-5, atol=1e-8)
     wanted = keras_rates(keras.optimizers.schedules.PolynomialDecay(0.4, 20, 0.0))
     np.testing.assert_allclose(rates(schedule="linear"), wanted, rtol=1e-5, atol=1e-8)
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "linear"])
+def test_the_peak_of_a_config_with_boundaries_is_its_highest_rate(schedule):
+    base = get_config("resnet20-v1")
+    assert base.learning_rates[0] < max(base.learning_rates)
+    config = config_from_json({"schedule": schedule}, base)
+    assert config.learning_rates == (max(base.learning_rates),) and config.boundaries == ()
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "linear"])

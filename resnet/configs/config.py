@@ -199,12 +199,12 @@ def _recipe_of(content: dict[str, Any]) -> dict[str, Any]:
 def _one_rate(content: dict[str, Any], base: Config) -> dict[str, Any]:
     """Fields of a schedule that has a peak and no boundaries, if such a one is asked for anew.
 
-    The peak is the base's first learning rate, unless `content` says otherwise.
+    The peak is the base's highest learning rate, unless `content` says otherwise.
     """
     schedule = content.get("schedule", "piecewise")
     if schedule == "piecewise" or base.schedule != "piecewise":
         return {}
-    return {"learning_rates": base.learning_rates[:1], "boundaries": ()}
+    return {"learning_rates": (max(base.learning_rates),), "boundaries": ()}
 
 
 def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:

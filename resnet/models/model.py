@@ -129,7 +129,8 @@ class Model(tf.Module):
         """Assigns {public name: array}; every name and shape must be the model's.
 
         Raises:
-          UsageError (a ValueError): missing or extra names, or a wrong shape; nothing is assigned.
+          UsageError (a ValueError): not named, missing or extra names, a wrong shape or type;
+            nothing is assigned.
         """
         self.assign_public(self.variables_by_storage_name, weights)
 
@@ -149,6 +150,11 @@ class Model(tf.Module):
         self, variables: Mapping[str, tf.Variable], values: Mapping[str, np.ndarray]
     ) -> None:
         """Raises what `assign_public` would, and assigns nothing."""
+        if not isinstance(values, Mapping):
+            raise UsageError(
+                f"weights are a {type(values).__name__}, but must be {{public name: array}}, as "
+                "get_weights returns"
+            )
         wanted = {p: self._parameters[n].shape for n in variables for p in self._public_names[n]}
         missing, extra = sorted(wanted.keys() - values), sorted(values.keys() - wanted)
         if missing or extra:
@@ -161,10 +167,10 @@ class Model(tf.Module):
                 )
             )
         for name, shape in wanted.items():
-            if tuple(values[name].shape) != shape:
+            if np.shape(values[name]) != shape:
                 raise UsageError(
                     f"the weights do not fit {self.config.name}: {name} has shape "
-                    f"{tuple(values[name].shape)}, but must have {shape}"
+                    f"{np.shape(values[name])}, but must have {shape}"
                 )
             if (kind := np.asarray(values[name]).dtype).kind in "OSUbcmM":
                 raise UsageError(
@@ -215,6 +221,9 @@ class Model(tf.Module):
 
         Returns:
           float32 scalar, relative to the largest value of the stage's stream.
+
+        Raises:
+          UsageError (a ValueError): the network is no RevNet.
         """
         values = {n: tf.convert_to_tensor(v) for n, v in self.trainable_by_storage_name.items()}
         return self.network.reconstruction_error(values, self.network.checked(images), seed)

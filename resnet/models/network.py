@@ -18,7 +18,7 @@ from resnet.models.stem_in_parts import run_in_parts, values_again
 from resnet.reversible import after, count_past_exact_range, recompute, round_to_grid
 from resnet.reversible.gradients import PureFunction
 from resnet.reversible.nest import Nest
-from resnet.settings import Computation
+from resnet.settings import Computation, fields_of, wrong
 
 SCOPE = "Model"  # revnet-public's name of the whole model
 STAGE_SEEDS = 2**32  # apart: more than there are residual functions in a stage
@@ -61,8 +61,10 @@ class Network:
 
         Raises:
           SettingError (a ValueError): an unknown family; fields of the config or of the
-            computation that do not fit it, or each other.
+            computation that do not fit it, or each other; images_at_once below 1.
         """
+        if images_at_once < 1 or images_at_once % 1:
+            raise wrong("", "images_at_once", images_at_once, "an integer from 1")
         self.config, self.computation, self.family = config, computation, family_of(config)
         self.family.check(config)
         self.family.check_computation(config, computation)
@@ -117,7 +119,12 @@ class Network:
         return tf.cast(images, tf.float32)
 
     def initial_values(self, seed: int) -> Iterator[tuple[str, Parameter, list[str], tf.Tensor]]:
-        """Yields (storage name, Parameter, public names, initial value, stacked where shared)."""
+        """Yields (storage name, Parameter, public names, initial value, stacked where shared).
+
+        Raises:
+          SettingError (a ValueError): a seed that no config may have.
+        """
+        seed = fields_of(Config)["seed"].checked(seed)
         for name, parameter, public in self.storage():
             values = [parameter.initial_value(p, seed, self.config.initializer) for p in public]
             yield name, parameter, public, tf.stack(values) if is_stacked(name) else values[0]
@@ -249,7 +256,15 @@ class Network:
 
         Returns:
           float32 scalar, relative to the largest value of the stage's stream.
+
+        Raises:
+          UsageError (a ValueError): the network is no RevNet.
         """
+        if not self.family.is_reversible:
+            raise UsageError(
+                f"{self.config.name} is a {self.family.title}, whose units restore nothing: take a "
+                "RevNet, such as revnet-38"
+            )
         x, _, _ = self._apply_stem(values, images, training=True)
         seed, errors = self._dropout_seed(True, seed), []
         for _, stages, params, seeds in self._sequences(values, seed):

@@ -44,6 +44,9 @@ def keep_records(results, logs, keep, is_wanted):
 
     Returns:
       [str], ids of what was copied.
+
+    Raises:
+      DataError: an experiment lacks a file.
     """
     copied = []
     for result in sorted(pathlib.Path(results).glob(f"*/{RESULT}")):
@@ -55,6 +58,11 @@ def keep_records(results, logs, keep, is_wanted):
         with written_beside(target) as temporary:
             temporary.mkdir()
             for file in [*files, pathlib.Path(logs) / name / COMMANDS]:
+                if not file.exists():
+                    raise DataError(
+                        f"experiment {name} has no {file}: give the folder of its logs with "
+                        f"--logs, or remove {source}"
+                    )
                 shutil.copyfile(file, temporary / file.name)
             remove(target)
         copied.append(name)

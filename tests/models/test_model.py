@@ -334,6 +334,26 @@ def test_errors_of_get_model(options, message):
         resnet.get_model("resnet-test", **options)
 
 
+def test_errors_of_numbers_and_values():
+    for name, value, message in (
+        ("images_at_once", 0, "images_at_once is 0, but must be an integer from 1"),
+        ("images_at_once", 1.5, "images_at_once is 1.5, but must be"),
+        ("seed", 1.5, "seed is 1.5, but must be an integer"),
+        ("seed", -1, "seed is -1, but must be an integer"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            resnet.get_model("resnet-test", **{name: value})
+    model = resnet.get_model("resnet-test")
+    with pytest.raises(UsageError, match=r"resnet-test is a ResNet, whose units restore nothing"):
+        model.reconstruction_error(tf.zeros([1, 32, 32, 3]))
+    weights = model.get_weights()
+    with pytest.raises(UsageError, match=r"weights are a list, but must be \{public name: array\}"):
+        model.set_weights(list(weights.values()))
+    model.set_weights({name: (value + 1).tolist() for name, value in weights.items()})
+    for name, value in model.get_weights().items():
+        np.testing.assert_array_equal(value, weights[name] + 1)
+
+
 def test_the_name_of_a_keras_policy_is_taken_for_its_arithmetic():
     assert resnet.get_model("resnet-test", dtype="mixed_bfloat16").computation.dtype == "bfloat16"
     for other in ("mixed_float16", ["bfloat16"]):
