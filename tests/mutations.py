@@ -469,7 +469,7 @@ MUTATIONS = [
     Mutation(
         "resnet/files.py",
         "leftovers of other hosts are removed",
-        'not mark["host"].endswith(f".{platform.node()}@")',
+        """not f".{mark['host']}".endswith(f".{platform.node()}")""",
         "False",
         ("tests/test_files.py::test_leftovers_of_the_dead_are_removed_and_of_nobody_else",),
     ),
@@ -1242,8 +1242,8 @@ MUTATIONS = [
     Mutation(
         "resnet/commands/experiments/plan.py",
         "flags given to the runner are dropped",
-        "self._results, self._defaults = results, DEFAULTS | defaults",
-        "self._results, self._defaults = results, dict(DEFAULTS)",
+        "self._results, self._defaults = results, defaults",
+        "self._results, self._defaults = results, {}",
         (f"{RUNS}::test_flags_hold_for_what_the_file_does_not_say",),
     ),
     Mutation(
@@ -2107,5 +2107,42 @@ MUTATIONS = [
         "has_kernels = has_kernels or value.ndim > 1",
         "has_kernels = True or value.ndim > 1",
         (f"{CIFAR_RUNS}::test_a_run_that_names_no_model_takes_that_of_its_weights",),
+    ),
+    Mutation(
+        "resnet/files.py",
+        "any file with digits before .part is a leftover",
+        r'r"\.(?P<host>[^@/]*)@(?P<pid>\d+)\.part(\.|$)"',
+        r'r"(?P<host>[^@/]*)@?(?P<pid>\d+)\.part"',
+        ("tests/test_files.py::test_leftovers_of_the_dead_are_removed_and_of_nobody_else",),
+    ),
+    Mutation(
+        "resnet/data/imagenet/build.py",
+        "classes are replaced under the shards of another split",
+        "if before and there and before != tuple(synsets):",
+        "if False:",
+        (
+            "tests/data/test_build_imagenet.py::"
+            "test_shards_of_other_classes_are_not_given_others_labels",
+        ),
+    ),
+    Mutation(
+        "resnet/data/download.py",
+        "a part of a file counts as a part of the next",
+        "if not start:  # or",
+        "if False:  # or",
+        (
+            "tests/data/test_download.py::"
+            "test_a_part_of_before_is_none_of_a_file_that_is_killed_at_its_start",
+        ),
+    ),
+    Mutation(
+        "resnet/commands/experiments/runs.py",
+        "an experiment that took its weights' preprocessor counts as another",
+        'ignored.add("preprocessor")',
+        "pass",
+        (
+            "tests/test_experiments.py::"
+            "test_the_weights_that_an_experiment_starts_from_say_how_images_are_prepared",
+        ),
     ),
 ]
