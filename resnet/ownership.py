@@ -1,8 +1,8 @@
 """One process at a time works in a folder: a lock that the kernel ends with its process.
 
-It is a file beside the folder, PARENT/.locks/NAME, which names its holder; inside the folder, if
-nothing can be written beside it, as beside a mounted disk. Whether it counts is the kernel's word
-(flock, on shared storage too), not the file's: what a dead process has left holds nobody up.
+It is a file beside the folder, PARENT/.locks/NAME, which names its holder. Whether it counts is
+the kernel's word (flock, on shared storage too), not the file's: what a dead process has left
+holds nobody up.
 """
 
 import contextlib
@@ -73,8 +73,7 @@ def is_owned(folder: str | os.PathLike[str]) -> bool:
 
 def _lock_of(folder: str | os.PathLike[str]) -> pathlib.Path:
     folder = pathlib.Path(folder).absolute()
-    is_beside = os.access(folder.parent, os.W_OK) or not os.access(folder, os.W_OK)
-    return (folder.parent if is_beside else folder) / LOCKS / folder.name
+    return folder.parent / LOCKS / folder.name
 
 
 def _locked(path: pathlib.Path, folder: str | os.PathLike[str]) -> IO[str]:

@@ -167,10 +167,14 @@ class Model(tf.Module):
                 )
             )
         for name, shape in wanted.items():
-            if np.shape(values[name]) != shape:
+            try:
+                found = np.shape(values[name])
+            except ValueError:
+                found = None  # lists of several lengths
+            if found != shape:
                 raise UsageError(
                     f"the weights do not fit {self.config.name}: {name} has shape "
-                    f"{np.shape(values[name])}, but must have {shape}"
+                    f"{found}, but must have {shape}"
                 )
             if (kind := np.asarray(values[name]).dtype).kind in "OSUbcmM":
                 raise UsageError(

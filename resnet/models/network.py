@@ -18,7 +18,7 @@ from resnet.models.stem_in_parts import run_in_parts, values_again
 from resnet.reversible import after, count_past_exact_range, recompute, round_to_grid
 from resnet.reversible.gradients import PureFunction
 from resnet.reversible.nest import Nest
-from resnet.settings import Computation, fields_of, wrong
+from resnet.settings import Computation, wrong
 
 SCOPE = "Model"  # revnet-public's name of the whole model
 STAGE_SEEDS = 2**32  # apart: more than there are residual functions in a stage
@@ -63,7 +63,7 @@ class Network:
           SettingError (a ValueError): an unknown family; fields of the config or of the
             computation that do not fit it, or each other; images_at_once below 1.
         """
-        if images_at_once < 1 or images_at_once % 1:
+        if not hasattr(images_at_once, "__index__") or images_at_once < 1:
             raise wrong("", "images_at_once", images_at_once, "an integer from 1")
         self.config, self.computation, self.family = config, computation, family_of(config)
         self.family.check(config)
@@ -122,9 +122,10 @@ class Network:
         """Yields (storage name, Parameter, public names, initial value, stacked where shared).
 
         Raises:
-          SettingError (a ValueError): a seed that no config may have.
+          SettingError (a ValueError): a seed that is no integer.
         """
-        seed = fields_of(Config)["seed"].checked(seed)
+        if not hasattr(seed, "__index__"):
+            raise wrong("", "seed", seed, "an integer")
         for name, parameter, public in self.storage():
             values = [parameter.initial_value(p, seed, self.config.initializer) for p in public]
             yield name, parameter, public, tf.stack(values) if is_stacked(name) else values[0]

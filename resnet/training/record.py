@@ -60,8 +60,8 @@ def keep_records(results, logs, keep, is_wanted):
             for file in [*files, pathlib.Path(logs) / name / COMMANDS]:
                 if not file.exists():
                     raise DataError(
-                        f"experiment {name} has no {file}: give the folder of its logs with "
-                        f"--logs, or remove {source}"
+                        f"experiment {name} has no {file}: give the folders where it is whole "
+                        "with --results and --logs"
                     )
                 shutil.copyfile(file, temporary / file.name)
             remove(target)

@@ -165,7 +165,7 @@ def test_pages_and_records_that_do_not_do(tmp_path, results_command):
     assert "has no place for a table: write two lines" in error_of(results_command("empty.md"))
     experiment(tmp_path, "b")
     (log := tmp_path / "logs/b/cmd.txt").unlink()
-    message = f"experiment b has no {log}: give the folder of its logs with --logs"
+    message = f"experiment b has no {log}: give the folders where it is whole"
     assert message in error_of(results_command()) and not list(tmp_path.glob("keep/*"))
     shutil.rmtree(tmp_path / "results")
     (tmp_path / "keep/b").mkdir(parents=True)

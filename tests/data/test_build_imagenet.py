@@ -232,7 +232,21 @@ def test_folders_below_a_class_and_every_ending(tmp_path, capsys):
     (tmp_path / "n3").mkdir()
     message = r"has 2 class folders without images \(.*\), such as n2: fill or remove them"
     with pytest.raises(DataError, match=message):
+        list_images(tmp_path, is_training=True)
+    assert {image.folder for image in list_images(tmp_path)} == {"n1"}
+
+
+def test_places_that_would_give_wrong_labels(tmp_path):
+    for name in ("train/n1/1.jpg", "train/n2/2.jpg", "val/n1/3.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    with pytest.raises(DataError, match=r"holds splits, not classes: give .*/train"):
         list_images(tmp_path)
+    write_tar(tmp_path / "train/n1.tar", {"1.jpg": b"x"})  # beside what it extracts to
+    assert [image.name for image in list_images(tmp_path / "train")] == ["1.jpg", "2.jpg"]
+    deep = write_tar(tmp_path / "deep.tar", {"n1/images/1.jpg": b"x", "n2/images/2.jpg": b"x"})
+    with pytest.raises(DataError, match="has folders within its class folders"):
+        list_images(deep)
 
 
 def test_the_folder_that_the_archive_of_class_archives_extracts_to(tmp_path):

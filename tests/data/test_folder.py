@@ -59,6 +59,11 @@ def test_folders_in_capitals_and_what_programs_leave_in_classes(tmp_path):
     assert names_of(tree.test) == ["a/00.png"]
 
 
+def test_a_class_of_trains(tmp_path):
+    make_tree(tmp_path, {"Bus": 2, "Train": 2})
+    assert find_tree(tmp_path).label_names == ("Bus", "Train")
+
+
 def test_names_that_are_no_text(tmp_path):
     make_tree(tmp_path, {"a": 4, "b": 4})
     os.rename(tmp_path / "a/00.png", os.fsencode(tmp_path) + b"/a/caf\xe9.png")

@@ -339,7 +339,7 @@ def test_errors_of_numbers_and_values():
         ("images_at_once", 0, "images_at_once is 0, but must be an integer from 1"),
         ("images_at_once", 1.5, "images_at_once is 1.5, but must be"),
         ("seed", 1.5, "seed is 1.5, but must be an integer"),
-        ("seed", -1, "seed is -1, but must be an integer"),
+        ("images_at_once", "2", "images_at_once is '2', but must be"),
     ):
         with pytest.raises(UsageError, match=message):
             resnet.get_model("resnet-test", **{name: value})

@@ -105,7 +105,11 @@ class Runner:
         before = load_experiment(run.id, self._results, self._logs)
         ignored = set(FREE)
         if run.options.init_from and "preprocessor" not in run.changes:
-            ignored.add("preprocessor")  # the training took that of the weights
+            theirs = None
+            with contextlib.suppress(UsageError):  # they may be gone by now
+                theirs = before.init_preprocessor()
+            if theirs in (None, before.config.preprocessor):
+                ignored.add("preprocessor")  # the training took that of the weights
         found = [
             f"{key} was {was}, but is {vars(now)[key]} now"
             for old, now in ((before.config, run.config), (before.options, run.options))

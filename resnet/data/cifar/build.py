@@ -34,6 +34,7 @@ def build(
 
 
 def _build(name, root, source, verify):
+    there = {path.name for path in (root / DOWNLOADS).glob("*")}
     archive, path = _locate(name, root, source, verify)
     if not verify:
         print(f"{name}: checksum of {path.name} not verified", flush=True)
@@ -43,7 +44,8 @@ def _build(name, root, source, verify):
     try:
         dataset = read_archive(archive, path)
     except DataError:
-        if _is_url(source) and not verify:  # it would be taken for good every time
+        # Fetched now, it would be taken for good every time.
+        if _is_url(source) and not verify and path.name not in there:
             remove(path)
             print(f"{name}: {path} is removed", flush=True)
         raise

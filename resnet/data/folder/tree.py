@@ -50,6 +50,8 @@ def find_tree(folder, held_out=()):
             f"{TRAIN}/ and {TESTS[0]}/ of them"
         )
     splits = {path.name.lower(): path for path in sorted(folder.iterdir()) if path.is_dir()}
+    if not (folder / TRAIN).is_dir() and not any(name in splits for name in TESTS):
+        splits.pop(TRAIN, None)  # alone and in capitals, it may be a class
     root = splits.get(TRAIN, folder)
     classes = _classes(root)
     if len(classes) < 2:

@@ -111,7 +111,9 @@ def build_imagenet(sources: Sources, output: str | pathlib.Path, writing: Writin
       DataError: something to read is missing or malformed, or `strict`.
     """
     folders = {"train": sources.train_dir, "validation": sources.validation_dir}
-    images = {split: list_images(folder) for split, folder in folders.items() if folder}
+    images = {
+        split: list_images(folder, split == "train") for split, folder in folders.items() if folder
+    }
     if not images:
         raise UsageError("nothing to build: give --train_dir, --validation_dir or --raw_dir")
     output = pathlib.Path(output)

@@ -36,7 +36,11 @@ def jpeg_of(content, name):
                 return content, tuple(shape)
             image = tf.io.decode_jpeg(content, channels=3)
         else:
-            image = whole_photo(io.BytesIO(content), name)
+            if content[:4] == b"RIFF":  # WebP, which TensorFlow does not read
+                image = whole_photo(io.BytesIO(content), name)
+            else:
+                image = tf.io.decode_image(content, channels=3, expand_animations=False)
+            image = tf.cast(image, tf.uint8)
         encoded = tf.io.encode_jpeg(image, format="rgb", quality=JPEG_QUALITY).numpy()
         return encoded, tuple(image.shape)
     except tf.errors.OpError as error:

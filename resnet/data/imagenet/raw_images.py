@@ -48,18 +48,21 @@ class RawImage:
         return f"{self.path}: {self.name}" if self.size >= 0 else self.path
 
 
-def list_images(place):
+def list_images(place, is_training=False):
     """Images of a folder or an uncompressed .tar; what else is there is counted and named.
 
     Args:
       place: a folder of class folders, of images, or of one .tar a class; or a .tar of the same,
-        as ILSVRC2012_img_train.tar is. A class folder's own folders count for it.
+        as ILSVRC2012_img_train.tar is. A class folder's own folders count for it; in a .tar,
+        an image's class is the folder that it lies in.
+      is_training: whether each class folder must have an image, for labels count them.
 
     Returns:
       RawImages in the order of (folder, name).
 
     Raises:
-      DataError: not there, unreadable, or without images, or one of its class folders is.
+      DataError: not there, unreadable, or without images, or one of its class folders is;
+        folders of splits in place of classes; folders within the classes of a .tar.
     """
     place = pathlib.Path(place)
     if place.is_dir():
@@ -74,7 +77,9 @@ def list_images(place):
             f"{place} holds no images: none of its {len(found)} files ends in {', '.join(ENDINGS)}"
         )
     in_classes = {image.folder for image in images} - {""}
-    if in_classes and (empty := _class_names(place) - in_classes):
+    if "train" in in_classes and in_classes & {"val", "validation"}:
+        raise DataError(f"{place} holds splits, not classes: give {place / 'train'}")
+    if is_training and in_classes and (empty := _class_names(place) - in_classes):
         raise DataError(
             f"{place} has {len(empty)} class folders without images ({', '.join(ENDINGS)}), such "
             f"as {min(empty)}: fill or remove them"
@@ -97,35 +102,54 @@ def _class_names(place):
     """Names of the class folders and class archives in a folder."""
     if not place.is_dir():
         return set()
-    return {p.stem if _is_tar(p) else p.name for p in _entries(place) if p.is_dir() or _is_tar(p)}
+    entries = _entries(place)
+    archives = {path.stem for path in entries} if _are_archives(entries) else set()
+    return archives | {path.name for path in entries if path.is_dir()}
 
 
 def _is_tar(path):
     return path.suffix == ".tar"
 
 
+def _are_archives(entries):
+    """Whether a folder holds class archives alone: beside images, one holds the same again."""
+    return all(_is_tar(path) and path.is_file() for path in entries)
+
+
 def _of_folder(place):
-    for path in _entries(place):
+    entries = _entries(place)
+    if _are_archives(entries):
+        for path in entries:
+            yield from _of_class_archive(path, path.stem)
+        return
+    for path in entries:
         if path.is_dir():
             for inner in _files_below(path):
                 yield RawImage(inner.name, path.name, str(inner))
-        elif _is_tar(path):
-            yield from _of_class_archive(path, path.stem)
         else:
             yield RawImage(path.name, "", str(path))
 
 
-def _files_below(folder):
+def _files_below(folder, above=()):
+    above = (*above, folder.resolve())
     for path in _entries(folder):
         if not path.is_dir():  # a link to nothing is an image that cannot be read
             yield path
-        elif not path.is_symlink():  # it may lead up again
-            yield from _files_below(path)
+        elif not any(path.resolve() in (one, *one.parents) for one in above):  # a link up again
+            yield from _files_below(path, above)
 
 
 def _of_archive(place):
+    folders = {}  # name of a class folder -> its path
     for member, offset in _members(place, 0, -1):
         path = pathlib.PurePosixPath(member.name)
+        if path.name.startswith(".") or path.parent.name.startswith("."):
+            continue
+        if folders.setdefault(path.parent.name, path.parent) != path.parent:
+            raise DataError(
+                f"{place} has folders within its class folders, such as {path.parent}: extract it, "
+                "and give the folder"
+            )
         if _is_tar(path):
             yield from _of_class_archive(place, path.stem, offset, member.size)
         else:
@@ -135,6 +159,8 @@ def _of_archive(place):
 def _of_class_archive(place, name, start=0, size=-1):
     for member, offset in _members(place, start, size):
         file = pathlib.PurePosixPath(member.name).name
+        if file.startswith("."):
+            continue
         yield RawImage(file, name, str(place), offset, member.size)
 
 
