@@ -97,7 +97,7 @@ def test_everything_wrong_is_named_before_anything_runs(tmp_path):
         "34: key 'seeds' lists no value",
         "36: key 'name' is '..', but must be a text",
         "39: keys 'seed' and 'seeds' exclude each other",
-        "43: its run l.dropout-0.1 is one of line 41 too: rename one",
+        "43: its run l.dropout-0.1 is one of 'l' too: rename one",
     ]
     assert len(errors) == len(wanted), done.stderr
     for error, message in zip(errors, wanted, strict=True):
@@ -324,16 +324,20 @@ def test_a_killed_file_is_resumed_and_tabled(tmp_path):
 def test_the_weights_that_an_experiment_starts_from_say_how_images_are_prepared(tmp_path):
     source = f"{GOOD}  max_num_steps: 1\n  preprocessor: cifar-unit\n"
     tuned = f"- name: tuned\n{SETTINGS}  init_from: good.seed-1\n  max_num_steps: 1\n"
-    path = write(tmp_path, source + tuned)
+    own = tuned.replace("name: tuned", "name: own")
+    path = write(tmp_path, f"{source}{tuned}{own}  preprocessor: cifar\n")
     done = run_quickly(MODULE, path, "--skip_smoke_tests", *places(tmp_path))
     assert "images are prepared as for good.seed-1: cifar-unit" in done.stdout, done.stderr
-    again = run_quickly(MODULE, path, *places(tmp_path))
+    again = run_quickly(MODULE, write(tmp_path, source + tuned), *places(tmp_path))
     assert again.returncode == 0 and "== tuned is finished" in again.stdout, again.stderr
     write(tmp_path, f"{source}{tuned}  preprocessor: cifar\n")
     done = run_quickly(MODULE, path, *places(tmp_path))
     assert "tuned has begun otherwise: preprocessor was cifar-unit, but is cifar now" in error_of(
         done
     )
+    write(tmp_path, source + own)  # what was said is neither said now nor as of the weights
+    message = "own has begun otherwise: preprocessor was cifar, but is cifar-standard now"
+    assert message in error_of(run_quickly(MODULE, path, *places(tmp_path)))
 
 
 def test_flags_of_one_training_do_not_go_with_experiments(tmp_path):

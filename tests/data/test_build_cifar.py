@@ -115,7 +115,10 @@ def test_a_download_that_is_no_archive_is_not_taken_again(tmp_path, capsys):
         assert not kept.exists() and f"{kept} is removed" in capsys.readouterr().out
         with pytest.raises(DataError, match="no archive"):  # a file of one's own is left
             build.build("cifar-10", root, site / kept.name, verify=False)
-    assert (site / kept.name).exists()
+        kept.write_bytes(b"of one's own")
+        with pytest.raises(DataError, match="no archive"):
+            build.build("cifar-10", root, url, verify=False)
+    assert (site / kept.name).exists() and kept.exists()
 
 
 def test_the_command(tmp_path):

@@ -222,13 +222,17 @@ def test_folders_below_a_class_and_every_ending(tmp_path, capsys):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
     (tmp_path / "n1/images/again").symlink_to(tmp_path)
+    (tmp_path / ".elsewhere").mkdir()
+    (tmp_path / ".elsewhere/f.png").write_bytes(b"x")
+    (tmp_path / "n2/linked").symlink_to(tmp_path / ".elsewhere")
     found = [(image.folder, image.name) for image in list_images(tmp_path)]
-    assert found == [("n1", "a.JPEG"), ("n1", "b.webp"), ("n2", "d.bmp")]
+    assert found == [("n1", "a.JPEG"), ("n1", "b.webp"), ("n2", "d.bmp"), ("n2", "f.png")]
     assert f"notice: 1 files of {tmp_path} are left out, for they do not end in .jpg, " in (
         output := capsys.readouterr().out
     )
     assert output.endswith(f", such as {tmp_path}/n2/e.gif\n")
     (tmp_path / "n2/d.bmp").unlink()
+    (tmp_path / "n2/linked").unlink()
     (tmp_path / "n3").mkdir()
     message = r"has 2 class folders without images \(.*\), such as n2: fill or remove them"
     with pytest.raises(DataError, match=message):

@@ -493,3 +493,15 @@ def test_a_loss_weighs_points_as_it_is_told():
     weighted = [found, *fitted, *history["val_loss"]]
     np.testing.assert_allclose(weighted, [np.mean(bits[8:])] * 3, rtol=1e-5)
     assert abs(np.mean(bits[8:]) - np.mean(bits)) > 1e-3
+
+
+def test_named_flows_do_not_depend_on_the_image_format_of_keras():
+    before, shapes = keras.config.image_data_format(), []
+    for form in ("channels_last", "channels_first"):
+        try:
+            keras.config.set_image_data_format(form)
+            flow = reversible.get_flow("realnvp", image_size=16, num_units=1, width=4)
+            shapes.append([tuple(weight.shape) for weight in flow.weights])
+        finally:
+            keras.config.set_image_data_format(before)
+    assert shapes[0] == shapes[1]

@@ -101,7 +101,7 @@ class _Plan:
         self.path, self.runs, self.problems, self.notices = path, [], [], []
         self._results, self._defaults = results, defaults
         self._lines = {}  # name -> line
-        self._ids = {}  # of a run -> line of its experiment
+        self._ids = {}  # of a run -> name of its experiment
 
     def _problem(self, line, text):
         problem = f"{self.path}:{line}: {text}"
@@ -130,8 +130,7 @@ class _Plan:
                 f"key 'name' is {missing}, but must be a text of letters, digits and .+-_",
             )
             name = Value(f"line-{line}", line)  # to see what else is wrong
-        is_new = name.content not in self._lines
-        if not is_new:
+        if name.content in self._lines:
             self._problem(
                 name.line,
                 f"key 'name': {name.content!r} stands in line {self._lines[name.content]} too: "
@@ -168,8 +167,9 @@ class _Plan:
                 self._problem(line, f"a sweep of {name.content!r} lists a value twice: {run_id}")
                 continue
             ids.add(run_id)
-            if is_new and (other := self._ids.setdefault(run_id, line)) != line:
-                self._problem(line, f"its run {run_id} is one of line {other} too: rename one")
+            other = self._ids.setdefault(run_id, name.content)
+            if other != name.content:
+                self._problem(line, f"its run {run_id} is one of {other!r} too: rename one")
                 continue
             try:
                 require_plain(run_id)

@@ -66,6 +66,7 @@ class Runner:
         """
         make_folder(self.folder)
         source, path = self.folder / "source", str(pathlib.Path(path).resolve())
+        path = path.encode(errors="backslashreplace").decode()  # as it is written
         if source.exists() and source.read_text(encoding="utf-8").strip() != path:
             raise UsageError(
                 f"{self.folder} is of {source.read_text(encoding='utf-8').strip()}: rename "
