@@ -12,6 +12,7 @@ import pytest
 from resnet.commands.experiments import runs
 from resnet.commands.experiments.plan import read_plan
 from resnet.commands.experiments.runs import Runner
+from resnet.errors import UsageError
 
 FILE = """\
 - name: one
@@ -63,6 +64,16 @@ def arguments_of(tmp_path):
     """What the process was given, {flag: value}."""
     given = json.loads((tmp_path / "arguments").read_text())
     return dict(argument.removeprefix("--").partition("=")[::2] for argument in given)
+
+
+def test_a_file_whose_folder_has_a_name_that_is_not_utf_8_keeps_its_runs(tmp_path):
+    runner = Runner(tmp_path / "of_it", tmp_path, tmp_path)
+    for _ in range(2):
+        with runner.alone(tmp_path / os.fsdecode(b"caf\xe9") / "file.yaml"):
+            pass
+    message = r"of_it is of .*/caf\\udce9/file.yaml: rename "
+    with pytest.raises(UsageError, match=message), runner.alone(tmp_path / "other.yaml"):
+        pass
 
 
 def test_flags_hold_for_what_the_file_does_not_say(plan):

@@ -272,9 +272,10 @@ def test_boxes_of_a_name_that_several_classes_have(tmp_path):
             (tmp_path / "train" / synset / name).write_bytes(encoded(picture(1)))
     flags = [f"--train_dir={tmp_path}/train", f"--bounding_boxes={tmp_path}/boxes.csv"]
     (tmp_path / "boxes.csv").write_text("1.JPEG,0,0,0.5,0.5\n")
-    message = f"boxes of 1.JPEG, which lies in {SYNSETS[0]} and in {SYNSETS[1]}: name it as CLASS/"
-    assert message in error_of(build(tmp_path / "out", *flags))
     one, other = SYNSETS[:2]
+    images = f"{tmp_path}/train/{one}/1.JPEG and of {tmp_path}/train/{other}/1.JPEG"
+    message = f"boxes of 1.JPEG, the name of {images}: call it CLASS/1.JPEG there, or give"
+    assert message in error_of(build(tmp_path / "out", *flags))
     (tmp_path / "boxes.csv").write_text(f"{other}/1.JPEG,0,0,0.5,0.5\n{one}.JPEG,0,0,1,0.25\n")
     done = build(tmp_path / "out", *flags)
     assert done.returncode == 0, done.stderr
@@ -288,6 +289,21 @@ def test_boxes_of_a_name_that_several_classes_have(tmp_path):
         (1, f"{one}.JPEG"): [0.25],
         (2, f"{other}.JPEG"): [],
     }
+
+
+def test_boxes_of_a_name_that_a_class_has_twice(tmp_path):
+    for folder in (f"train/{SYNSETS[0]}/left", f"train/{SYNSETS[1]}", f"val/{SYNSETS[0]}"):
+        (tmp_path / folder).mkdir(parents=True)
+    for name in (f"{SYNSETS[0]}/left/1.JPEG", f"{SYNSETS[0]}/1.JPEG", f"{SYNSETS[1]}/2.JPEG"):
+        (tmp_path / "train" / name).write_bytes(encoded(picture(1)))
+    shutil.copy(tmp_path / "train" / SYNSETS[1] / "2.JPEG", tmp_path / "val" / SYNSETS[0])
+    (tmp_path / "boxes.csv").write_text(f"{SYNSETS[0]}/1.JPEG,0,0,0.5,0.5\n")
+    flags = [f"--train_dir={tmp_path}/train", f"--bounding_boxes={tmp_path}/boxes.csv"]
+    assert "boxes of 1.JPEG, the name of " in error_of(build(tmp_path / "out", *flags))
+    (tmp_path / "boxes.csv").write_text("2.JPEG,0,0,0.5,0.5\n")
+    assert build(tmp_path / "out", *flags).returncode == 0
+    flags.append(f"--validation_dir={tmp_path}/val")
+    assert "boxes of 2.JPEG, the name of " in error_of(build(tmp_path / "other", *flags))
 
 
 def test_shards_of_other_classes_are_not_given_others_labels(tmp_path):

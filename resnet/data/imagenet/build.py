@@ -123,13 +123,13 @@ def build_imagenet(sources: Sources, output: str | pathlib.Path, writing: Writin
         synsets = _synsets(images, _read_index(output))
         _require_same_classes(output, synsets)
         ranks = {synset: rank for rank, synset in enumerate(synsets)}
+        boxes = _Boxes(boxes, ranks)
         records = {}
         for split, found in images.items():
             labels = _labels(split, found, sources.validation_labels, synsets)
-            own_boxes = _boxes_of(found, labels, boxes, ranks)
             records[split] = [
-                (image, ranks[synset] + 1, synset, texts.get(synset, ""), own)
-                for image, synset, own in zip(found, labels, own_boxes, strict=True)
+                (image, ranks[synset] + 1, synset, texts.get(synset, ""), boxes.of(image, synset))
+                for image, synset in zip(found, labels, strict=True)
             ]
             random.Random(SHUFFLE_SEED).shuffle(records[split])
         remove_leftovers(output)
@@ -137,25 +137,24 @@ def build_imagenet(sources: Sources, output: str | pathlib.Path, writing: Writin
             _build_split(split, records[split], synsets, output, writing)
 
 
-def _boxes_of(images, labels, boxes, synsets):
-    """The boxes of each image: those of CLASS/FILE if there are any, else those of FILE."""
-    of_file, classes = {}, {}
-    for (folder, stem), found in boxes.items():
-        if folder not in synsets:
-            of_file[stem] = of_file.get(stem, []) + found
-    own_boxes = []
-    for image, synset in zip(images, labels, strict=True):
+class _Boxes:
+    """Boxes under the name CLASS/FILE or FILE of the one image that they are of."""
+
+    def __init__(self, boxes, synsets):
+        self._boxes, self._images = {}, {}
+        for (folder, stem), found in boxes.items():
+            self._boxes.setdefault((folder if folder in synsets else "", stem), []).extend(found)
+
+    def of(self, image, synset):
         stem = pathlib.PurePosixPath(image.name).stem
-        own = boxes.get((synset, stem))
-        if own is None and stem in of_file:
-            own, other = of_file[stem], classes.setdefault(stem, synset)
-            if other != synset:
-                raise DataError(
-                    f"--bounding_boxes has boxes of {image.name}, which lies in {other} and in "
-                    f"{synset}: name it as CLASS/{image.name} there"
-                )
-        own_boxes.append(own or [])
-    return own_boxes
+        key = (synset, stem) if (synset, stem) in self._boxes else ("", stem)
+        found = self._boxes.get(key, [])
+        if found and (other := self._images.setdefault(key, image)) is not image:
+            raise DataError(
+                f"--bounding_boxes has boxes of {image.name}, the name of {other} and of {image}: "
+                f"call it CLASS/{image.name} there, or give one of the two another name"
+            )
+        return found
 
 
 def _require_same_classes(output, synsets):
