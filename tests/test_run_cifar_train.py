@@ -258,6 +258,10 @@ def test_what_a_restored_run_changes_does_not_change_what_was_started(tmp_path, 
     assert json.loads(conf.read_text()) == started | {"latest": latest}
     few = run_quickly(*restore, "--eval_only", "--eval_images=7")
     assert "(of the first 7 images)" in few.stdout.splitlines()[-1], few.stderr
+    # On more devices than its batch divides over, or has images: it trains nothing there.
+    for evaluate in ([*restore, "--eval_only"], ["evaluate", "--id=one", *places(tmp_path)]):
+        wide = run_quickly(*evaluate, "--eval_images=7", "--logical_cpus=16")
+        assert wide.stdout.splitlines()[-1] == few.stdout.splitlines()[-1], wide.stderr
 
 
 def test_a_restored_run_that_is_asked_for_more_than_it_has_says_so(tmp_path):

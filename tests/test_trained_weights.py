@@ -16,6 +16,7 @@ from images import SYNSETS, claiming, make_tree
 from processes import error_of, run_quickly, write_config
 from resnet import pretrained
 from resnet.commands import weights as weights_command
+from resnet.commands.experiments.plan import read_plan
 from resnet.data.cifar.input import load_dataset
 from resnet.data.feed import Feed
 from resnet.data.registry import CIFAR
@@ -90,6 +91,43 @@ def test_what_is_published(experiment, published):
         "publish", f"--results={experiment}/results", "--id=a", f"--output={published}"
     )
     assert "exists: give another --output" in error_of(again)
+
+
+def test_a_record_without_times_is_not_published(experiment, tmp_path):
+    shutil.copytree(experiment / "results", tmp_path / "results")
+    path = tmp_path / "results/a/result.json"
+    record = json.loads(path.read_text())
+    del record["evaluation_seconds"]
+    path.write_text(json.dumps(record))
+    done = run_quickly("publish", f"--results={tmp_path}/results", "--id=a")
+    assert "result.json has no evaluation_seconds: continue it with --restore" in error_of(done)
+
+
+@pytest.mark.parametrize(
+    ("name", "image_size", "said"),
+    [
+        ("revnet-38", 32, "model:             revnet-38, basic units 2-2"),
+        ("my-net", 32, "model:             my-net, basic units 2-2"),
+        ("revnet-38", 64, "revnet-38 takes 64x64 images, but synthetic has 32x32 ones"),
+    ],
+)
+def test_a_training_from_a_folders_weights_is_of_their_network(
+    published, tmp_path, name, image_size, said
+):
+    config = json.loads((published / pretrained.FACTS).read_text())["config"]
+    config |= {"name": name, "image_size": image_size}
+    change_facts(published, model=name, config=config)
+    start = [f"--init_from=pretrained:{name}:{published}", "--dataset=synthetic"]
+    done = run_quickly(TRAIN, *start, "--dry_run", f"--results={tmp_path}/results")
+    assert said in (done.stdout if image_size == 32 else error_of(done))
+    file = tmp_path / "tuned.yaml"
+    file.write_text(f"- {{name: tuned, {start[0][2:].replace('=', ': ', 1)}, dataset: synthetic}}")
+    runs, problems, _ = read_plan(file, tmp_path / "results", {})
+    if image_size == 32:
+        assert not problems and (runs[0].config.name, runs[0].config.units) == (name, (2, 2))
+        assert runs[0].config.num_steps == resnet.get_config("revnet-38").num_steps
+    else:
+        assert said in problems[0]
 
 
 def test_accuracies_are_the_models(published):

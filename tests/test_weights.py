@@ -236,6 +236,19 @@ def test_an_eager_revnet_becomes_an_experiment_that_continues(tmp_path):
         *places(tmp_path),
     )
     assert "and 1 of momentum" in output
+    in_epochs = fields | {"num_epochs": 3, "schedule": "cosine", "optimizer": "adam"}
+    config.write_text(json.dumps(in_epochs))
+    other = [IMPORT, "--source=tf-eager-revnet", f"--checkpoint={prefix}", f"--config={config}"]
+    output = succeed(
+        *other, "--model=revnet-38-eager", "--dataset=synthetic", "--id=adam", *places(tmp_path)
+    )
+    assert "momentum" not in output
+    said = succeed(TRAIN, "--restore", "--id=adam", "--dry_run", *places(tmp_path))
+    assert "steps:             3,000 of 10 images" in said
+    done = run_quickly(
+        *other, "--model=resnet-50", "--dataset=imagenet", "--id=c", *places(tmp_path)
+    )
+    assert "cannot be counted without the images of imagenet: give num_steps" in error_of(done)
     saved = read_checkpoint(tmp_path / "results/eager/model.ckpt-7")
     np.testing.assert_array_equal(saved["Model/Model/init/init_conv/w/Momentum"], 1)
     model = resnet.get_model(

@@ -5,10 +5,11 @@ import dataclasses
 import pathlib
 
 from resnet.commands import options
-from resnet.configs import list_configs
+from resnet.configs import config_from_json, get_config, list_configs
 from resnet.errors import UsageError
 from resnet.files import remove
-from resnet.pretrained import PREFIX, by_reference
+from resnet.pretrained import FOLLOWS, PREFIX, by_reference
+from resnet.settings import NetworkSettings, fields_of
 from resnet.training.conf import read_conf
 from resnet.training.experiment import Experiment, new_folders, new_id, require_plain
 
@@ -19,11 +20,10 @@ def new_experiment(task, flags, hosts):
     Raises:
       UsageError: flags that do not fit, or an id that is taken.
     """
-    default_model = _default_model(task, flags)
-    config, run = options.resolve_config(flags, default_model, task.num_classes)
+    config, run = options.resolve_config(flags, _default(task, flags), task.num_classes)
     options.require_preprocessor(config, task.preprocessors, task.default_model)
     run = options.resolve_options(config, run, flags.given(options.OPTIONS))
-    config = options.in_steps(config, lambda: task.num_images(config, run))
+    config = options.in_steps(config, lambda: task.num_images(config, run, None))
     if len(hosts) > 1 and not flags.id:
         raise UsageError(f"--id is needed with {len(hosts)} hosts: the same one on each of them")
     experiment_id = flags.id if flags.is_given("id") else new_id(run.dataset, config.name)
@@ -36,26 +36,41 @@ def new_experiment(task, flags, hosts):
     return _prepared_as_source(experiment, flags, task.preprocessors)
 
 
-def _default_model(task, flags):
-    """The named config of a run that names none: the one whose weights it starts from, if any."""
+def _default(task, flags):
+    """The Config of a run that names none: the network whose weights it starts from, if any."""
+    default = get_config(task.default_model)
     if flags.model or flags.config:
-        return task.default_model
-    model = model_of_weights(flags.init_from) or task.default_model
-    if model != task.default_model:
-        print(f"model {model}, as the weights are of", flush=True)
-    return model
+        return default
+    model, changes = network_of_weights(flags.init_from)
+    if model or changes:
+        default = config_from_json(changes, get_config(model) if model else default)
+        print(f"model {default.name}, as the weights are of", flush=True)
+    return default
 
 
-def model_of_weights(init_from):
-    """The named config that pretrained weights are of; None of other weights, or none.
+def network_of_weights(init_from):
+    """The network that pretrained weights are of, for a run that names none.
+
+    Args:
+      init_from: the run option.
+
+    Returns:
+      (name of a config, {field: value} of what it differs from that in); the name is None where
+      none has it, and of other weights, or none. How images are prepared is not among them.
 
     Raises:
       UsageError: no such weights.
     """
     if not (init_from and init_from.startswith(PREFIX)):
-        return None
-    model = by_reference(init_from).model
-    return model if model in list_configs() else None
+        return None, {}
+    config = by_reference(init_from).config
+    named = get_config(config.name) if config.name in list_configs() else None
+    changes = {
+        name: getattr(config, name)
+        for name in fields_of(NetworkSettings)
+        if name not in FOLLOWS and not (named and getattr(named, name) == getattr(config, name))
+    }
+    return named and named.name, changes
 
 
 def _prepared_as_source(experiment, flags, preprocessors):

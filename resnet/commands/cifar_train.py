@@ -125,8 +125,13 @@ def _task(flags):
     from resnet.training.own_images import dataset_of, keep_own_images
 
     def require_data(experiment):
+        require_size(experiment.config, experiment.options.dataset)
         if CIFAR[experiment.options.dataset].archives:
             require_built(experiment.options.dataset, flags.data_folder)
+
+    def count_images(config, run, started):
+        folder = data_folder_of(flags, started) if started else flags.data_folder
+        return num_images(config, run, folder)
 
     def load(experiment):
         config, name = experiment.config, experiment.options.dataset
@@ -158,7 +163,7 @@ def _task(flags):
             lambda name: _classes_of(CIFAR[name], flags),
         ),
         CIFAR_PREPROCESSORS,
-        lambda config, run: num_images(config, run, flags.data_folder),
+        count_images,
         load,
         make_feed,
         print_accuracies,

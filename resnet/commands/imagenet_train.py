@@ -61,7 +61,7 @@ def main(flags):
         )
         return data
 
-    def num_images(config, run):
+    def num_images(config, run, _):
         folder = data_dir(flags, run.dataset)
         return STREAMED[run.dataset].load(folder, config.num_classes).num_images("train")
 

@@ -56,6 +56,7 @@ def main(flags):
         raise UsageError("--model is needed: the config that the checkpoint was trained as")
     config, run = options.resolve_config(flags, None, _num_classes(flags))
     run = options.resolve_options(config, run, flags.given(options.OPTIONS))
+    config = options.in_steps(config, lambda: _num_images(config, run))
     results = flags.results
     if run.dataset == IMAGENET.name and not flags.is_given("results"):
         results = imagenet_train.RESULTS
@@ -67,7 +68,8 @@ def main(flags):
     optimizer = make_optimizer(model)
     if optimizer.average:
         optimizer.average.reset()
-    if MOMENTUM in optimizer.slots:
+    takes_momentum = MOMENTUM in optimizer.slots
+    if takes_momentum:
         slots = optimizer.slots[MOMENTUM]
         values = model.to_public({name: slot.numpy() for name, slot in slots.items()})
         model.assign_public(slots, values | report.momentum)
@@ -79,11 +81,26 @@ def main(flags):
     prefix = list_checkpoints(experiment.results)[step]
     print(
         f"{len(report.imported)} tensors"
-        + (f" and {len(report.momentum)} of momentum" if report.momentum else "")
+        + (f" and {len(report.momentum)} of momentum" if takes_momentum and report.momentum else "")
         + f" of {flags.checkpoint} are {prefix}"
     )
     if report.ignored:
         print(f"not needed: {', '.join(report.ignored)}")
+
+
+def _num_images(config, run):
+    """How many images train, to count epochs in steps.
+
+    Raises:
+      UsageError: nobody knows without the images.
+    """
+    entry = CIFAR.get(run.dataset)
+    if not entry or not entry.num_classes:  # its size is that of what lies somewhere
+        raise UsageError(
+            f"num_epochs and warmup_epochs cannot be counted without the images of {run.dataset}: "
+            "give num_steps and warmup_steps"
+        )
+    return cifar_train.num_images(config, run, cifar_train.DATA_FOLDER)
 
 
 def _num_classes(flags):

@@ -133,12 +133,12 @@ def define_training_flags(flags, default_model, results, without=()):
     flags.switch(TRIALS, "smoke_test", "Try the run on a few tiny batches, leave nothing.")
 
 
-def resolve_config(flags, default_model, num_classes):
+def resolve_config(flags, default, num_classes):
     """(Config, run options of a --config file) from --model, --config and recipe flags.
 
     Args:
       flags: Flags.
-      default_model: name.
+      default: Config of a run that names none.
       num_classes: {data set: number of classes, or a function of the file's fields that returns
         it; None: the config's own}; the first is the default.
 
@@ -172,7 +172,9 @@ def resolve_config(flags, default_model, num_classes):
     if flags.model is None and fields:
         config = config_from_json(fields | overrides)
     else:
-        config = config_from_json(fields | overrides, get_config(flags.model or default_model))
+        config = config_from_json(
+            fields | overrides, get_config(flags.model) if flags.model else default
+        )
     return config, run | {"dataset": dataset}
 
 

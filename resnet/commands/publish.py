@@ -12,7 +12,7 @@ import pathlib
 
 from resnet.commands import cifar_train, options
 from resnet.data.registry import CIFAR
-from resnet.errors import UsageError
+from resnet.errors import DataError, UsageError
 
 ESSENTIAL = ("id", "output", "data_folder")
 DIGITS = 2  # of an accuracy in per cent, as it is printed
@@ -35,7 +35,7 @@ def main(flags):
     from resnet.training.result import read_result
     from resnet.weights.checkpoint import list_checkpoints
     from resnet.weights.folder import RESULT
-    from resnet.weights.publishing import facts_of, write_pretrained
+    from resnet.weights.publishing import TRAINED, facts_of, write_pretrained
     from resnet.weights.trained import restore_trained, stored_preparation
 
     if not flags.id:
@@ -53,11 +53,11 @@ def main(flags):
     path = experiment.results / RESULT
     result = read_result(path) if path.exists() else None
     last = max(list_checkpoints(experiment.results), default=None)
+    again = f"continue it with --restore --id {experiment.id}"
     if result is None or last not in (None, result["step"]):
-        raise UsageError(
-            f"{experiment.id} has not come to its end: continue it with --restore --id "
-            f"{experiment.id}"
-        )
+        raise UsageError(f"{experiment.id} has not come to its end: {again}")
+    if missing := [name for name in TRAINED if name not in result]:
+        raise DataError(f"{path} has no {', '.join(missing)}: {again} to write it anew")
     model = get_model(config)
     step = restore_trained(experiment, model, flags.best)
     dataset, preparation = (

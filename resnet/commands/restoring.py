@@ -7,7 +7,7 @@ from resnet.training.conf import CONF, read_latest
 from resnet.training.evaluator import drop_later
 from resnet.training.experiment import load_experiment
 from resnet.weights.checkpoint import list_checkpoints, set_aside
-from resnet.weights.folder import RESULT
+from resnet.weights.folder import BEST, RESULT
 
 
 def started_experiment(task, flags):
@@ -30,7 +30,7 @@ def started_experiment(task, flags):
 def restored_experiment(task, flags, started):
     """The experiment as this run goes on with it: as `started`, with what flags may change."""
     return options.restored_options(
-        flags, started, lambda: task.num_images(started.config, started.options)
+        flags, started, lambda: task.num_images(started.config, started.options, started)
     )
 
 
@@ -113,8 +113,13 @@ def _to_train_more(experiment):
 
 
 def go_back(experiment, step):
-    """Sets aside what is of later steps than this: rows of accuracies, result.json, checkpoints."""
+    """Sets aside what is of later steps: rows of accuracies, result.json, checkpoints, the best."""
     drop_later(experiment.logs, step)
-    place = set_aside(experiment.results, step, also=(RESULT,))
+    also = [
+        name
+        for name, folder in ((RESULT, experiment.results), (BEST, experiment.results / BEST))
+        if max(list_checkpoints(folder), default=0) > step
+    ]
+    place = set_aside(experiment.results, step, also)
     if place:
         print(f"later checkpoints are in {place} now", flush=True)

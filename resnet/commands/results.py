@@ -122,24 +122,24 @@ def _accuracy(record):
     return found and found["top1"]
 
 
-def _option(record, name):
-    """A run option, as its latest run had it; None if nobody says."""
+def _options(record, name):
+    """A run option, as the first and the latest run had it; [] if nobody says."""
     parts = (record.conf.get(key, {}) for key in (RUN, LATEST))
-    known = [part[name] for part in parts if isinstance(part, dict) and name in part]
-    return known[-1] if known else None
+    return [part[name] for part in parts if isinstance(part, dict) and name in part]
 
 
 def _dataset(record):
-    return str(_option(record, "dataset") or "")
+    return str(next(iter(_options(record, "dataset")), None) or "")
 
 
 def _images(record):
     """Which images an accuracy is of, as a mark behind it; "" of the whole test split, or none."""
     split, accuracy = next(iter(record.result["accuracy"].items()), ("test", {}))
-    is_part = _option(record, "eval_images") is not None
+    count = accuracy.get("num_images")
+    # A look at fewer images leaves the accuracy of more.
+    is_part = count is not None and count in _options(record, "eval_images")
     if split == "test" and not is_part:
         return ""
-    count = accuracy.get("num_images")
     images = [f"{'the first ' if is_part else ''}{counted(count, 'image')}"] if count else []
     return f" ({', '.join([split, *images])})"
 

@@ -45,7 +45,8 @@ class Task:
     default_model: name of a config.
     num_classes: {data set: number of classes, or None: the config's own}.
     preprocessors: the config's choices that go with its data.
-    num_images: (config, RunOptions) -> how many images train.
+    num_images: (config, RunOptions, the Experiment as it was started or None) -> how many images
+      train.
     load: (experiment) -> the data; raises before training starts if it does not fit.
     make_feed: (data, experiment, is_chief) -> data.feed.Feed, once the experiment is saved.
     finish: ({name: Accuracy}, experiment), the command's last words.
@@ -90,7 +91,8 @@ def _run(task, flags, experiment, started, hosts, resume, stop):
     placement = place(run.num_gpu, run.logical_cpus, task.all_gpus, hosts)
     replicas = "GPUs" if placement.uses_gpu else "replicas"
     shares = {"hosts": len(placement.hosts), replicas: len(placement.devices)}
-    options.require_division(config, run, shares)
+    if not _only_evaluates(flags):
+        options.require_division(config, run, shares)
     if task.all_gpus and not placement.uses_gpu:
         print("no GPU is visible or asked for: training on the CPU", flush=True)
     jit = options.resolve_jit(run.jit, placement)

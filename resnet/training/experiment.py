@@ -44,8 +44,8 @@ class Experiment:
         return min(self.config.num_steps, self.options.max_num_steps or self.config.num_steps)
 
     def images_at_once(self, num_replicas):
-        """Images in a device's memory at the same time."""
-        return self.config.batch_size // (num_replicas * self.options.num_pass)
+        """Images of a step in a device's memory at the same time; one at least, to evaluate."""
+        return max(1, self.config.batch_size // (num_replicas * self.options.num_pass))
 
     def init_source(self):
         """What option init_from names: a checkpoint's prefix or Pretrained; None without it.
@@ -153,10 +153,18 @@ class Experiment:
         Raises:
           UserError: they are others.
         """
-        before = self.label_names
-        if before is None:
+        self.require_label_names(names)
+        if self.label_names is None:
             write_json(self.results / LABEL_NAMES, {"label_names": list(names)})
-        elif before != tuple(names):
+
+    def require_label_names(self, names):
+        """Checks that the classes' names are those that were kept, if any were.
+
+        Raises:
+          UserError: they are others.
+        """
+        before = self.label_names
+        if before not in (None, tuple(names)):
             raise UserError(
                 f"the classes are {', '.join(names)}, but {self.id} was trained on "
                 f"{', '.join(before)}: give the folder of those images"

@@ -13,11 +13,15 @@ def dataset_of(experiment, data_folder):
     """The Dataset in memory that an experiment is about, divided as its training divided it.
 
     Raises:
-      UserError: as `data.cifar.input.load_dataset`; what was kept of the division is damaged.
+      UserError: as `data.cifar.input.load_dataset`; what was kept of the division is damaged; the
+        images are of other classes.
     """
     options = experiment.options
     size = experiment.config.image_size
-    return load_dataset(options.dataset, data_folder, size, options.strict, _held_out(experiment))
+    held_out = _held_out(experiment)
+    dataset = load_dataset(options.dataset, data_folder, size, options.strict, held_out)
+    experiment.require_label_names(dataset.label_names)
+    return dataset
 
 
 def folder_of(experiment):

@@ -69,14 +69,13 @@ def _kept_window(path, step):
     names = {metric.name for metric in METRICS}
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))
-        return kept if kept["step"] == step and kept["values"].keys() == names else None
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-    ):  # a row is then of fewer steps
+        first, values = int(kept["first_step"]), kept["values"]
+        lists = {name: [float(value) for value in values[name]] for name in names}
+        is_whole = all(len(one) == step - first >= 0 for one in lists.values())
+        if kept["step"] != step or not is_whole:
+            return None
+        return {"first_step": first, "seconds": float(kept["seconds"]), "values": lists}
+    except (OSError, ValueError, KeyError, TypeError):  # a row is then of fewer steps
         return None
 
 

@@ -9,7 +9,7 @@ from resnet.data.feed import Share, untuned
 from resnet.errors import UserError, message_of
 from resnet.files import write_json
 from resnet.models import Model
-from resnet.pretrained import PREFIX, Pretrained
+from resnet.pretrained import Pretrained
 from resnet.settings import SettingError
 from resnet.training.bad_data import BAD_DATA, bad_data
 from resnet.training.fused import FusedUpdate, require_no_other_use_of_gradients
@@ -89,7 +89,7 @@ class Training:
             source = experiment.init_source()
             if isinstance(source, Pretrained):
                 weights = source.read().weights
-                left = init_from_tensors(weights, f"{PREFIX}{source}", self.model)
+                left = init_from_tensors(weights, experiment.options.init_from, self.model)
             else:
                 left = init_from_checkpoint(source, self.model)
             print(f"weights of {source}", flush=True)

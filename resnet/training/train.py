@@ -59,7 +59,8 @@ def train_and_evaluate(experiment, feed, placement, jit, command, resume, stop=N
       stop: StopRequest of signals that may have come already; default: of those from now on.
 
     Returns:
-      {name: Accuracy} of the feed's first evaluation; {} if it has none.
+      {name: Accuracy} of the feed's first evaluation; {} if it has none. Where training is past
+        its end already, on its way to a later one, nothing is kept of it.
 
     Raises:
       UserError: the loss or a gradient is not finite, a file cannot be written, or
@@ -70,6 +71,7 @@ def train_and_evaluate(experiment, feed, placement, jit, command, resume, stop=N
     last_step, is_chief = experiment.num_steps, placement.hosts.is_chief
     training = Training(experiment, feed, placement, jit)
     ended = _record_of(experiment.results / RESULT, training.step, last_step)
+    is_past = training.step > last_step
     agreement = Agreement(placement)
     agreement.require_same_start(experiment, training.step, training.model)
     if training.step < last_step:
@@ -94,7 +96,7 @@ def train_and_evaluate(experiment, feed, placement, jit, command, resume, stop=N
     def evaluate():
         start = time.perf_counter()
         accuracy = evaluations(watched, stop, shows_progress=is_chief)
-        if accuracy:
+        if accuracy and not is_past:
             reporter.write("valid_acc", training.step, accuracy.top1)
             reporter.write("eval_seconds", training.step, time.perf_counter() - start)
             if options.keep_best and is_chief and not ended:
@@ -150,7 +152,7 @@ def train_and_evaluate(experiment, feed, placement, jit, command, resume, stop=N
         reporter.flush()
         if None in results.values():
             raise _interrupted(training.step, resume, stop)
-    if is_chief:
+    if is_chief and not is_past:
         accuracies = {name: accuracy.to_json() for name, accuracy in results.items()}
         content = {"step": training.step, "accuracy": accuracies}
         content["parameters"] = training.model.num_parameters

@@ -115,20 +115,20 @@ def set_aside(
     Args:
       folder: of the checkpoints.
       step: the last that stays.
-      also: names of files that go with them, if they are there.
+      also: names of files and folders that go with them, if they are there.
 
     Returns:
-      The folder; None if there are none.
+      The folder; None if there is nothing to move.
     """
     later = [prefix for found, prefix in list_checkpoints(folder).items() if found > step]
-    if not later:
+    also = [name for name in also if (pathlib.Path(folder) / name).exists()]
+    if not (later or also):
         return None
     names = (pathlib.Path(folder) / f"{SET_ASIDE}-{number}" for number in itertools.count(1))
     place = next(path for path in names if not path.exists())
     make_folder(place)
     for name in also:
-        if (pathlib.Path(folder) / name).exists():
-            os.replace(pathlib.Path(folder) / name, place / name)
+        os.replace(pathlib.Path(folder) / name, place / name)
     for prefix in later:
         for suffix in (INDEX, DATA):  # the index first: without it, the checkpoint is none
             os.replace(prefix + suffix, place / (pathlib.Path(prefix).name + suffix))

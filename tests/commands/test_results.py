@@ -112,7 +112,10 @@ def test_accuracies_that_are_not_of_the_test_split_are_marked(tmp_path, results_
 
     experiment(tmp_path, "b", **of("validation", 1000))
     experiment(tmp_path, "fast_a.seed-0", {"eval_images": 500}, **of("test", 500))
-    experiment(tmp_path, "fast_a.seed-1", {"dataset": "folder"}, **of("test", 2000))
+    options = {"dataset": "folder", "eval_images": None}
+    experiment(tmp_path, "fast_a.seed-1", options, **of("test", 2000))
+    conf = tmp_path / "results/fast_a.seed-1/conf.json"  # a later look at fewer
+    conf.write_text(json.dumps(json.loads(conf.read_text()) | {"latest": {"eval_images": 50}}))
     done = results_command()
     assert done.returncode == 0, done.stderr
     rows = [line.split(" | ")[1:3] for line in (tmp_path / "page.md").read_text().splitlines()[6:9]]

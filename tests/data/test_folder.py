@@ -294,6 +294,12 @@ def test_a_run_on_own_images(tmp_path, kind, said, request):
     assert kept == {"data_folder": str(folder)}
     for name in (names[0], "other"):
         shutil.copytree(classes / names[0], tmp_path / "other" / name)
+    other = [*places[:2], f"--data_folder={tmp_path}/other", f"--output={tmp_path}/output"]
+    of_others = f"the classes are {names[0]}, other, but whole was trained on"
+    assert of_others in error_of(run_quickly("publish", "--id=whole", *other))
+    assert f"whole: no predictions: {of_others}" in succeed("plot", "whole", *other)
+    on = [TRAIN, *places[:2], "--restore", "--id=whole", "--num_epochs=1"]  # in its own folder
+    assert "--num_epochs is 1, which is 6 steps, but whole" in error_of(run_quickly(*on))
     again = [TRAIN, "--dataset=folder", "--model=revnet-38", "--init_from=whole", "--dry_run"]
     assert "images are prepared as for whole: cifar-standard" in succeed(*again, *places)
     done = run_quickly("evaluate", *places[:2], f"--data_folder={tmp_path}/other", "--id=whole")

@@ -211,6 +211,18 @@ def test_prepared_images(imagenet):
     assert inputs["images"].dtype == tf.uint8 and labels.dtype == tf.int32
 
 
+@pytest.mark.parametrize("field", [{"cutout": 9}, {"trivial_augment": True}])
+def test_a_steps_images_are_the_same_for_any_number_of_replicas(imagenet, field):
+    config = dataclasses.replace(CONFIG, **field)
+    feed = imagenet_feed(imagenet, config, deterministic=True)
+
+    def images(share, count):
+        return [feed.prepare(x) for x, _ in feed.training(1, share).take(count)]
+
+    whole, parts = images(Share(6), 2), images(Share(3, 2), 4)
+    np.testing.assert_array_equal(np.concatenate(whole), np.concatenate(parts))
+
+
 def test_the_registrys_entry_reads_it(shards, imagenet):
     opened = IMAGENET.load(shards, 4, ("train", "validation"))
     assert opened == imagenet and IMAGENET.load(shards, 4).shards.keys() == {"train"}

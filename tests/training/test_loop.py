@@ -12,12 +12,14 @@ import tensorflow as tf
 
 import resnet
 from processes import assert_same_checkpoint
+from resnet.commands.restoring import go_back
 from resnet.errors import UserError
 from resnet.training import train
 from resnet.training.evaluation import Accuracy, Evaluation
 from resnet.training.interrupts import StopRequest, stop_requests
 from resnet.training.logs import Logs
 from resnet.training.placement import Hosts
+from resnet.training.reporting import OPEN_WINDOW, Window, _kept_window
 from resnet.training.state import Training
 from resnet.training.train import Evaluations, Hook, InterruptedRunError
 from resnet.weights.checkpoint import list_checkpoints, set_aside
@@ -145,8 +147,58 @@ def test_a_damaged_checkpoint_is_named_with_the_one_before(every_step, tmp_path)
     run(on)
     assert_same_checkpoint(*(list_checkpoints(e.results)[7] for e in (experiment, every_step)))
     assert column(experiment, "train_ce") == column(every_step, "train_ce")
-    assert set_aside(experiment.results, 7) is None
+    assert set_aside(experiment.results, 7, [BEST]) is None
     assert set_aside(experiment.results, 5) == experiment.results / "set_aside-2"
+
+
+def test_what_is_past_its_end_on_the_way_to_a_later_one_leaves_no_record(every_step, tmp_path):
+    options = {"max_num_steps": 5, "keep_best": True}
+    experiment = experiment_in(tmp_path, options, save_every=4)
+    run(experiment)
+    record = (experiment.results / RESULT).read_bytes()
+    best = (experiment.results / BEST / RESULT).read_bytes()
+    run(dataclasses.replace(experiment, options=every_step.options))
+    (experiment.results / RESULT).write_bytes(record)  # as if killed before the later end
+    (experiment.logs / "valid_acc.csv").unlink()
+    accuracies = run(experiment)
+    assert accuracies["validation"].num_images == 10
+    assert (experiment.results / RESULT).read_bytes() == record
+    assert (experiment.results / BEST / RESULT).read_bytes() == best
+    assert column(experiment, "valid_acc") == {}
+
+
+@pytest.mark.parametrize("best", [0, 6])
+def test_going_back_sets_a_later_best_aside(every_step, tmp_path, best, capsys):
+    experiment = experiment_in(tmp_path, save_every=4)
+    for step in (4, best):
+        folder = experiment.results / BEST if step == best else experiment.results
+        folder.mkdir(exist_ok=True)
+        for suffix in (".index", ".data-00000-of-00001"):
+            source = every_step.results / f"model.ckpt-4{suffix}"
+            shutil.copy(source, folder / f"model.ckpt-{step}{suffix}")
+    (experiment.results / RESULT).write_text("{}")
+    go_back(experiment, 4)
+    assert (experiment.results / RESULT).exists() and list_checkpoints(experiment.results)
+    assert (experiment.results / "set_aside-1" / BEST).exists() == (best == 6)
+    assert (experiment.results / BEST).exists() == (best == 0)
+    assert ("later checkpoints are in" in capsys.readouterr().out) == (best == 6)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [{"seconds": None}, {"first_step": "a"}, {"first_step": 4}, {"values": {"train_ce": []}}],
+)
+def test_a_damaged_window_is_none(tmp_path, damage):
+    experiment = experiment_in(tmp_path, {"max_num_steps": 5}, log_every=3)
+    run(experiment)
+    path = experiment.logs / OPEN_WINDOW
+    kept = json.loads(path.read_text()) | {"step": 5, "first_step": 3, "seconds": 1.0}
+    kept["values"] = {name: [0.0, 0.0] for name in kept["values"]}
+    path.write_text(json.dumps(kept))
+    window = Window(5, _kept_window(path, 5))
+    assert window.first_step == 3 and len(window.read()["train_ce"]) == 2
+    path.write_text(json.dumps(kept | damage))
+    assert _kept_window(path, 5) is None and Window(5, None).first_step == 5
 
 
 def test_the_due_checkpoint_is_saved_though_a_log_cannot_be(tmp_path, monkeypatch):

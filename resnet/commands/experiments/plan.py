@@ -7,7 +7,7 @@ import pathlib
 import re
 
 from resnet.commands import options
-from resnet.commands.beginning import model_of_weights
+from resnet.commands.beginning import network_of_weights
 from resnet.commands.cifar_train import DATA_FOLDER, DEFAULT_MODEL, num_images, require_size
 from resnet.commands.experiments.cifar_vs_tensorflow2 import is_foreign, translate
 from resnet.commands.experiments.yaml_file import Value, read_mappings
@@ -194,7 +194,7 @@ class _Plan:
         if failed:
             return
         try:
-            given = {"model": _default_model(given)} | given
+            given, changes = _with_model(given, changes)
             config, run_options = _resolve(given, changes)
             run = Run(run_id, group, given, changes, config, run_options, smoke_test, line)
             self._require_source(run)
@@ -301,9 +301,12 @@ def _is_list(value):
     return isinstance(value, list)
 
 
-def _default_model(given):
-    """The model of a run that names none; of pretrained weights, theirs."""
-    return model_of_weights(given.get("init_from")) or DEFAULTS["model"]
+def _with_model(given, changes):
+    """Flags and fields of the network of a run, with a model if they name none: the weights'."""
+    if "model" in given:
+        return given, changes
+    model, own = network_of_weights(given.get("init_from"))
+    return given | {"model": model or DEFAULTS["model"]}, own | changes
 
 
 def _resolve(given, changes):

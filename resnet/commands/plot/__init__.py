@@ -4,7 +4,8 @@
 
 curves.png: loss, accuracy and learning rate of all of them. For each that is trained on
 CIFAR, own images or the embedded data set and has a checkpoint, ID-confusion.png, its confusion
-matrix on the test images, and ID-mistakes.png, its most confident mistakes.
+matrix on the test images (those held out, if it tunes with --validation), and ID-mistakes.png, its
+most confident mistakes.
 """
 
 import pathlib

@@ -151,5 +151,5 @@ def _text(value):
 
 def _commands(experiment):
     path = experiment.logs / COMMANDS
-    lines = path.read_text(encoding="utf-8") if path.exists() else "not on record"
+    lines = path.read_text(encoding="utf-8", errors="replace") if path.exists() else "not on record"
     return f"<p>{html.escape(experiment.id)}</p><pre>{html.escape(lines)}</pre>"

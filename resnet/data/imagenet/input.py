@@ -146,13 +146,14 @@ def training_batches(imagenet, config, deterministic, first_step, share):
     shards = shards[share.host :: share.num_hosts]
     paths = [shard.path for shard in shards]
     num_images = sum(shard.num_records for shard in shards)
-    # A seed for the order and the boxes, and one for what batches draw.
+    # A seed for the order and the boxes, and one for what steps draw.
     seed = tf.random.stateless_uniform(
         [2], [config.seed, share.host], minval=None, maxval=None, dtype=tf.int64
     )
     if not deterministic:
         seed = tf.random.experimental.stateless_fold_in(seed, tf.constant(first_step, tf.int64))
-    start = first_step * share.batch_size * share.num_replicas
+    num_at_once = share.batch_size * share.num_replicas  # images of a step
+    start = first_step * num_at_once
 
     @tf.autograph.experimental.do_not_convert
     def epoch(number):
@@ -182,21 +183,24 @@ def training_batches(imagenet, config, deterministic, first_step, share):
     @tf.autograph.experimental.do_not_convert
     def add_draws(number, batch):
         images, labels = batch
-        batch_seed, size = tf.stack([seed[1], number]), preprocessing.size
+        step, replica = number // share.num_replicas, number % share.num_replicas
+        step_seed, size = tf.stack([seed[1], step]), preprocessing.size
+        own = slice(replica * share.batch_size, (replica + 1) * share.batch_size)
         if config.trivial_augment:
-            images = trivial_augment(images, *draw_trivial(share.batch_size, batch_seed))
+            changes, strengths = draw_trivial(num_at_once, step_seed)
+            images = trivial_augment(images, changes[own], strengths[own])
         if config.mixup or config.cutmix:
             # The partners are the replica's images in the reverse order.
-            mixing = draw_mix(config.mixup, config.cutmix, size, size, batch_seed)
+            mixing = draw_mix(config.mixup, config.cutmix, size, size, step_seed)
             x = tf.cast(images, tf.float32)
             x, labels = mix(x, labels, x[::-1], labels[::-1], *mixing)
             images = tf.cast(x + 0.5, tf.uint8)
-        draws = imagenet_preprocessing.draw(share.batch_size, batch_seed)
+        draws = imagenet_preprocessing.draw(num_at_once, step_seed)[own]
         if config.flip == "none":
             draws = imagenet_preprocessing.unflipped(draws)
         inputs = {"images": images, "draws": draws}
         if config.cutout:
-            inputs["cutout"] = draw_cutout(share.batch_size, size, size, batch_seed)
+            inputs["cutout"] = draw_cutout(num_at_once, size, size, step_seed)[own]
         return inputs, labels
 
     epochs = tf.data.Dataset.counter(start // num_images, dtype=tf.int64)
