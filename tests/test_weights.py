@@ -245,6 +245,7 @@ def test_an_eager_revnet_becomes_an_experiment_that_continues(tmp_path):
     assert "momentum" not in output
     said = succeed(TRAIN, "--restore", "--id=adam", "--dry_run", *places(tmp_path))
     assert "steps:             3,000 of 10 images" in said
+    config.write_text(json.dumps({"num_epochs": 3, "schedule": "cosine"}))
     done = run_quickly(
         *other, "--model=resnet-50", "--dataset=imagenet", "--id=c", *places(tmp_path)
     )
