@@ -75,8 +75,8 @@ def _kept_window(path, step):
         if kept["step"] != step or not is_whole:
             return None
         return {"first_step": first, "seconds": float(kept["seconds"]), "values": lists}
-    except (OSError, ValueError, KeyError, TypeError):  # a row is then of fewer steps
-        return None
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
+        return None  # a row is then of fewer steps
 
 
 class Reporter:

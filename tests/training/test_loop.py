@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import shutil
 import signal
 import types
@@ -186,7 +187,13 @@ def test_going_back_sets_a_later_best_aside(every_step, tmp_path, best, capsys):
 
 @pytest.mark.parametrize(
     "damage",
-    [{"seconds": None}, {"first_step": "a"}, {"first_step": 4}, {"values": {"train_ce": []}}],
+    [
+        {"seconds": None},
+        {"first_step": "a"},
+        {"first_step": math.inf},
+        {"first_step": 4},
+        {"values": {"train_ce": []}},
+    ],
 )
 def test_a_damaged_window_is_none(tmp_path, damage):
     experiment = experiment_in(tmp_path, {"max_num_steps": 5}, log_every=3)
