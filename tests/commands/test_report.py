@@ -64,7 +64,7 @@ def experiments(tmp_path):
             (one.results / "result.json").write_text(result)
         one.logs.parent.mkdir(exist_ok=True)
         write_logs(one.logs, (5, 10), train_ce=(2.0, 1.0), learn_rate=(0.1, 0.01))
-        (one.logs / "cmd.txt").write_text(f"train --id={name} <&>\n")
+        (one.logs / "cmd.txt").write_bytes(f"train --id={name} <&>\n".encode() + b"\xff\n")
         return one
 
     return [make("a<b", json.dumps(RESULT)), make("c", None, seed=3), make("d", "[]")]
