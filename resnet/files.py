@@ -21,6 +21,18 @@ _PART = re.compile(r"\.(?P<host>[^@/]*)@(?P<pid>\d+)\.part(\.|$)")
 _OF_WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, None)
 
 
+def is_plain_name(text: str, longest: int) -> bool:
+    """Whether a text can be the name of a file or folder, and leads nowhere else.
+
+    Args:
+      text: str.
+      longest: how many bytes it may have.
+    """
+    is_hidden = not text or text.startswith(".")
+    is_one = text.isprintable() and not set(text) & set("/\\\0")
+    return not is_hidden and is_one and len(os.fsencode(text)) <= longest
+
+
 @contextlib.contextmanager
 def written_beside(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
     """Yields a temporary path next to `path`; renames it to `path` on success.

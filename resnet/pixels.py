@@ -1,6 +1,7 @@
 """From pixels of 0 to 255 to what a network takes."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -17,6 +18,10 @@ class Scaling:
 
     offset: np.ndarray | float
     divisor: np.ndarray | float
+
+    def to_json(self) -> list[Any]:
+        """[offset, divisor], as JSON has them; `Scaling(*values)` is the same."""
+        return [np.asarray(values, np.float32).tolist() for values in (self.offset, self.divisor)]
 
     def __call__(self, images: tf.Tensor | np.ndarray) -> tf.Tensor:
         """(N, H, W, 3) of 0 to 255, any type -> float32 of the same shape."""
@@ -48,5 +53,11 @@ def prepare(scaling: Scaling | None, images: tf.Tensor | np.ndarray) -> tf.Tenso
         raise UsageError(
             f"images have shape {tuple(images.shape)}, but must have (N, height, width, 3), or "
             "(height, width, 3) for one: put three channels last"
+        )
+    sides = np.shape(scaling.offset)[-3:-1]  # of a mean image; others are of any size
+    if sides and not images.shape[1:3].is_compatible_with(sides):
+        raise UsageError(
+            f"images have shape {tuple(images.shape)}, but are prepared by a mean image of "
+            f"{' x '.join(map(str, sides))} pixels: resize them to those"
         )
     return scaling(images)

@@ -378,6 +378,30 @@ def test_a_dry_run_says_what_a_training_would_meet(tmp_path):
     assert "training needs about " in error_of(done) and "activation memory:" in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--model=resnet-test"], "a fused update does not go with backprop 'stored'"),
+        (["--model=revnet-test", "--global_clipnorm=1"], "does not go with clipping by the norm"),
+    ],
+)
+def test_a_dry_run_refuses_what_a_training_would(tmp_path, arguments, message):
+    line = [SCRIPT, "--dataset=synthetic", "--fused_update", "--dry_run", *places(tmp_path)]
+    assert message in error_of(run_quickly(*line, *arguments))
+
+
+def test_a_change_that_is_refused_is_not_noted(tmp_path):
+    config = write_config(tmp_path, global_clipnorm=1)
+    start = [f"--config={config}", "--dataset=synthetic", "--max_num_steps=1", "--id=a"]
+    done = run_quickly(SCRIPT, *start, *places(tmp_path))
+    assert done.returncode == 0, done.stderr
+    path = tmp_path / "results/a/conf.json"
+    before = path.read_text()
+    again = ["--restore", "--id=a", "--fused_update", "--max_num_steps=2", *places(tmp_path)]
+    assert "does not go with clipping" in error_of(run_quickly(SCRIPT, *again))
+    assert path.read_text() == before
+
+
 def test_a_runs_time_is_known_before_it_starts(tmp_path):
     arguments = ["--model=resnet-test", "--recipe=fast", "--batch_size=20", "--dataset=synthetic"]
     done = run_quickly(SCRIPT, "--dry_run", "--time", *arguments, *places(tmp_path))

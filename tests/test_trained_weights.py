@@ -22,6 +22,7 @@ from resnet.data.feed import Feed
 from resnet.data.registry import CIFAR
 from resnet.errors import UsageError
 from resnet.models.keras_model import Classifier
+from resnet.pixels import Scaling
 from resnet.pretrained.card import OWN, card
 from resnet.settings import RunOptions, SettingError
 from resnet.training.experiment import Experiment
@@ -158,6 +159,12 @@ def test_pixels_in_every_form(published):
         model.prepare(PIXELS[0, :, :, 0])
     with pytest.raises(UsageError, match="only trained weights say"):
         resnet.get_model("resnet-32").prepare(PIXELS)
+    other = np.zeros([1, 48, 48, 3], np.uint8)
+    assert model.prepare(other).shape == other.shape  # of channels alone
+    model.scaling = Scaling(np.zeros([32, 32, 3], np.float32), 1.0)
+    assert model.prepare(PIXELS).shape == PIXELS.shape
+    with pytest.raises(UsageError, match=r"\(1, 48, 48, 3\), but .* mean image of 32 x 32 pixels"):
+        model.prepare(other)
 
 
 def test_the_number_of_classes_follows(shelf, published, monkeypatch):
@@ -187,6 +194,9 @@ def test_a_keras_layer_takes_them_too(published, tmp_path):
         == Classifier.from_config(plain.get_config()).label_names
     )
     np.testing.assert_array_equal(plain(plain.prepare(PIXELS)), wanted)
+    keras.Sequential([keras.Input([32, 32, 3]), plain]).save(tmp_path / "plain.keras")
+    loaded = keras.saving.load_model(tmp_path / "plain.keras").layers[-1]
+    np.testing.assert_array_equal(loaded.prepare(PIXELS), plain.prepare(PIXELS))
     whole = keras.Sequential(
         [keras.Input([32, 32, 3]), Classifier("revnet-38", weights=published, prepares=True)]
     )
@@ -267,8 +277,12 @@ def test_damaged_files(published, monkeypatch):
         made_up()
         change_facts(published, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
         expect(message)
+    change_facts(published, label_names=["a", "b"])
+    expect("facts.json is damaged: it names 2 of 10 classes")
     (published / pretrained.FACTS).write_text("{}")
     expect("lacks config, dataset, label_names, model, sha256: is it damaged")
+    (published / pretrained.FACTS).write_text('{"model": "revn')
+    expect("facts.json is damaged: .* line 1")
 
 
 def test_weights_of_another_shape_are_refused(published):

@@ -21,6 +21,7 @@ from resnet.ownership import owned
 from resnet.plurals import counted
 from resnet.processor import is_slow_in_bfloat16
 from resnet.training.experiment import new_folders
+from resnet.training.fitting import require_fitting
 from resnet.training.hosts import naming_lost_hosts
 from resnet.training.interrupts import stop_requests
 from resnet.training.memory import naming_memory, require_memory
@@ -96,6 +97,8 @@ def _run(task, flags, experiment, started, hosts, resume, stop):
     if task.all_gpus and not placement.uses_gpu:
         print("no GPU is visible or asked for: training on the CPU", flush=True)
     jit = options.resolve_jit(run.jit, placement)
+    if not _only_evaluates(flags):  # before a restored run's changes are noted
+        require_fitting(config, run, jit, placement.num_replicas)
     print(f"experiment {experiment.id}", flush=True)
     _say_if_slow(run.dtype, jit, placement)
     if flags.dry_run:

@@ -8,6 +8,7 @@ from typing import Any
 
 from resnet.configs.recipes import RECIPES
 from resnet.errors import near, shown
+from resnet.files import is_plain_name
 from resnet.settings import (
     UNITS_BELOW,
     NetworkSettings,
@@ -19,6 +20,7 @@ from resnet.settings import (
 )
 
 IN_EPOCHS = {"num_steps": "num_epochs", "warmup_steps": "warmup_epochs"}
+LONGEST_NAME = 100  # bytes: experiments and folders are named after it
 BOTTLENECK_FACTOR = 4  # channels of a bottleneck's output over its filters
 
 
@@ -26,7 +28,8 @@ BOTTLENECK_FACTOR = 4  # channels of a bottleneck's output over its filters
 class Config(Recipe, NetworkSettings):
     """A network and its training recipe.
 
-    Frozen: make variants with `dataclasses.replace`, which validates again. What the fields of
+    Frozen: make variants with `dataclasses.replace`, which validates again. (Not with another
+    `recipe`, which is a name: `get_config` takes one with all that it sets.) What the fields of
     a network must be because of its family, and of each other, is checked when a
     resnet.models.Network is made of it.
     """
@@ -34,6 +37,12 @@ class Config(Recipe, NetworkSettings):
     def __post_init__(self) -> None:
         subject = f"config {self.name}: "
         check_fields(self, subject)
+        if not is_plain_name(self.name, LONGEST_NAME) or ":" in self.name:
+            wanted = (
+                "a plain name without slashes and colons, no dot at its start, of at most "
+                f"{LONGEST_NAME} bytes"
+            )
+            raise wrong(subject, "name", self.name, wanted)
         self.check_recipe(subject)
         if sum(self.units) >= UNITS_BELOW:
             raise wrong(subject, "units", self.units, f"fewer than {UNITS_BELOW:,} in all")
@@ -112,13 +121,21 @@ def list_configs() -> list[str]:
     return list(_REGISTRY)
 
 
-def get_config(name: str) -> Config:
+def get_config(name: str, recipe: str | None = None) -> Config:
     """The named config.
 
+        get_config("revnet-38")
+        get_config("revnet-38", recipe="fast")
+
+    Args:
+      name: one of `list_configs()`.
+      recipe: "paper", "fast" or "long"; default: the config's own.
+
     Raises:
-      SettingError: no such name; the message lists those that exist.
+      SettingError: no such name or recipe; the message lists those that exist.
     """
-    return entry_of(name).config
+    config = entry_of(name).config
+    return config if recipe is None else config_from_json({"recipe": recipe}, config)
 
 
 def entry_of(name: str) -> Entry:
@@ -193,7 +210,9 @@ def _recipe_of(content: dict[str, Any]) -> dict[str, Any]:
     )
     if epochs:
         return recipe | {"warmup_steps": 0, "warmup_epochs": share * epochs}
-    return recipe if steps is None else recipe | {"warmup_steps": round(share * steps)}
+    if steps is None:
+        return recipe
+    return recipe | {"warmup_steps": max(1, round(share * steps)) if steps else 0}
 
 
 def _one_rate(content: dict[str, Any], base: Config) -> dict[str, Any]:

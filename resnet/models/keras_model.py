@@ -58,6 +58,7 @@ class Classifier(keras.layers.Layer):
         memory_budget: int | str | None = None,
         prepares: bool = False,
         label_names: Sequence[str] | None = None,
+        scaling: Scaling | Sequence[Any] | None = None,
         **kwargs: Any,
     ) -> None:
         """Makes the layer.
@@ -74,6 +75,8 @@ class Classifier(keras.layers.Layer):
             offset and divisor: (image - offset) / divisor. They are the trained weights'; without
             those 0 and 1, which change nothing until you assign others.
           label_names: of the classes; default: the trained weights', or none.
+          scaling: what `prepare` does, [offset, divisor] or an object that has them; default: the
+            trained weights', or none.
           **kwargs: keras.layers.Layer's.
 
         Raises:
@@ -109,6 +112,9 @@ class Classifier(keras.layers.Layer):
         self.label_names: tuple[str, ...] | None = None
         if pretrained:
             self._load(pretrained)
+        if scaling is not None:
+            pair = scaling.to_json() if isinstance(scaling, Scaling) else scaling
+            self.scaling = Scaling(*(np.asarray(values, np.float32) for values in pair))
         if label_names is not None:
             self.label_names = tuple(label_names)
             if len(self.label_names) != self.config.num_classes:
@@ -191,6 +197,7 @@ class Classifier(keras.layers.Layer):
                 "images_at_once": self.images_at_once,
                 "prepares": self.prepares,
                 "label_names": self.label_names,
+                "scaling": self.scaling and self.scaling.to_json(),
             }
         )
 

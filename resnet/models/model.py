@@ -58,7 +58,7 @@ class Model(tf.Module):
         Raises:
           SettingError (a ValueError): as `Network`.
         """
-        super().__init__(name=config.name.replace("-", "_"))
+        super().__init__(name="model")  # a config may have a name that is none of Python's
         self.network = Network(config, computation, images_at_once, include_top)
         self.config, self.computation = config, computation
         self.scaling: Scaling | None = None
@@ -143,7 +143,9 @@ class Model(tf.Module):
           UsageError (a ValueError): as `set_weights`.
         """
         self.check_public(variables, values)
-        for name, value in self.to_storage(values).items():
+        # Before anything is assigned: tensors of other types are errors there.
+        arrays = {name: np.asarray(values[name], np.float32) for name in values}
+        for name, value in self.to_storage(arrays).items():
             variables[name].assign(value)
 
     def check_public(
@@ -261,7 +263,9 @@ class Model(tf.Module):
         return logits
 
     def features(self, images: tf.Tensor) -> tf.Tensor:
-        """What the mean over pixels is taken of, in evaluation.
+        """What the mean over pixels is taken of, in evaluation; an i-RevNet's stream before that.
+
+        Behind an i-RevNet's stream, which `invert` takes, come batch norm and ReLU, and the mean.
 
         Args:
           images: (N, H, W, 3) float, preprocessed as the config's data set is.
@@ -292,8 +296,9 @@ class Model(tf.Module):
 
     @functools.cached_property
     def _features(self) -> Network:
-        """The network without its top."""
-        return Network(self.config, self.computation, include_top=False)
+        """The network without its top, or head, if it inverts: batch norm and ReLU do not."""
+        is_raw = self.network.family.inverts
+        return Network(self.config, self.computation, include_top=False, has_raw_features=is_raw)
 
     def _values(self) -> dict[str, tf.Tensor]:
         return {n: tf.convert_to_tensor(v) for n, v in self.variables_by_storage_name.items()}

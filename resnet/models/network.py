@@ -50,6 +50,7 @@ class Network:
         computation: Computation,
         images_at_once: int = 1,
         include_top: bool = True,
+        has_raw_features: bool = False,
     ) -> None:
         """Lists the blocks.
 
@@ -58,6 +59,8 @@ class Network:
           computation: Computation.
           images_at_once: images that share a device's memory, and its memory budget.
           include_top: whether the output is logits, or features: what their mean is taken of.
+          has_raw_features: whether features are the stages' output as it is, without the head's
+            batch norm and ReLU.
 
         Raises:
           SettingError (a ValueError): an unknown family; fields of the config or of the
@@ -71,7 +74,9 @@ class Network:
         self.extra_bytes = (computation.memory_budget or 0) / images_at_once
         self.stem = self.family.stem(config, computation)
         self.stages = self.family.stages(config, computation)
-        self.head = dataclasses.replace(self.family.head(config), include_top=include_top)
+        head = self.family.head(config)
+        activates = head.activate_first and (include_top or not has_raw_features)
+        self.head = dataclasses.replace(head, activate_first=activates, include_top=include_top)
         if computation.backprop == "reversible":
             self._choose_kept()
 
@@ -122,10 +127,11 @@ class Network:
         """Yields (storage name, Parameter, public names, initial value, stacked where shared).
 
         Raises:
-          SettingError (a ValueError): a seed that is no integer.
+          SettingError (a ValueError): a seed that is no integer, or one that int64 does not hold.
         """
-        if not hasattr(seed, "__index__"):
-            raise wrong("", "seed", seed, "an integer")
+        is_integer = hasattr(seed, "__index__") and not isinstance(seed, bool)
+        if not is_integer or not -(2**63) <= seed < 2**63:
+            raise wrong("", "seed", seed, "an integer in [-2^63, 2^63)")
         for name, parameter, public in self.storage():
             values = [parameter.initial_value(p, seed, self.config.initializer) for p in public]
             yield name, parameter, public, tf.stack(values) if is_stacked(name) else values[0]

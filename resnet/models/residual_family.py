@@ -35,7 +35,7 @@ class ResidualFamily(Family):
             '"preactivated" with preactivate_shortcut',
             "preactivate_shortcut",
         )
-        for filters in config.filters:
+        for filters in () if self.has_inner_filters else config.filters:
             width = filters // self.num_halves * config.bottleneck_width
             wanted = "a divisor of a bottleneck's channels"
             fields = ("filters", "bottleneck_width")

@@ -92,16 +92,11 @@ class Head:
     num_classes: int
     activate_first: bool = True  # whether BN and ReLU are there
     include_top: bool = True  # whether the mean and what is behind it are there
-    features_are_raw: bool = False  # whether, without top, BN and ReLU are not there either
-
-    @property
-    def _activates(self):
-        return self.activate_first and (self.include_top or not self.features_are_raw)
 
     def parameters(self):
         """{name: Parameter}."""
         found = {}
-        if self._activates:
+        if self.activate_first:
             found |= batch_norm_parameters("unit_last/final_bn", self.channels)
         if self.include_top:
             found |= dense_parameters("logit", self.channels, self.num_classes)
@@ -113,7 +108,7 @@ class Head:
         Without top: -> (N, H, W, channels) float32.
         """
         statistics = {}
-        if self._activates:
+        if self.activate_first:
             x, statistics = activation(params, "unit_last/final_bn", x, training)
         x = tf.cast(x, tf.float32)
         if not self.include_top:

@@ -125,7 +125,10 @@ def open_pretrained(folder: str | os.PathLike[str]) -> Pretrained:
             f"no weights in {str(folder)!r}: give a folder with {WEIGHTS} and {FACTS}, as "
             "resnet publish writes it"
         )
-    facts = read_json(folder / FACTS)
+    try:
+        facts = read_json(folder / FACTS)
+    except SettingError as error:
+        raise WeightsError(f"{folder / FACTS} is damaged: {error}") from None
     missing = {"model", "dataset", "label_names", "config", "sha256"} - facts.keys()
     if missing:
         raise WeightsError(f"{folder / FACTS} lacks {', '.join(sorted(missing))}: is it damaged?")
@@ -135,9 +138,13 @@ def open_pretrained(folder: str | os.PathLike[str]) -> Pretrained:
         raise WeightsError(f"{folder / FACTS} is damaged: names in it are no texts")
     pretrained = Pretrained(folder, facts)
     try:
-        pretrained.config  # noqa: B018 - raises if it makes no sense
+        num_classes = pretrained.config.num_classes  # raises if the config makes no sense
     except (UsageError, TypeError, AttributeError) as error:
         raise WeightsError(f"{folder / FACTS} is damaged: {error}") from None
+    if len(names) != num_classes:
+        raise WeightsError(
+            f"{folder / FACTS} is damaged: it names {len(names)} of {num_classes} classes"
+        )
     return pretrained
 
 

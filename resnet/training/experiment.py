@@ -2,7 +2,6 @@
 
 import dataclasses
 import datetime
-import os
 import pathlib
 import re
 import secrets
@@ -11,7 +10,7 @@ from resnet.arrays import load_array, save_array
 from resnet.configs import Config, config_from_json, read_json
 from resnet.data.cifar.preparation import CHANNELS, MEAN_IMAGE
 from resnet.errors import UsageError, UserError, shown
-from resnet.files import write_json
+from resnet.files import is_plain_name, write_json
 from resnet.models import Model, Network
 from resnet.pretrained import PREFIX, Pretrained, by_reference
 from resnet.settings import RunOptions, SettingError
@@ -177,9 +176,7 @@ def require_plain(experiment_id):
     Raises:
       UsageError: it is not.
     """
-    is_hidden = not experiment_id or experiment_id.startswith(".")
-    is_one = experiment_id.isprintable() and not set(experiment_id) & set("/\\\0")
-    if is_hidden or not is_one or len(os.fsencode(experiment_id)) > LONGEST_ID:
+    if not is_plain_name(experiment_id, LONGEST_ID):
         raise UsageError(
             f"--id is {shown(experiment_id)}, but must be a plain name without slashes, no dot at "
             f"its start, of at most {LONGEST_ID} bytes"

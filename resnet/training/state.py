@@ -12,7 +12,8 @@ from resnet.models import Model
 from resnet.pretrained import Pretrained
 from resnet.settings import SettingError
 from resnet.training.bad_data import BAD_DATA, bad_data
-from resnet.training.fused import FusedUpdate, require_no_other_use_of_gradients
+from resnet.training.fitting import require_fitting
+from resnet.training.fused import FusedUpdate
 from resnet.training.gradient_check import GradientCheck
 from resnet.training.hosts import is_lost_host
 from resnet.training.optimizer import make_optimizer
@@ -41,14 +42,12 @@ class Training:
         """Builds the model, with the weights that the experiment starts from or has reached."""
         self.experiment, self.placement = experiment, placement
         options = experiment.options
+        require_fitting(experiment.config, options, jit, placement.num_replicas)
         with placement.strategy.scope():
             self.model = experiment.make_model(placement.num_replicas)
             self.optimizer = make_optimizer(self.model)
             fused = None
             if options.fused_update:
-                require_no_other_use_of_gradients(
-                    experiment.config, options, self.model.computation, jit, placement.num_replicas
-                )
                 fused = FusedUpdate(self.model, self.optimizer.update)
         self.steps = Steps(
             self.model,

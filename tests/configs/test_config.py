@@ -108,6 +108,10 @@ def test_json_fields_change_a_named_config():
         ),
         ("dropout", 1, r"dropout is 1, but must be a number in \[0, 1\)"),
         ("filters", (32, 64), r"filters is \(32, 64\), but must be as long as units \(3\)"),
+        ("name", "a/b", "name is 'a/b', but must be a plain name without slashes and colons"),
+        ("name", "a:b", "name is 'a:b', but must be a plain name"),
+        ("name", "", "name is '', but must be a plain name"),
+        ("name", "é" * 51, "name is 'é+.*', but must be .*, of at most 100 bytes"),
     ],
 )
 def test_validation(field, value, message):

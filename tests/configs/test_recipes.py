@@ -110,11 +110,16 @@ def test_named_recipes_fit_every_network_of_small_images():
             wanted = recipes.RECIPES[recipe] | {"recipe": recipe, "seed": 3}
             assert {field: getattr(config, field) for field in wanted} == wanted
             assert (config.units, config.momentum) == (base.units, base.momentum)
+            assert get_config(name, recipe) == dataclasses.replace(config, seed=base.seed)
+    with pytest.raises(SettingError, match="recipe is 'quick', but must be one of paper, fast, lo"):
+        get_config("revnet-38", "quick")
 
 
 def test_a_recipe_of_another_length_warms_up_for_the_same_share():
     base = get_config("revnet-38")
-    assert config_from_json({"recipe": "fast", "num_steps": 400}, base).warmup_steps == 80
+    for steps, warmup in ((400, 80), (2, 1), (1, 1)):
+        short = config_from_json({"recipe": "fast", "num_steps": steps}, base)
+        assert (short.num_steps, short.warmup_steps) == (steps, warmup)
     config = config_from_json({"recipe": "fast", "num_epochs": 10}, base)
     assert (config.warmup_steps, config.warmup_epochs) == (0, 2)
     steps = config.in_steps(1_280)

@@ -111,7 +111,8 @@ def test_gradients_are_those_of_stored_backprop(config, loop, dtype):
 def test_of_all_activations_the_features_alone_are_kept():
     def kept(config, **computation):
         """Bytes an image."""
-        network = Network(config, computation_for(config, loop="off", **computation), 1, False)
+        computation = computation_for(config, loop="off", **computation)
+        network = Network(config, computation, 1, include_top=False, has_raw_features=True)
         model = resnet.get_model(config)
         values = {n: tf.convert_to_tensor(v) for n, v in model.trainable_by_storage_name.items()}
 
@@ -193,6 +194,9 @@ def test_cardinality_divides_what_is_inside():
     config = dataclasses.replace(TALL, cardinality=3)
     with pytest.raises(SettingError, match=r"a divisor of inner_filters \(4 in stage 1"):
         Network(config, computation_for(config))
+    # Of it alone: half of the filters is no number of channels inside.
+    config = dataclasses.replace(TALL, inner_filters=(32, 64, 96), cardinality=32)
+    assert Network(config, computation_for(config)).config.cardinality == 32
 
 
 def test_what_is_no_whole_inverse_says_so():

@@ -26,6 +26,11 @@ def policy_is_left_as_it_was():
     keras.config.set_dtype_policy(before)
 
 
+SMALL_IREVNET = dataclasses.replace(
+    resnet.get_config("irevnet-38"), image_size=8, units=(1, 1, 1), inner_filters=(4, 8, 6)
+)
+
+
 def model_of(layer):
     return keras.Sequential([keras.Input([8, 8, 3]), layer])
 
@@ -96,10 +101,11 @@ def test_it_takes_what_get_model_takes():
     assert names <= set(inspect.signature(Classifier).parameters)
 
 
-def test_features_are_what_the_mean_over_pixels_is_taken_of():
-    whole = Classifier("revnet-test")
-    layer = Classifier("revnet-test", include_top=False)
-    assert "logit/w" not in layer.tensors
+@pytest.mark.parametrize("config", ["revnet-test", SMALL_IREVNET], ids=["revnet", "irevnet"])
+def test_features_are_what_the_mean_over_pixels_is_taken_of(config):
+    whole = Classifier(config)
+    layer = Classifier(config, include_top=False)
+    assert whole.tensors.keys() - layer.tensors.keys() == {"logit/w", "logit/b"}
     features = layer(IMAGES)
     w, b = (whole.tensors[f"logit/{name}"].numpy() for name in "wb")
     logits = features.numpy().mean(axis=(1, 2)) @ w + b

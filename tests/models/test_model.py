@@ -339,6 +339,12 @@ def test_errors_of_numbers_and_values():
         ("images_at_once", 0, "images_at_once is 0, but must be an integer from 1"),
         ("images_at_once", 1.5, "images_at_once is 1.5, but must be"),
         ("seed", 1.5, "seed is 1.5, but must be an integer"),
+        ("seed", True, "seed is True, but must be an integer"),
+        (
+            "seed",
+            2**63,
+            r"seed is 9223372036854775808, but must be an integer in \[-2\^63, 2\^63\)",
+        ),
         ("images_at_once", "2", "images_at_once is '2', but must be"),
     ):
         with pytest.raises(UsageError, match=message):
@@ -352,6 +358,17 @@ def test_errors_of_numbers_and_values():
     model.set_weights({name: (value + 1).tolist() for name, value in weights.items()})
     for name, value in model.get_weights().items():
         np.testing.assert_array_equal(value, weights[name] + 1)
+    # The last one's type is TensorFlow's: nothing is assigned by halves.
+    model.set_weights({n: tf.constant(value, tf.float64) for n, value in weights.items()})
+    for name, value in model.get_weights().items():
+        np.testing.assert_array_equal(value, weights[name])
+
+
+@pytest.mark.parametrize("name", ["wrn-28-2.5", "2wide", "my net", "rév"])
+def test_a_config_has_any_plain_name(name):
+    config = dataclasses.replace(resnet.get_config("resnet-test"), name=name)
+    model = resnet.get_model(config)
+    assert model.config.name == name and model(tf.zeros([1, 32, 32, 3])).shape == (1, 10)
 
 
 def test_the_name_of_a_keras_policy_is_taken_for_its_arithmetic():

@@ -10,6 +10,7 @@ import tensorflow as tf
 from processes import assert_same_checkpoint
 from resnet.errors import UserError
 from resnet.models import Model
+from resnet.settings import SettingError
 from resnet.training.bad_steps import Numbers, diagnose
 from resnet.training.metrics import LOSS
 from resnet.training.state import Training
@@ -120,6 +121,13 @@ def test_values_past_the_exact_range_can_end_a_run(tmp_path, capsys):
     wanted = r"\d+ tensors of the residual .* step 2; the last checkpoint is step 1.*--exact_policy"
     with pytest.raises(UserError, match=wanted):
         trained("stop")
+
+
+def test_without_exact_mode_nothing_is_past_its_range(tmp_path):
+    experiment = experiment_in(tmp_path, {"exact_policy": "stop"})
+    with pytest.raises(SettingError, match="exact_policy is 'stop', but without exact mode") as got:
+        run(experiment)
+    assert got.value.keys == ("exact_policy", "exact")
 
 
 def numbers(training):

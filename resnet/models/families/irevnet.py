@@ -15,7 +15,6 @@ from resnet.models.family import require, require_defaults
 from resnet.models.layers import IMAGE_CHANNELS
 from resnet.models.stages import ReversibleStage
 from resnet.models.stems import PadStem
-from resnet.models.units import Head
 from resnet.settings import Computation
 
 # Of a stem that has weights, of shortcuts, and of what residual functions have inside.
@@ -78,10 +77,6 @@ class IRevNet(RevNet):
             residual=dataclasses.replace(stage.residual, width=width),
             squeezes=stride == 2,
         )
-
-    def head(self, config: Config) -> Head:
-        """The Head, whose features are the stream as it is: what comes behind has no inverse."""
-        return Head(config.stage_channels[-1], config.num_classes, features_are_raw=True)
 
 
 FAMILY = IRevNet()
