@@ -2,6 +2,7 @@
 
 import csv
 import fcntl
+import json
 import signal
 import sys
 
@@ -9,6 +10,7 @@ import pytest
 
 from processes import assert_same_checkpoint, error_of, run_quickly, start
 from resnet.commands.experiments.cifar_vs_tensorflow2 import translate
+from resnet.commands.experiments.plan import read_plan
 from resnet.commands.experiments.report import write_report
 from resnet.commands.experiments.yaml_file import Value
 from resnet.errors import UserError
@@ -338,6 +340,24 @@ def test_the_weights_that_an_experiment_starts_from_say_how_images_are_prepared(
     write(tmp_path, source + own)  # what was said is neither said now nor as of the weights
     message = "own has begun otherwise: preprocessor was cifar, but is cifar-standard now"
     assert message in error_of(run_quickly(MODULE, path, *places(tmp_path)))
+
+
+def test_a_recipe_and_what_it_sets_go_together(tmp_path):
+    lines = "- name: own\n  dataset: synthetic\n  model: resnet20-v1\n  recipe: fast\n"
+    path = write(tmp_path, f"{lines}  preprocessor: cifar-unit\n  max_num_steps: 1\n")
+    done = run_quickly(MODULE, path, "--skip_smoke_tests", *places(tmp_path))
+    assert done.returncode == 0, done.stderr
+    conf = json.loads((tmp_path / "results/own/conf.json").read_text())
+    assert (conf["recipe"], conf["optimizer"], conf["preprocessor"]) == (
+        ("fast", "muon", "cifar-unit")
+    )
+
+
+def test_a_length_of_ones_own_counts_before_a_flag_in_epochs(tmp_path):
+    line = "- name: {}\n  dataset: synthetic\n  model: resnet20-v1\n  recipe: fast\n"
+    path = write(tmp_path, f"{line.format('own')}  num_steps: 600\n{line.format('other')}")
+    runs, problems, _ = read_plan(path, tmp_path / "results", {"num_epochs": 2.0})
+    assert not problems and [run.config.num_steps for run in runs] == [600, round(20_000 / 128)]
 
 
 def test_flags_of_one_training_do_not_go_with_experiments(tmp_path):

@@ -55,6 +55,26 @@ def test_curves_show_the_logged_values(tmp_path):
     assert {line.get_marker() for line in (*loss.lines, *rate.lines)} == {""}
 
 
+def test_evaluations_are_drawn_by_step_and_whole_ones_alone(tmp_path):
+    logs = {"valid_acc": (60, 50, 12, 57), "valid_images": (9, 9, 3, 9), "train_ce": (1, 1, 1, 1)}
+    folder = write_logs(tmp_path / "_a", (10, 5, 10, 7), **logs)
+    _, accuracy, _ = draw_curves({"_a": folder}).axes
+    (line,) = accuracy.lines
+    assert np.column_stack(line.get_data()).tolist() == [[5, 50], [7, 57], [10, 60]]
+    assert texts_of(accuracy.get_legend()) == [" _a, evaluation"]  # _ would hide it
+
+
+def test_names_may_have_dollars():
+    names = ["under_$5", "$5_to_$10", "owl"]
+    images = np.zeros([4, 8, 8, 3], np.uint8)
+    figures = [
+        draw_confusion_matrix(LABELS, PROBABILITIES, names, "$a_{"),
+        draw_mistakes(images, LABELS, PROBABILITIES, names, "$a_{"),
+    ]
+    for figure in figures:
+        figure.draw_without_rendering()
+
+
 def test_a_curve_of_one_point_is_a_point(tmp_path):
     logs = {"train_ce": [2.0], "train_acc": [10.0], "valid_acc": [9.0], "learn_rate": [0.1]}
     for axis in draw_curves({"a": write_logs(tmp_path / "a", [3], **logs)}).axes:

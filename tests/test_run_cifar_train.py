@@ -439,6 +439,13 @@ def test_epochs_are_made_steps(tmp_path, more, steps):
     assert f"started with num_steps {steps[0]}" in said
 
 
+def test_a_flag_counts_before_the_file_in_any_form(tmp_path):
+    config = write_config(tmp_path, schedule="cosine", warmup_epochs=0.5, learning_rates=[0.1])
+    config_flags = [f"--config={config}", "--dataset=synthetic", "--dry_run", "--boundaries="]
+    done = run_quickly(SCRIPT, *config_flags, "--warmup_steps=0", *places(tmp_path))
+    assert done.returncode == 0, done.stderr
+
+
 BAD_FLAGS = {
     "--model=revnet-39": "unknown model 'revnet-39': did you mean 'revnet-38'?",
     "--model=resnet-20": "unknown model 'resnet-20': did you mean 'resnet20-v1'?",

@@ -18,6 +18,8 @@ from resnet import pretrained
 from resnet.commands import weights as weights_command
 from resnet.commands.experiments.plan import read_plan
 from resnet.data.cifar.input import load_dataset
+from resnet.data.cifar.records import write_records
+from resnet.data.dataset import Dataset, Split
 from resnet.data.feed import Feed
 from resnet.data.registry import CIFAR
 from resnet.errors import UsageError
@@ -422,6 +424,12 @@ def test_they_are_evaluated(published, tmp_path):
     for flag in ("--ckpt_num=3", "--follow", "--data_dir=x", "--results=x", "--logs=x"):
         error = error_of(run_quickly(*line, flag))
         assert f"{flag.split('=')[0]} does not go with trained weights: leave it out" in error
+    split = Split(PIXELS, np.zeros(len(PIXELS), np.int64))
+    names = pretrained.find_pretrained("revnet-38", published).label_names
+    write_records(Dataset("cifar-10", names, split, split), tmp_path / "data/cifar-10")
+    change_facts(published, dataset="cifar-10")  # whose reading starts TensorFlow's devices
+    done = run_quickly(*line, f"--data_folder={tmp_path}/data", "--logical_cpus=2")
+    assert "Final test accuracy = " in done.stdout, done.stderr
     make_tree(tmp_path / "own")
     change_facts(published, dataset="folder")
     other = error_of(run_quickly(*line, f"--data_folder={tmp_path}/own"))

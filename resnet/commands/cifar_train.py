@@ -88,6 +88,7 @@ def evaluate_weights(flags, pretrained):
     from resnet.training.placement import place
 
     config, name = pretrained.config, pretrained.dataset
+    placement = place(flags.num_gpu, flags.logical_cpus)  # before reading data starts devices
     dataset = load_dataset(name, flags.data_folder, config.image_size)
     if tuple(dataset.label_names) != pretrained.label_names:
         raise UsageError(
@@ -101,7 +102,6 @@ def evaluate_weights(flags, pretrained):
             "on is not known: evaluate the experiment with --id, or give a folder with train/ and "
             "test/"
         )
-    placement = place(flags.num_gpu, flags.logical_cpus)
     with placement.strategy.scope():
         model = get_model(pretrained.model, weights=flags.weights)
     batches = evaluation_batches(dataset.test, model.scaling, config.evaluation_batch_size)

@@ -88,8 +88,8 @@ def define_config_flags(flags, default_model=None):
     )
 
 
-def define_computation_flags(flags):
-    """Defines the flags that say how a model computes."""
+def define_allocator_flag(flags):
+    """Defines the flag that has the process start again with another allocator."""
     flags.text(
         Computation.HEADING,
         "allocator",
@@ -97,6 +97,10 @@ def define_computation_flags(flags):
         default_text="the system's",
         choices=ALLOCATORS,
     )
+
+
+def define_computation_flags(flags):
+    """Defines the flags that say how a model computes."""
     for name, field in fields_of(Computation).items():
         by_family = name in ("backprop", "exact")
         flags.setting(field, CHOSEN_BY_FAMILY if by_family else None)
@@ -126,6 +130,7 @@ def define_training_flags(flags, default_model, results, without=()):
     for name, field in RECIPE.items():
         if name not in without:
             flags.setting(field, "the config's")
+    define_allocator_flag(flags)
     define_computation_flags(flags)
     flags.settings(OPTIONS, without={*without, "dataset", "jit", *fields_of(Computation)})
     flags.switch(TRIALS, "dry_run", "Print model, memory, steps and data, then exit.")
@@ -155,9 +160,9 @@ def resolve_config(flags, default, num_classes):
         )
     overrides = flags.given(RECIPE)
     _require_one_recipe(flags.config, fields, overrides)
-    for pair in IN_EPOCHS.items():  # a flag counts before either form of it in the file
-        if any(overrides.get(name) for name in pair):
-            fields = {name: value for name, value in fields.items() if name not in pair}
+    for steps, epochs in IN_EPOCHS.items():  # a flag counts before either form of it in the file
+        if steps in overrides or overrides.get(epochs):
+            fields = {n: value for n, value in fields.items() if n not in (steps, epochs)}
     dataset = getattr(flags, "dataset", None) if "dataset" in flags else None
     dataset = dataset or run.get("dataset") or next(iter(num_classes))
     if dataset not in num_classes:

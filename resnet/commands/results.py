@@ -15,15 +15,19 @@ result.json, commands, CSV logs) is copied to the folder --keep; a row stays as 
 
 import datetime
 import fnmatch
+import json
 import os
 import pathlib
 import re
+import shlex
 import statistics
+import urllib.parse
 
 from resnet.commands import cifar_train, options
 from resnet.errors import UsageError
 from resnet.plurals import counted
 from resnet.provenance import images_per_second
+from resnet.settings import FREE
 from resnet.table import markdown
 from resnet.training.conf import LATEST, RUN
 
@@ -31,6 +35,7 @@ POSITIONAL = ("PAGE.md",)
 ESSENTIAL = ("results", "logs", "keep")
 START, END = "<!-- resnet results ", "<!-- end of results -->"
 BLOCK = re.compile(rf"({START}(?P<patterns>[^\n]+) -->\n).*?({END})", re.DOTALL)
+SEED = re.compile(r"\.seed-\d+(?![^.\"/])")  # in an id
 PLACE = f"two lines, {START}ID... --> and {END}"
 MISSING = f"give a Markdown file that has a place for a table, {PLACE}"
 HEADER = ("run", "data set", "accuracy, %", "images", "time", "images/s", "memory, MB", "commit")
@@ -54,7 +59,7 @@ def main(flags, page):
     except FileNotFoundError:
         raise UsageError(f"no page {page!r}: {MISSING}") from None
     blocks = list(BLOCK.finditer(text))
-    patterns = [p for block in blocks for p in block["patterns"].split()]
+    patterns = [p for block in blocks for p in _patterns(block)]
     if not patterns:
         raise UsageError(
             f"{page} has no place for a table: write {PLACE}, with ids or patterns of them for ID"
@@ -66,12 +71,12 @@ def main(flags, page):
         )
 
     def is_wanted(name):
-        return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+        return any(_fits(name, pattern) for pattern in patterns)
 
     copied = keep_records(flags.results, flags.logs, flags.keep, is_wanted)
     records = read_records(flags.keep, is_wanted)
     for pattern in dict.fromkeys(patterns):
-        if not fnmatch.filter([record.id for record in records], pattern):
+        if not any(_fits(record.id, pattern) for record in records):
             print(
                 f"notice: no finished experiment in {flags.results} or {flags.keep} fits {pattern}"
             )
@@ -79,15 +84,28 @@ def main(flags, page):
     def table(block):
         wanted = {  # each once, where the first pattern has it
             record.id: record
-            for pattern in block["patterns"].split()
+            for pattern in _patterns(block)
             for record in records
-            if fnmatch.fnmatchcase(record.id, pattern)
+            if _fits(record.id, pattern)
         }
         return f"{block[1]}\n{records_table(list(wanted.values()), path.parent)}\n\n{block[3]}"
 
     write_text(path, BLOCK.sub(table, text))
     count = counted(len(records), "experiment")
     print(f"{page}: {count}, {len(copied)} of them new in {flags.keep}")
+
+
+def _patterns(block):
+    """The patterns of a table's place; those with blanks stand in quotes."""
+    try:
+        return shlex.split(block["patterns"])
+    except ValueError as error:
+        raise UsageError(f"{START}{block['patterns']} --> cannot be read: {error}") from None
+
+
+def _fits(name, pattern):
+    """Whether an id is a pattern's, or the pattern itself."""
+    return name == pattern or fnmatch.fnmatchcase(name, pattern)
 
 
 def records_table(records, folder):
@@ -100,7 +118,8 @@ def records_table(records, folder):
     rows, groups = [HEADER], {}
     for record in records:
         rows.append(_row(record, folder))
-        same = re.sub(r"\.seed-\d+(?=\.|$)", "", record.id), _dataset(record), _images(record)
+        name = SEED.sub("", record.id)
+        same = name, _dataset(record), _images(record), record.result["step"], _settings(record)
         groups.setdefault(same, []).append(record)
     for (name, *_), group in groups.items():
         if len(group) > 1 and all(_accuracy(record) is not None for record in group):
@@ -114,6 +133,14 @@ def records_table(records, folder):
         whose = "" if len(made) == 1 else f" of {', '.join(ids)}"
         notes.append(f"Machine and versions{whose}: {text}.")
     return "\n\n".join([markdown(rows), *notes])
+
+
+def _settings(record):
+    """What makes an experiment another one, but its seed, as a text."""
+    run = record.conf.get(RUN)
+    fields = record.conf | (run if isinstance(run, dict) else {})
+    kept = {name: v for name, v in fields.items() if name not in {*FREE, "seed", RUN, LATEST}}
+    return SEED.sub("", json.dumps(kept, sort_keys=True))  # it may start from one of its seed
 
 
 def _accuracy(record):
@@ -149,7 +176,7 @@ def _row(record, folder):
     images = result["step"] * record.conf["batch_size"]
     seconds = result["training_seconds"]
     time = datetime.timedelta(seconds=round(seconds + result["evaluation_seconds"]))
-    link = os.path.relpath(record.folder / "cmd.txt", folder)
+    link = urllib.parse.quote(os.path.relpath(record.folder / "cmd.txt", folder))
     return (
         f"[{record.id}]({link})",
         _dataset(record),
@@ -158,7 +185,7 @@ def _row(record, folder):
         str(time),
         images_per_second(images, seconds),
         "" if result["peak_mb"] is None else f"{result['peak_mb']:,.0f}",
-        result["commit"] or "",
+        result.get("commit") or "",
     )
 
 

@@ -62,10 +62,10 @@ def draw_mix(mixup, cutmix, height, width, seed):
     """
     kind, gamma, box = (seed_for(seed, draw) for draw in (MIX_KIND, MIX_SHARE, MIX_BOX))
     takes_mixup = tf.random.stateless_uniform([], kind) < 0.5 if mixup and cutmix else bool(mixup)
-    alpha = tf.where(takes_mixup, mixup or 1.0, cutmix or 1.0)
-    # Beta(alpha, alpha), by two gammas.
-    one, other = tf.unstack(tf.random.stateless_gamma([2], gamma, alpha))
-    drawn = one / (one + other)
+    alpha = tf.where(takes_mixup, tf.cast(mixup or 1.0, tf.float64), cutmix or 1.0)
+    # Beta(alpha, alpha), by two gammas: of a small alpha, both are too small for float32.
+    one, other = tf.unstack(tf.random.stateless_gamma([2], gamma, alpha, dtype=tf.float64))
+    drawn = tf.cast(one / (one + other), tf.float32)
     side = tf.sqrt(1 - drawn)
     centre = tf.random.stateless_uniform([2], box)
     within = []

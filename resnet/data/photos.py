@@ -127,7 +127,13 @@ def _middle_square(image: Image.Image, size: int) -> np.ndarray:
 
 
 def _on_white(image: Image.Image) -> Image.Image:
-    """An image in red, green and blue."""
+    """An image in red, green and blue.
+
+    Raises:
+      ValueError: its values are of no known range.
+    """
+    if image.mode == "F":
+        raise ValueError("its values are floating-point numbers, of no known range")
     if image.mode.startswith("I;16") or image.mode == "I":  # 16 bits of grey
         values = np.asarray(image, np.float64) / 257
         image = Image.fromarray(np.clip(values.round(), 0, 255).astype(np.uint8))

@@ -150,11 +150,13 @@ def _rotate(images, strengths):
 
 
 def _shear_x(images, strengths):
-    return _moved(images, ((1.0, MAX_SHEAR * strengths[:, 0, 0, 0], 0.0), (0.0, 1.0, 0.0)))
+    shear = MAX_SHEAR * strengths[:, 0, 0, 0]  # from the upper edge on, which stays
+    return _moved(images, ((1.0, shear, shear * images.shape[1] / 2), (0.0, 1.0, 0.0)))
 
 
 def _shear_y(images, strengths):
-    return _moved(images, ((1.0, 0.0, 0.0), (MAX_SHEAR * strengths[:, 0, 0, 0], 1.0, 0.0)))
+    shear = MAX_SHEAR * strengths[:, 0, 0, 0]
+    return _moved(images, ((1.0, 0.0, 0.0), (shear, 1.0, shear * images.shape[2] / 2)))
 
 
 def _translate_x(images, strengths):

@@ -58,7 +58,8 @@ class Evaluation:
         is_image = labels >= 0
         classes = tf.maximum(labels, 0)
         own = tf.gather(logits, classes, axis=1, batch_dims=1)[:, None]
-        best = tf.equal(tf.argmax(logits, 1, tf.int32), labels)
+        is_number = tf.equal(own, own)[:, 0]
+        best = tf.equal(tf.argmax(logits, 1, tf.int32), labels) & is_number
         # Ties count against the label; so does NaN, which is less than nothing.
         rank = logits.shape[-1] - tf.math.count_nonzero(logits < own, axis=1)
         return [tf.cast(hit & is_image, tf.int64) for hit in (best, rank <= TOP)]

@@ -11,7 +11,7 @@ from resnet.ownership import is_owned
 from resnet.training.bad_data import BAD_DATA, bad_data
 from resnet.training.evaluation import Evaluation
 from resnet.training.experiment import end_of
-from resnet.training.logs import Logs, drop_later_rows
+from resnet.training.logs import Logs, drop_later_events, drop_later_rows
 from resnet.weights.checkpoint import list_checkpoints, restore_checkpoint
 from resnet.weights.checkpoint_format import CheckpointError
 
@@ -25,13 +25,15 @@ LOGGED = {
 NUM_IMAGES = "valid_images"  # the log of how many images of "validation" a row is of
 COLUMNS = dict.fromkeys((name for names in LOGGED.values() for name in names), "acc")
 COLUMNS[NUM_IMAGES] = "count"
+EVENTS = "eval"  # TensorBoard's folder
 COMMANDS = "eval_cmd.txt"  # the training's own are in cmd.txt
 
 
 def drop_later(logs, step):
-    """Drops the rows of later steps, whose checkpoints are set aside, from an evaluator's logs."""
+    """Drops what is of later steps, whose checkpoints are set aside, from an evaluator's logs."""
     for name, column in COLUMNS.items():
         drop_later_rows(logs / f"{name}.csv", column, step)
+    drop_later_events(logs / EVENTS, step)
 
 
 class Evaluator:
@@ -63,7 +65,7 @@ class Evaluator:
         self._num_images = {
             split: min(count, options.eval_images or count) for split, count in num_images.items()
         }
-        self._logs = Logs(experiment.logs, command, COLUMNS, events="eval", commands=COMMANDS)
+        self._logs = Logs(experiment.logs, command, COLUMNS, events=EVENTS, commands=COMMANDS)
 
     def done(self):
         """The steps that have been evaluated, on as many images as here."""

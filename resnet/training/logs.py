@@ -132,6 +132,11 @@ def drop_later_rows(path, column, last_step):
         _keep_rows(path, column, last_step)
 
 
+def drop_later_events(folder, last_step):
+    """Drops later steps' scalars from TensorBoard's files, and what a kill has cut short."""
+    _keep_events(folder, last_step)
+
+
 def _keep_rows(path, column, last_step):
     """Writes a CSV file's rows anew, but those of later steps; returns their steps."""
     rows = [row for row in _rows(path) if row[0] <= last_step]
@@ -174,8 +179,8 @@ def _rows(path):
     if not path.exists():
         return []
     rows = []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        match = ROW.fullmatch(line)
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True):
+        match = ROW.fullmatch(line.rstrip()) if line.endswith("\n") else None
         with contextlib.suppress(ValueError):
             if match and float(match[3]) is not None:
                 rows.append((int(match[1]), match[2], match[3]))

@@ -6,6 +6,7 @@ from resnet.configs import read_json
 from resnet.data.cifar.input import load_dataset
 from resnet.errors import UserError
 from resnet.files import write_json
+from resnet.weights.checkpoint import list_checkpoints
 from resnet.weights.folder import DATA_FOLDER, HELD_OUT
 
 
@@ -14,13 +15,18 @@ def dataset_of(experiment, data_folder):
 
     Raises:
       UserError: as `data.cifar.input.load_dataset`; what was kept of the division is damaged; the
-        images are of other classes.
+        images are of other classes, or chance would choose those to test with anew.
     """
     options = experiment.options
     size = experiment.config.image_size
     held_out = _held_out(experiment)
     dataset = load_dataset(options.dataset, data_folder, size, options.strict, held_out)
     experiment.require_label_names(dataset.label_names)
+    if dataset.held_out and not held_out and list_checkpoints(experiment.results):
+        raise UserError(
+            f"{data_folder} has no test/, and {experiment.id} was trained with one: any of these "
+            "images may be one that it was trained on. Give the folder that has it"
+        )
     return dataset
 
 

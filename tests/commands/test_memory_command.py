@@ -3,6 +3,9 @@
 import pytest
 
 from processes import error_of, run_quickly
+from resnet.commands import memory
+from resnet.commands.benchmark import fresh_process
+from resnet.commands.flags import Flags
 
 
 @pytest.mark.slow
@@ -32,3 +35,20 @@ def test_nothing_is_run_if_not_asked_for():
     assert "measured" not in done.stdout and "read by the gradient: " in done.stdout
     done = run_quickly("memory", "--model=revnet-58")
     assert "unknown model 'revnet-58'" in error_of(done)
+
+
+def test_a_gpus_peak_has_the_weights_in_it(monkeypatch, capsys):
+    """The process's is over its size before the first step, and has not."""
+    flags = Flags("resnet memory", "resnet memory")
+    memory.define_flags(flags)
+    assert "allocator" not in flags.names()  # it measures with two
+    flags.parse(["--model=resnet-32", "--batch_size=4"])
+
+    def measured(result):
+        monkeypatch.setattr(fresh_process, "in_fresh_process", lambda command, _: result)
+        memory.main(flags)
+        (line,) = (one for one in capsys.readouterr().out.splitlines() if "pool" in one)
+        return float(line.split()[0])
+
+    assert measured({"peak_rss_mb": 3.0, "peak_device_mb": 100.0}) == 100
+    assert measured({"peak_rss_mb": 100.0}) > 103

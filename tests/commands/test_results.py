@@ -106,6 +106,35 @@ def test_seeds_within_a_sweep_have_a_mean(tmp_path, results_command):
     assert "| **fast_n.dropout-0.3**, mean of 2 | cifar-10 | **91.50 ± 0.71** |" in page
 
 
+def test_what_differs_in_more_than_the_seed_has_no_mean(tmp_path, results_command):
+    experiment(tmp_path, "fast_n.seed-0")
+    experiment(tmp_path, "fast_n.seed-1", step=20)
+    experiment(tmp_path, "b_n.seed-0", {"init_from": "a.seed-0", "jit": "on"})
+    experiment(tmp_path, "b_n.seed-1", {"init_from": "a.seed-1"})
+    experiment(tmp_path, "c_n.seed-0", {"dtype": "bfloat16"})
+    experiment(tmp_path, "c_n.seed-1", {"dtype": "float32"})
+    (tmp_path / "page.md").write_text(PAGE.replace("*_n.*", "*_n.*"))
+    done = results_command()
+    assert done.returncode == 0, done.stderr
+    page = (tmp_path / "page.md").read_text()
+    assert "6 experiments" in done.stdout and page.count("mean of") == 1
+    assert "**b_n**, mean of 2" in page
+
+
+def test_any_id_has_its_row(tmp_path, results_command):
+    for name in ("my run", "run[1]"):
+        experiment(tmp_path, name)
+    path = tmp_path / "results/run[1]/result.json"
+    path.write_text(json.dumps({k: v for k, v in RESULT.items() if k != "commit"}))
+    (tmp_path / "page.md").write_text(PAGE.replace("fast_* b *_n.*", "'my run' run[1]"))
+    done = results_command()
+    assert done.returncode == 0, done.stderr
+    page = (tmp_path / "page.md").read_text()
+    assert "[my run](keep/my%20run/cmd.txt)" in page and "[run[1]](keep/run%5B1%5D/cmd" in page
+    (tmp_path / "page.md").write_text(PAGE.replace("fast_* b *_n.*", "'my run"))
+    assert "cannot be read: No closing quotation" in error_of(results_command())
+
+
 def test_accuracies_that_are_not_of_the_test_split_are_marked(tmp_path, results_command):
     def of(split, count):
         return {"accuracy": {split: {"top1": 19.9, "num_images": count}, "other": {"top1": 1.0}}}

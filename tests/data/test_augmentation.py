@@ -65,6 +65,11 @@ def test_mixups_share_is_beta_and_the_same_everywhere():
     assert abs(shares.var() / (1 / (4 * 1.8)) - 1) < 0.15
 
 
+def test_a_small_alpha_leaves_images_nearly_whole():
+    shares = np.array([share for _, share in mixings(mixup=0.01)])
+    assert np.isfinite(shares).all() and np.mean((shares > 0.1) & (shares < 0.9)) < 0.06
+
+
 def test_cutmixs_box_is_what_the_share_says():
     found = mixings(cutmix=1.0)
     for weights, share in found:

@@ -71,6 +71,40 @@ def test_names_that_are_no_text(tmp_path):
     assert len(tree.train) == 6 and len(tree.test) == 2
     dataset = read_folder(tmp_path, 8, strict=True)
     assert dataset.train.images.shape == (6, 8, 8, 3)
+    os.rename(tmp_path / "b", os.fsencode(tmp_path) + b"/caf\xe9")
+    assert find_tree(tmp_path).label_names == ("a", "caf\\xe9")
+
+
+def test_test_images_beside_classes_are_no_class(tmp_path):
+    make_tree(tmp_path / "one", {"cat": 2, "dog": 2})
+    make_tree(tmp_path / "one/Test", {"cat": 1, "dog": 1})
+    with pytest.raises(DataError, match=r"one has Test/, of class folders, but no train/: give"):
+        find_tree(tmp_path / "one")
+    for name in ("training", "validation"):
+        make_tree(tmp_path / "two" / name, {"cat": 2, "dog": 2})
+    with pytest.raises(DataError, match=r"two has validation/, of class folders, but no train/"):
+        find_tree(tmp_path / "two")
+    make_tree(tmp_path / "three", {"test": 2, "exam": 2})  # a class's own name
+    assert find_tree(tmp_path / "three").label_names == ("exam", "test")
+
+
+def test_images_that_were_trained_on_do_not_test(tmp_path):
+    experiment = types.SimpleNamespace(
+        id="own",
+        results=tmp_path,
+        options=types.SimpleNamespace(dataset="folder", strict=False),
+        config=types.SimpleNamespace(image_size=8),
+        require_label_names=lambda names: None,
+    )
+    make_tree(tmp_path / "images/train", {"a": 4, "b": 4})
+    make_tree(tmp_path / "images/test", {"a": 1, "b": 1})
+    assert len(dataset_of(experiment, tmp_path / "images").test) == 2
+    shutil.rmtree(tmp_path / "images/test")
+    assert dataset_of(experiment, tmp_path / "images").held_out  # nothing is trained yet
+    for ending in (".index", ".data-00000-of-00001"):
+        (tmp_path / f"model.ckpt-3{ending}").touch()
+    with pytest.raises(UserError, match="has no test/, and own was trained with one: any of these"):
+        dataset_of(experiment, tmp_path / "images")
 
 
 def test_a_fifth_of_each_class_is_held_out(tmp_path):

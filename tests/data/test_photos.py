@@ -68,6 +68,13 @@ def test_every_kind_of_colour_and_a_wrong_name(tmp_path):
         assert load_photo(path, 40)[0].shape == (40, 40, 3)
 
 
+def test_values_of_no_known_range(tmp_path):
+    path = tmp_path / "picture.tif"
+    Image.fromarray(np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8)).save(path)
+    with pytest.raises(DataError, match="cannot be read: its values are floating-point numbers"):
+        load_photo(path, 8)
+
+
 def test_the_first_picture_of_an_animation_counts(tmp_path):
     path, first = tmp_path / "animation.gif", picture(1, (8, 8))
     first.save(path, save_all=True, append_images=[picture(2, (8, 8))] * 2)

@@ -56,8 +56,8 @@ def moves(x, y, s):
     cos, sin, pixels = math.cos(angle), math.sin(angle), round(32 * s)
     return {
         "rotate": (cos * u + sin * v + middle, -sin * u + cos * v + middle),
-        "shear_x": (x + 0.99 * s * v, y),
-        "shear_y": (x, y + 0.99 * s * u),
+        "shear_x": (x + 0.99 * s * (y + 0.5), y),
+        "shear_y": (x, y + 0.99 * s * (x + 0.5)),
         "translate_x": (x + pixels, y),
         "translate_y": (x, y + pixels),
     }
@@ -99,6 +99,19 @@ def test_geometry_takes_the_nearest_pixel(name):
                 inside = 0 <= u < SIZE and 0 <= v < SIZE
                 wrong += not np.array_equal(moved[y, x], image[v, u] if inside else [0, 0, 0])
         assert wrong <= 6, (strength, wrong)  # halves may go either way
+
+
+@pytest.mark.parametrize("name", ["shear_x", "shear_y"])
+def test_shears_are_pillows(name):
+    images = pictures()
+    for strength in (0.3, -0.7):
+        shear = 0.99 * strength
+        matrix = (1, shear, 0, 0, 1, 0) if name == "shear_x" else (1, 0, 0, shear, 1, 0)
+        for image, found in zip(
+            images, changed(images, name, np.full(7, strength, np.float32)), strict=True
+        ):
+            wanted = Image.fromarray(image).transform((SIZE, SIZE), Image.Transform.AFFINE, matrix)
+            assert (found != np.asarray(wanted)).any(axis=-1).sum() <= 3
 
 
 def test_another_image_format_of_keras_changes_nothing():

@@ -6,6 +6,7 @@ import signal
 import pytest
 
 from log_files import events_of
+from resnet.training.evaluator import COLUMNS, drop_later
 from resnet.training.interrupts import stop_requests
 from resnet.training.logs import Logs, read_values
 
@@ -51,6 +52,22 @@ def test_steps_repeat_where_they_may(tmp_path):
         logs.write("loss", 7, value)
     assert rows(tmp_path / "loss.csv") == [(7, 1), (7, 2)]
     assert read_values(tmp_path / "gone.csv") == []
+
+
+def test_a_row_that_is_cut_in_its_value_is_none(tmp_path):
+    path = tmp_path / "loss.csv"
+    path.write_text("step,time,ce\n1,2026-01-01,0.5\r\n2,2026-01-01,9")
+    assert read_values(path) == [(1, 0.5)]
+
+
+def test_an_evaluators_later_values_go_from_all_its_logs(tmp_path):
+    logs = Logs(tmp_path, "one", COLUMNS, events="eval")
+    for step in (1, 2):
+        logs.write("valid_acc", step, step)
+    logs.flush()
+    drop_later(tmp_path, 1)
+    assert read_values(tmp_path / "valid_acc.csv") == [(1, 1)]
+    assert events_of(tmp_path / "eval") == [("valid_acc", 1)]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -12,6 +12,7 @@ from resnet.commands.cifar_train import DATA_FOLDER, DEFAULT_MODEL, num_images, 
 from resnet.commands.experiments.cifar_vs_tensorflow2 import is_foreign, translate
 from resnet.commands.experiments.yaml_file import Value, read_mappings
 from resnet.configs import Config, config_from_json, get_config
+from resnet.configs.config import IN_EPOCHS
 from resnet.data.registry import CIFAR, CIFAR_CHOICES, CIFAR_PREPROCESSORS
 from resnet.errors import UsageError, near, shown
 from resnet.pretrained import PREFIX, by_reference
@@ -24,6 +25,7 @@ from resnet.weights.folder import BEST
 MOST_RUNS = 1_000  # of an experiment
 OWN_KEYS = ("name", "seeds", "smoke_test")
 # What the training command takes if nothing is said.
+COUNTERPARTS = IN_EPOCHS | {epochs: steps for steps, epochs in IN_EPOCHS.items()}
 DEFAULTS = {"model": DEFAULT_MODEL, "dataset": next(iter(CIFAR))}
 # Fields of the config that no flag sets.
 NETWORK = {
@@ -183,7 +185,9 @@ class _Plan:
                 self._problem(value.line, f"key {named!r} lists no value: give one or more")
 
     def _add_run(self, line, run_id, group, settings, smoke_test):
-        given, changes, failed = {"dataset": DEFAULTS["dataset"]} | self._defaults, {}, False
+        # A default gives way to the same in epochs, or in steps.
+        defaults = {n: v for n, v in self._defaults.items() if COUNTERPARTS.get(n) not in settings}
+        given, changes, failed = {"dataset": DEFAULTS["dataset"]} | defaults, {}, False
         for key, value in settings.items():
             place = changes if key in NETWORK else given
             try:

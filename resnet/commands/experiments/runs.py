@@ -150,12 +150,14 @@ class Runner:
 
     def _new_run(self, run):
         """Arguments that start a run."""
-        config = {}
+        flags = dict(run.flags)
         if run.changes:
+            # A flag would not go with a file that changes what the recipe sets.
+            recipe = {name: flags.pop(name) for name in ["recipe"] if name in flags}
             path = self.folder / f"{run.id}.json"
-            write_json(path, run.changes)
-            config = {"config": path}
-        return self._flags(run, run.flags | config)
+            write_json(path, recipe | run.changes)
+            flags["config"] = path
+        return self._flags(run, flags)
 
     def _flags(self, run, values):
         """{flag: value} and the run's id and folders as arguments."""

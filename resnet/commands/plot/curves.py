@@ -1,6 +1,7 @@
 """Loss, accuracy and learning rate over steps, of several runs in one picture."""
 
 from resnet.commands.plot.figure import new_figure
+from resnet.training.evaluator import NUM_IMAGES
 from resnet.training.logs import read_values
 
 # panel -> ((log, what it is), ...); the first is drawn with a line, the second dashed.
@@ -30,10 +31,12 @@ def draw_curves(logs):
     for axis, (title, names) in zip(axes, PANELS.items(), strict=True):
         for number, (experiment_id, folder) in enumerate(logs.items()):
             for (name, kind), style in zip(names, LINE_STYLES, strict=False):
-                values = read_values(folder / f"{name}.csv")
+                values = _values(folder, name)
                 if not values:
                     continue
                 label = f"{experiment_id}, {kind}" if kind and len(names) > 1 else experiment_id
+                if label.startswith("_"):  # which hides it from a legend
+                    label = f" {label}"
                 steps, heights = zip(*values, strict=True)
                 # Evaluations are few, a line of one point is none, and a rate holds from one
                 # step to another.
@@ -58,5 +61,15 @@ def draw_curves(logs):
         axes[-1].set_yscale("log")
     for axis in axes:
         if axis.lines:
-            axis.legend(fontsize=7)
+            for text in axis.legend(fontsize=7).get_texts():
+                text.set_parse_math(False)
     return figure
+
+
+def _values(folder, name):
+    """[(step, value)] of a log, by step, the last of each; of evaluations, those of most images."""
+    values = read_values(folder / f"{name}.csv")
+    counts = [count for _, count in read_values(folder / f"{NUM_IMAGES}.csv")]
+    if name == "valid_acc" and len(counts) == len(values):  # of an evaluator, row by row
+        values = [row for row, n in zip(values, counts, strict=True) if n == max(counts)]
+    return sorted(dict(values).items())

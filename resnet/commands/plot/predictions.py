@@ -31,12 +31,14 @@ def draw_confusion_matrix(labels, probabilities, label_names, title):
     image = axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     figure.colorbar(image, ax=axis, label="share of the class", shrink=0.8)
     size = 9 if is_small else 5
-    axis.set_xticks(range(num_classes), label_names, rotation=90 if not is_small else 45)
-    axis.set_yticks(range(num_classes), label_names)
+    as_it_is = {"parse_math": False}  # names may have dollars
+    turned = 90 if not is_small else 45
+    axis.set_xticks(range(num_classes), label_names, rotation=turned, **as_it_is)
+    axis.set_yticks(range(num_classes), label_names, **as_it_is)
     axis.tick_params(labelsize=size)
     axis.set_xlabel("predicted")
     axis.set_ylabel("true")
-    axis.set_title(title)
+    axis.set_title(title, **as_it_is)
     if is_small:
         for (row, column), count in np.ndenumerate(counts):
             colour = "white" if shares[row, column] > 0.5 else "black"
@@ -70,8 +72,9 @@ def draw_mistakes(images, labels, probabilities, label_names, title):
             f"true: {label_names[labels[i]]}\n"
             f"predicted: {label_names[guess]} ({probabilities[i, guess]:.2f})",
             fontsize=MISTAKE_FONT_SIZE,
+            parse_math=False,
         )
     if not len(worst):
         figure.text(0.5, 0.5, "no mistakes", ha="center")
-    figure.suptitle(title)
+    figure.suptitle(title, parse_math=False)
     return figure

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import os
 import pathlib
 
 from resnet.data.photos import ENDINGS
@@ -53,6 +54,8 @@ def find_tree(folder, held_out=()):
     if not (folder / TRAIN).is_dir() and not any(name in splits for name in TESTS):
         splits.pop(TRAIN, None)  # alone and in capitals, it may be a class
     root = splits.get(TRAIN, folder)
+    if root == folder:
+        _require_no_tests(splits)
     classes = _classes(root)
     if len(classes) < 2:
         found = f"only one, {', '.join(classes)}" if classes else "none"
@@ -74,17 +77,38 @@ def find_tree(folder, held_out=()):
     return _divided(root, images, names, tuple(held_out) or _fifth(root, classes))
 
 
+def _require_no_tests(splits):
+    """Checks that of {name: folder} beside each other none is of test images.
+
+    Raises:
+      DataError: one is: it holds folders of images, and a class's would hold images.
+    """
+    for name in TESTS:
+        found = _classes(splits[name]) if name in splits else {}
+        own = splits[name].iterdir() if name in splits else ()
+        if any(found.values()) and not any(p.suffix.lower() in ENDINGS for p in own):
+            raise DataError(
+                f"{splits[name].parent} has {splits[name].name}/, of class folders, but no "
+                f"{TRAIN}/: give the folder of training images that name"
+            )
+
+
 def _classes(root):
     """{class: [path]}, both sorted."""
     folders = sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
     return {
-        folder.name: sorted(
+        _printable(folder.name): sorted(
             path
             for path in folder.rglob("*")
             if path.suffix.lower() in ENDINGS and not _is_hidden(path.relative_to(folder))
         )
         for folder in folders
     }
+
+
+def _printable(name):
+    """A folder's name as text for files and TensorFlow, also where it is not UTF-8."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _is_hidden(path):
