@@ -2297,8 +2297,9 @@ MUTATIONS = [
     Mutation(
         "resnet/commands/cifar_train.py",
         "reading data starts the devices that are then divided",
-        "    placement = place(flags.num_gpu, flags.logical_cpus)  # before reading data starts devices\n    dataset = load_dataset(name, flags.data_folder, config.image_size)\n",
-        "    dataset = load_dataset(name, flags.data_folder, config.image_size)\n    placement = place(flags.num_gpu, flags.logical_cpus)\n",
+        "placement = place(flags.num_gpu, flags.logical_cpus)  # before",
+        "load_dataset(name, flags.data_folder, config.image_size)\n"
+        "    placement = place(flags.num_gpu, flags.logical_cpus)  # before",
         (f"{PRETRAINED}::test_they_are_evaluated",),
     ),
     Mutation(
