@@ -7,7 +7,8 @@ In the page, a table stands between two comments, and is written anew:
     <!-- resnet results fast_* long_* -->
     <!-- end of results -->
 
-It has a row for every finished experiment whose id fits one of the patterns, in their order, and
+It has a row for every finished experiment whose id fits one of the patterns, in their order (those
+with blanks stand in quotes), and
 one for the mean of those that differ in their seed alone. An accuracy that is not of the whole test
 split says what it is of. What a row is made of (conf.json,
 result.json, commands, CSV logs) is copied to the folder --keep; a row stays as long as it is there.
