@@ -2410,7 +2410,7 @@ MUTATIONS = [
     Mutation(
         "resnet/commands/benchmark/__init__.py",
         "flags of a comparison are passed over",
-        '_require_no(flags, OF_COMPARISON, "a measurement without --compare")',
+        'require_no(flags, OF_COMPARISON, "a measurement without --compare")',
         "pass",
         ("tests/test_benchmark.py::test_bad_flags",),
     ),

@@ -42,7 +42,9 @@ def main(flags):
 
     pretrained = options.trained_weights(flags, "evaluate")
     if pretrained:
-        _require_no(flags, ("ckpt_num", "follow", "data_dir", "results", "logs"), "trained weights")
+        options.require_no(
+            flags, ("ckpt_num", "follow", "data_dir", "results", "logs"), "trained weights"
+        )
         cifar_train.evaluate_weights(flags, pretrained)
         return
     if flags.follow and flags.ckpt_num is not None:
@@ -52,22 +54,15 @@ def main(flags):
     experiment = load_experiment(flags.id, flags.results or find_results(flags.id), flags.logs)
     dataset = experiment.options.dataset
     if dataset in STREAMED:
-        _require_no(flags, ("best", "data_folder"), f"experiments on {dataset}, such as {flags.id}")
+        options.require_no(
+            flags, ("best", "data_folder"), f"experiments on {dataset}, such as {flags.id}"
+        )
         _evaluate_streamed(flags, experiment)
     else:
-        _require_no(flags, ("follow", "data_dir"), f"experiments on {dataset}, such as {flags.id}")
+        options.require_no(
+            flags, ("follow", "data_dir"), f"experiments on {dataset}, such as {flags.id}"
+        )
         cifar_train.evaluate(flags, experiment)
-
-
-def _require_no(flags, names, evaluated):
-    """Checks that flags that do not go with what is evaluated are not given.
-
-    Raises:
-      UsageError: one is.
-    """
-    for name in names:
-        if flags.is_given(name):
-            raise UsageError(f"--{name} does not go with {evaluated}: leave it out")
 
 
 def _evaluate_streamed(flags, experiment):

@@ -334,6 +334,17 @@ def require_division(config, options, shares):
         )
 
 
+def require_no(flags, names, what):
+    """Checks that flags that do not go with what is done are not given.
+
+    Raises:
+      UsageError: one is; `what` stands behind "does not go with".
+    """
+    for name in names:
+        if flags.is_given(name):
+            raise UsageError(f"--{name} does not go with {what}: leave it out")
+
+
 def require_preprocessor(config, preprocessors, default_model):
     """Checks that a command has the images that a config takes.
 

@@ -25,7 +25,11 @@ import json
 import sys
 
 from resnet.commands.benchmark.fresh_process import MeasurementError
-from resnet.commands.options import define_allocator_flag, define_computation_flags
+from resnet.commands.options import (
+    define_allocator_flag,
+    define_computation_flags,
+    require_no,
+)
 from resnet.errors import UsageError, UserError
 from resnet.settings import Computation, NetworkSettings, RunOptions, fields_of
 
@@ -65,7 +69,7 @@ def main(flags):
     """Prints one JSON line, or a table."""
     sizes = _slope_sizes(flags.memory_slope)
     if flags.data:
-        _require_no(flags, [*_of_training(flags), *OF_COMPARISON, "compare"], "--data")
+        require_no(flags, [*_of_training(flags), *OF_COMPARISON, "compare"], "--data")
         from resnet.commands.benchmark.data import measure_input
 
         model = flags.model if flags.is_given("model") else DEFAULT_INPUT_MODEL
@@ -73,7 +77,7 @@ def main(flags):
     elif flags.compare:
         _compare(flags, sizes or DEFAULT_SLOPE)
     else:
-        _require_no(flags, OF_COMPARISON, "a measurement without --compare")
+        require_no(flags, OF_COMPARISON, "a measurement without --compare")
         print(json.dumps(_measure(flags, sizes)))
 
 
@@ -81,17 +85,6 @@ def _of_training(flags):
     """Names of the flags of a training that is measured; the input of one has none of them."""
     of_input = ("model", "batch_size", "data", "data_dir", "allocator")
     return [n for n in flags.names() if n not in (*of_input, *OF_COMPARISON)]
-
-
-def _require_no(flags, names, what):
-    """Checks that flags that do not go with what is measured are not given.
-
-    Raises:
-      UsageError: one is.
-    """
-    for name in names:
-        if flags.is_given(name):
-            raise UsageError(f"--{name} does not go with {what}: leave it out")
 
 
 def _measure(flags, sizes):
