@@ -11,12 +11,8 @@ from resnet.models.network import Network
 from resnet.models.start import find_start, load_pretrained
 from resnet.settings import Computation, fields_of
 
-OF_CLASSIFIER = (
-    "include_top",
-    "prepares",
-    "label_names",
-    "scaling",
-)  # arguments that Keras users look for
+# Arguments that Keras users look for.
+OF_CLASSIFIER = ("include_top", "prepares", "label_names", "scaling")
 
 
 def get_model(

@@ -1,6 +1,6 @@
 """Whether the options of a training go with each other, once it is known what it runs on."""
 
-from resnet.settings import STOP, SettingError
+from resnet.settings import STOP, WARN, SettingError
 from resnet.training.fused import require_no_other_use_of_gradients
 
 
@@ -18,7 +18,7 @@ def require_fitting(config, options, jit, num_replicas):
     if options.exact_policy == STOP and not options.exact:
         raise SettingError(
             f"exact_policy is {STOP!r}, but without exact mode, which is for RevNets, no value is "
-            "past a range: leave it out, or take --exact",
+            f"past a range: give {WARN!r}, or take exact mode",
             "exact_policy",
             "exact",
         )

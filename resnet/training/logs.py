@@ -49,7 +49,7 @@ class Logs:
             for name, column in columns.items()
         }
         if not self._repeats:
-            _keep_events(self._events, last_step)
+            drop_later_events(self._events, last_step)
         self._writer = tf.summary.create_file_writer(str(self._events))
 
     @staticmethod
@@ -132,11 +132,6 @@ def drop_later_rows(path, column, last_step):
         _keep_rows(path, column, last_step)
 
 
-def drop_later_events(folder, last_step):
-    """Drops later steps' scalars from TensorBoard's files, and what a kill has cut short."""
-    _keep_events(folder, last_step)
-
-
 def _keep_rows(path, column, last_step):
     """Writes a CSV file's rows anew, but those of later steps; returns their steps."""
     rows = [row for row in _rows(path) if row[0] <= last_step]
@@ -148,7 +143,7 @@ def _keep_rows(path, column, last_step):
     return {step for step, *_ in rows}
 
 
-def _keep_events(folder, last_step):
+def drop_later_events(folder, last_step):
     """Drops later steps' scalars from TensorBoard's files, and what a kill has cut short."""
     for path in folder.glob(EVENTS):
         kept, is_whole = [], True

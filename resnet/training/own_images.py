@@ -24,8 +24,9 @@ def dataset_of(experiment, data_folder):
     experiment.require_label_names(dataset.label_names)
     if dataset.held_out and not held_out and list_checkpoints(experiment.results):
         raise UserError(
-            f"{data_folder} has no test/, and {experiment.id} was trained with one: any of these "
-            "images may be one that it was trained on. Give the folder that has it"
+            f"{data_folder} has no test/, and which of its images {experiment.id} was trained on "
+            f"is not known: {experiment.results / HELD_OUT} is not there. Give the folder with the "
+            "test/ that it had"
         )
     return dataset
 

@@ -24,8 +24,9 @@ from resnet.weights.folder import BEST
 
 MOST_RUNS = 1_000  # of an experiment
 OWN_KEYS = ("name", "seeds", "smoke_test")
-# What the training command takes if nothing is said.
+# The same length in steps and in epochs, both ways.
 COUNTERPARTS = IN_EPOCHS | {epochs: steps for steps, epochs in IN_EPOCHS.items()}
+# What the training command takes if nothing is said.
 DEFAULTS = {"model": DEFAULT_MODEL, "dataset": next(iter(CIFAR))}
 # Fields of the config that no flag sets.
 NETWORK = {

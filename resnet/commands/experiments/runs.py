@@ -150,13 +150,12 @@ class Runner:
 
     def _new_run(self, run):
         """Arguments that start a run."""
-        flags = dict(run.flags)
-        if run.changes:
-            # A flag would not go with a file that changes what the recipe sets.
-            recipe = {name: flags.pop(name) for name in ["recipe"] if name in flags}
-            path = self.folder / f"{run.id}.json"
-            write_json(path, recipe | run.changes)
-            flags["config"] = path
+        flags, changes = dict(run.flags), run.changes
+        if changes:
+            if "recipe" in flags:  # the flag does not go with a file that changes what it sets
+                changes = {"recipe": flags.pop("recipe")} | changes
+            flags["config"] = self.folder / f"{run.id}.json"
+            write_json(flags["config"], changes)
         return self._flags(run, flags)
 
     def _flags(self, run, values):

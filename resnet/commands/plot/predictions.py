@@ -7,6 +7,7 @@ from resnet.commands.plot.figure import new_figure
 
 NUMBERED_CLASSES = 20  # up to which cells of the matrix show their counts
 ROWS, COLUMNS = 4, 8  # of the sheet of mistakes
+AS_IT_IS = {"parse_math": False}  # of texts with names, which may have dollars
 MISTAKE_FONT_SIZE = 7  # so that CIFAR-100's longest names fit
 
 
@@ -31,14 +32,13 @@ def draw_confusion_matrix(labels, probabilities, label_names, title):
     image = axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     figure.colorbar(image, ax=axis, label="share of the class", shrink=0.8)
     size = 9 if is_small else 5
-    as_it_is = {"parse_math": False}  # names may have dollars
     turned = 90 if not is_small else 45
-    axis.set_xticks(range(num_classes), label_names, rotation=turned, **as_it_is)
-    axis.set_yticks(range(num_classes), label_names, **as_it_is)
+    axis.set_xticks(range(num_classes), label_names, rotation=turned, **AS_IT_IS)
+    axis.set_yticks(range(num_classes), label_names, **AS_IT_IS)
     axis.tick_params(labelsize=size)
     axis.set_xlabel("predicted")
     axis.set_ylabel("true")
-    axis.set_title(title, **as_it_is)
+    axis.set_title(title, **AS_IT_IS)
     if is_small:
         for (row, column), count in np.ndenumerate(counts):
             colour = "white" if shares[row, column] > 0.5 else "black"
@@ -72,9 +72,9 @@ def draw_mistakes(images, labels, probabilities, label_names, title):
             f"true: {label_names[labels[i]]}\n"
             f"predicted: {label_names[guess]} ({probabilities[i, guess]:.2f})",
             fontsize=MISTAKE_FONT_SIZE,
-            parse_math=False,
+            **AS_IT_IS,
         )
     if not len(worst):
         figure.text(0.5, 0.5, "no mistakes", ha="center")
-    figure.suptitle(title, parse_math=False)
+    figure.suptitle(title, **AS_IT_IS)
     return figure
