@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from graph_nodes import nodes_in
 from processes import run_file, run_file_afresh
 from resnet import reversible
 from resnet.reversible import Sequence
@@ -541,9 +542,7 @@ def test_a_graph_in_exact_mode_has_sums_of_integers_that_exports_know():
     layer = make("dense", "additive", True, "float32", "reversible", True)
     layer.loop = True
     call = tf.function(layer, autograph=False).get_concrete_function(draw("dense", "float32"))
-    graph = call.graph.as_graph_def()
-    nodes = [*graph.node, *(node for f in graph.library.function for node in f.node_def)]
-    types = {(node.op, node.attr["T"].type) for node in nodes}
+    types = {(node.op, node.attr["T"].type) for node in nodes_in(call.graph)}
     assert ("Less", tf.float32.as_datatype_enum) in types  # what is counted
     assert ("AddN", tf.int32.as_datatype_enum) not in types
 

@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 import resnet
+from graph_nodes import nodes_in, shapes_of
 from processes import assert_same_checkpoint
 from resnet.settings import RunOptions, SettingError
 from resnet.training.fused import FusedUpdate, require_no_other_use_of_gradients
@@ -63,14 +64,8 @@ def test_the_bits_are_those_of_an_update_apart(config, loop, nesterov):
 
 def shapes_in(graph):
     """Shapes of all that is computed in a graph and its functions, variables' values aside."""
-    found = []
-    definition = graph.as_graph_def(add_shapes=True)
-    functions = definition.library.function
-    for node in [*definition.node, *(n for f in functions for n in f.node_def)]:
-        if node.op not in ("ReadVariableOp", "Placeholder"):
-            shapes = node.attr["_output_shapes"].list.shape
-            found += [tuple(d.size for d in shape.dim) for shape in shapes]
-    return found
+    nodes = [n for n in nodes_in(graph) if n.op not in ("ReadVariableOp", "Placeholder")]
+    return [shape for node in nodes for shape in shapes_of(node)]
 
 
 def test_gradients_of_units_are_never_there_at_once():

@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 import resnet
+from graph_nodes import nodes_in, shapes_of
 from images import make_shards
 from processes import host_environment, run_file, start_quickly
 from resnet.training.evaluation import Evaluation
@@ -36,6 +37,22 @@ def test_on_one_device_xla_compiles_all_of_a_step():
     assert len(compiled) == 3  # gradients, their norms, the update
     left = {op.type for op in graph.get_operations() if op.name not in compiled}
     assert not {kind for kind in left if kind.startswith(("Conv", "Assign", "MatMul"))}, left
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["revnet-test", "revnet-btl-test", "resnet-test", "resnet20-v2", "irevnet-38", "vgg-11"],
+)
+def test_timing_does_not_change_the_order_of_a_sum(name):
+    """AddN adds first the tensor whose memory it may reuse: of three, the one that is free."""
+    model = resnet.get_model(name)
+    steps = Steps(model, make_optimizer(model))
+    size = model.config.image_size
+    batch = tf.TensorSpec([4, size, size, 3]), tf.TensorSpec([4], tf.int32)
+    nodes = nodes_in(steps.train.get_concrete_function(*batch, tf.TensorSpec([])).graph)
+    sums = [node for node in nodes if node.op == "AddN"]
+    # Scalars are numbers of values past the exact range, of which every sum is exact.
+    assert {shape for n in sums if n.attr["N"].i > 2 for shape in shapes_of(n)} <= {()}
 
 
 def test_two_hosts_keep_the_same_weights(tmp_path, free_ports):
