@@ -711,7 +711,7 @@ MUTATIONS = [
     Mutation(
         "resnet/reversible/flows/flow.py",
         "ActNorm begins anew at each fit",
-        "if not (self.built and bool(self._adapted.value)):",
+        "if self._is_new():",
         "if True:",
         (f"{FLOWS}::test_act_norm_begins_with_what_the_first_batch_needs",),
     ),

@@ -13,9 +13,10 @@ from resnet.reversible.context import WithContext
 from resnet.reversible.coupling import Coupling
 from resnet.reversible.exact import round_to_grid
 from resnet.reversible.function_layer import registered
-from resnet.reversible.gradients import PureFunction, terms_of
+from resnet.reversible.gradients import PureFunction
 from resnet.reversible.join import Join
 from resnet.reversible.layer_parts import require_alike, require_frozen_alike
+from resnet.reversible.log_determinant import losses_in
 from resnet.reversible.memory import units_that_fit
 from resnet.reversible.nest import Nest
 from resnet.reversible.pure_layer import (
@@ -310,7 +311,7 @@ class Sequence(keras.layers.Layer):
             y, _ = y
         if is_joined:
             aux.pop()
-        terms = [tf.reduce_sum(tf.cast(t, self.variable_dtype)) for t in terms_of(aux)]
+        terms = [tf.reduce_sum(tf.cast(t, self.variable_dtype)) for t in losses_in(aux)]
         if terms:
             self.add_loss(tf.add_n(terms))
         if self.loop:

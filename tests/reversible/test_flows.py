@@ -1,12 +1,14 @@
 """Flows: determinants against dense Jacobians, densities, gradients and samples."""
 
 import math
+import pathlib
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from processes import run_file
 from resnet import reversible
 from resnet.reversible import run_sequence, stored_bytes
 from resnet.reversible.gradients import terms_of
@@ -397,11 +399,41 @@ def test_log_prob_is_that_of_tensorflow_probability():
             r"F of unit 0 in level 0 .* holds state \(.*moving_mean.*a flow does not move",
         ),
         (lambda: of_images().sample(2), "has not seen data: call it, fit it or build it first"),
+        (lambda: of_images().latents(images()), "has not seen data: call it, fit it or build it"),
+        (lambda: of_images().inverse([]), "has not seen data: call it, fit it or build it first"),
+        (lambda: reversible.Flow([[(net, net)]]), r"a unit is .*, but must be a pair \(F, G\)"),
+        (lambda: of_images(pixel_levels=2.5), "pixel_levels is 2.5, but must be a whole number"),
+        (lambda: small_flow().build((None, None, 4)), r"known sizes, but .* for \(None, None, 4\)"),
+        (lambda: small_flow().fit(np.zeros(8)), r"known sizes, but was to be built for \(None,\)"),
+        (lambda: small_flow().adapt(POINTS[:0]), r"a batch of nothing, \(0, 4\), to adapt to"),
+        (lambda: small_flow(dtype="bfloat16"), "in which densities are too coarse: take mixed_bf"),
+        (
+            lambda: reversible.Flow([[(half_precision(), net(4))]], downsampling=None)(POINTS),
+            r"F of unit 0 in level 0 .* computes in float16, whose losses would have to be",
+        ),
+        (
+            lambda: reversible.Flow(
+                [[(net(4), net(4))], [(net(2), net(2))]], [net(2)], downsampling=None
+            )(POINTS),
+            r"prior 0 .* maps shape \(16, 2\) to \(16, 2\), but the split needs \(16, 4\)",
+        ),
+        (
+            lambda: reversible.get_flow("glow", coupling="afine"),
+            "unknown coupling 'afine': choose one of 'additive', 'affine'",
+        ),
+        (
+            lambda: reversible.get_flow("glow", downsampling=None),
+            "glow halves the sides of its images at each level, but downsampling is None: take",
+        ),
     ],
 )
 def test_what_is_no_flow(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def half_precision():
+    return keras.Sequential([keras.layers.Dense(4, dtype="mixed_float16")])
 
 
 def small_flow(seed=0, activation="tanh", **options):
@@ -505,3 +537,112 @@ def test_named_flows_do_not_depend_on_the_image_format_of_keras():
         finally:
             keras.config.set_image_data_format(before)
     assert shapes[0] == shapes[1]
+
+
+def test_a_density_is_of_one_shape():
+    flow = of_images(pixel_levels=256)
+    flow.build((None, 4, 4, 2))
+    for give in (flow.log_prob, flow.adapt, flow.latents, tf.function(flow.bits_per_dimension)):
+        with pytest.raises(ValueError, match=r"of shape \(4, 4, 2\), but was given \(3, 8, 8, 2\)"):
+            give(tf.zeros([3, 8, 8, 2]))
+    unknown = tf.TensorSpec(None)
+    bits = tf.function(flow.bits_per_dimension, input_signature=[unknown])
+    assert bits(tf.zeros([3, 4, 4, 2])).shape == (3,)
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        bits(tf.zeros([3, 8, 8, 2]))
+
+
+def test_latents_are_taken_as_they_come():
+    flow = small_flow()
+    flow.build((None, 4))
+    latents = [z.numpy().astype(np.float64) for z in flow.latents(POINTS)]
+    np.testing.assert_allclose(flow.inverse(latents), POINTS, atol=1e-5)
+    with pytest.raises(ValueError, match=r"takes a list of 1, the latents .*\[\(4,\)\]"):
+        flow.inverse(latents[0])
+    with pytest.raises(ValueError, match=r"a latent of shape \(4,\), but was given \(16, 2\)"):
+        flow.inverse([latents[0][:, :2]])
+
+
+@pytest.mark.parametrize("seed", [None, 3])
+def test_samples_are_drawn_in_a_function_too(seed):
+    flow = small_flow()
+    flow.build((None, 4))
+    draw = tf.function(lambda: flow.sample(5, seed=seed))
+    one, other = draw(), draw()
+    assert one.shape == (5, 4)
+    assert np.array_equal(one, other) == (seed is not None)
+    two = of_images()
+    two.build((None, 4, 4, 2))
+    drawn = two.latents(two.sample(1, seed=3))
+    assert len(np.unique(np.concatenate([np.ravel(z)[:2] for z in drawn]))) == 2 * len(drawn)
+
+
+ONE_BY_ONE = {"steps_per_epoch": 1, "shuffle": False, "verbose": 0}  # of a generator
+
+
+def test_what_was_trained_otherwise_is_not_adapted_anew():
+    def given(x):
+        yield (x,)
+
+    ways = {
+        "a generator": lambda flow: flow.fit(given(POINTS), **ONE_BY_ONE),
+        "a batch": lambda flow: flow.train_on_batch(POINTS),
+    }
+    for name, train in ways.items():
+        flow = small_flow()
+        flow.compile(keras.optimizers.SGD(0.1))
+        train(flow)
+        before = flow.get_weights()
+        flow.compile(keras.optimizers.SGD(0.0))
+        flow.fit(10 * POINTS, batch_size=16, verbose=0)
+        for value, kept in zip(flow.get_weights(), before, strict=True):
+            np.testing.assert_array_equal(value, kept, err_msg=name)
+
+
+def test_a_generators_first_batch_is_looked_at_and_trained_on():
+    flow, seen = small_flow(), []
+    flow.compile(keras.optimizers.SGD(0.0))
+
+    def batches():
+        for i in range(3):
+            seen.append(i)
+            yield (5 * POINTS + 7,)
+
+    history = flow.fit(batches(), **(ONE_BY_ONE | {"steps_per_epoch": 3}))
+    assert seen == [0, 1, 2] and len(history.epoch) == 1
+    np.testing.assert_allclose(flow._units[0][0]["shift"].value, -tf.reduce_mean(5 * POINTS + 7, 0))
+
+
+def test_channels_that_do_not_vary_are_left_as_wide_as_they_are():
+    x = tf.concat([POINTS[:, :2], tf.fill([16, 1], 1000.1), tf.zeros([16, 1])], 1)
+    log_scale = reversible.ActNorm.fitted(x)["log_scale"]
+    np.testing.assert_array_equal(log_scale[2:], 0.0)
+    deviation = tf.math.reduce_std(x[:, :2], 0)
+    np.testing.assert_allclose(tf.exp(-log_scale[:2]), deviation, rtol=1e-4)
+    flow = small_flow()
+    flow.adapt(POINTS[:1])  # no channel of one point varies
+    assert np.all(np.isfinite(flow.log_prob(POINTS)))
+
+
+@pytest.mark.parametrize(
+    ("pixels", "values"),
+    [(0.5, "0.5 to 0.5"), (-1, "-1 to -1"), (256, "256 to 256"), (np.nan, "nan to nan")],
+)
+def test_what_are_no_pixels(pixels, values):
+    flow = of_images(pixel_levels=256)
+    with pytest.raises(ValueError, match=f"whole numbers of 0 to 255, but these .* from {values}"):
+        flow.fit(np.full([8, 4, 4, 2], pixels), verbose=0)
+
+
+def test_densities_in_float64():
+    flow, x = small_flow(dtype="float64"), tf.cast(POINTS, tf.float64)
+    flow.adapt(x)
+    assert flow.log_prob(x).dtype == flow.sample(3).dtype == tf.float64
+    (z,) = flow.latents(x)
+    assert z.dtype == tf.float64
+    np.testing.assert_allclose(flow.inverse([z]), x, atol=1e-6)
+
+
+def test_replicas_train_as_one():
+    script = pathlib.Path(__file__).with_name("flow_replicas.py")
+    assert "the same training" in run_file(script)

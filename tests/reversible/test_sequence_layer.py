@@ -653,3 +653,12 @@ def test_in_a_loop_the_same_parts_are_frozen():
         layer.f_layers[i].layers[i].trainable = False
     with pytest.raises(ValueError, match=r"F of unit 1 .* has other frozen parts"):
         layer(tf.ones([3, 8]))
+
+
+def test_determinants_are_no_loss():
+    def small(name):
+        return keras.layers.Dense(23, kernel_initializer="zeros", name=name)
+
+    layer = Sequence([(small("f"), small("g"))], reversible.SplineCoupling)
+    layer(tf.random.stateless_normal([4, 2], [0, 1]), training=True)
+    assert layer.losses == []

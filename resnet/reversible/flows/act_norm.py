@@ -6,7 +6,7 @@ from resnet.reversible.coupling import Coupling
 from resnet.reversible.log_determinant import same_for_all
 from resnet.reversible.nest import Nest
 
-EPSILON = 1e-6  # added to deviations
+EPSILON = 1e-6  # added to deviations, of which smaller ones are none
 
 
 class ActNorm(Coupling):
@@ -31,8 +31,14 @@ class ActNorm(Coupling):
     def fitted(x: tf.Tensor) -> dict[str, tf.Tensor]:
         """Parameters with which each channel of y has mean 0 and deviation 1.
 
+        One that does not vary has only its mean taken away: a scale without bounds would make
+        the next batch, in which it does vary, as large.
+
         Args:
           x: (N, ..., C).
         """
         mean, variance = tf.nn.moments(x, list(range(x.shape.rank - 1)))
-        return {"log_scale": -tf.math.log(tf.sqrt(variance) + EPSILON), "shift": -mean}
+        deviation = tf.sqrt(variance)
+        varies = deviation > EPSILON * (1 + tf.abs(mean))  # up to the rounding of the mean
+        scale = tf.where(varies, deviation + EPSILON, tf.ones_like(deviation))
+        return {"log_scale": -tf.math.log(scale), "shift": -mean}

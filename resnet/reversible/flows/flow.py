@@ -8,7 +8,6 @@ from collections import abc
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from resnet.reversible.additive import AdditiveCoupling
@@ -16,11 +15,17 @@ from resnet.reversible.affine import AffineCoupling
 from resnet.reversible.chain import Chain, First, Halves
 from resnet.reversible.coupling import Coupling
 from resnet.reversible.flows.act_norm import ActNorm
+from resnet.reversible.flows.first_batch import first_batch, require_pixels
 from resnet.reversible.flows.mixing import InvertibleConv
 from resnet.reversible.flows.spline import SplineCoupling
 from resnet.reversible.flows.split import Split
 from resnet.reversible.gradients import PureFunction
-from resnet.reversible.layer_parts import require_alike, require_frozen_alike, state_of
+from resnet.reversible.layer_parts import (
+    parts_of,
+    require_alike,
+    require_frozen_alike,
+    state_of,
+)
 from resnet.reversible.log_determinant import log_determinant, losses_in, sum_per_image
 from resnet.reversible.nest import Nest
 from resnet.reversible.pure_layer import pure_function, values_of
@@ -44,7 +49,9 @@ FLOW_COUPLINGS: dict[str, tuple[abc.Callable[[PureFunction, PureFunction], Coupl
     "spline": (functools.partial(SplineCoupling, num_bins=NUM_BINS), 3 * NUM_BINS - 1),
 }
 DOWNSAMPLINGS = {"squeeze": Squeeze, "haar": Haar}
+NORM = ("log_scale", "shift")  # parameters of a unit's ActNorm
 CONSTANT = ("permutation", "signs")  # parameters of a unit that are not trained
+NO_FLOAT16 = "whose losses would have to be scaled: take mixed_bfloat16 or float32"
 
 
 @keras.saving.register_keras_serializable("resnet.reversible")
@@ -101,8 +108,8 @@ class Flow(keras.Model):
           downsampling: at the start of each level, of (N, H, W, C): "squeeze", "haar", or None.
           mixing: whether units have an InvertibleConv.
           pixel_levels: x is whole numbers of 0 to this - 1, such as 256; uniform noise makes a
-            density of them, and log p(x) is a lower bound of their probability's. None: x is
-            what the density is of.
+            density of them, and log p(x) is, in the mean over the noise, a lower bound of their
+            probability's. None: x is what the density is of.
           loop: whether the units of a level, which then must be the same but for their
             weights, run in a loop.
           backprop: as in `run_sequence`.
@@ -110,14 +117,16 @@ class Flow(keras.Model):
           **kwargs: keras.Model's.
 
         Raises:
-          ValueError: unknown choices, no units, not pairs, or another number of priors.
+          ValueError: unknown choices, no units, not pairs of layers, or another number of priors.
         """
         # Densities are of the variables' type; F, G and priors cast by policies of their own.
         policy = keras.dtype_policies.get(kwargs.pop("dtype", None) or keras.config.dtype_policy())
         if policy.compute_dtype == "float16":
+            raise ValueError(f"dtype is {policy.name}, {NO_FLOAT16}")
+        if policy.variable_dtype == "bfloat16":
             raise ValueError(
-                f"dtype is {policy.name}, whose losses would have to be scaled: take "
-                "mixed_bfloat16 or float32"
+                f"dtype is {policy.name}, in which densities are too coarse: take mixed_bfloat16, "
+                "float32 or float64"
             )
         kwargs.pop("autocast", None)
         super().__init__(autocast=False, dtype=policy.variable_dtype, **kwargs)
@@ -133,7 +142,8 @@ class Flow(keras.Model):
         if not pairs or not all(len(level) for level in levels):
             raise ValueError("levels holds no units: give each level a list of pairs (F, G)")
         for pair in pairs:
-            if not isinstance(pair, list | tuple) or len(pair) != 2:
+            is_pair = isinstance(pair, list | tuple) and len(pair) == 2
+            if not is_pair or not all(isinstance(part, keras.layers.Layer) for part in pair):
                 raise ValueError(f"a unit is {pair!r}, but must be a pair (F, G) of Keras layers")
         priors = list(priors or ())
         if len(priors) != len(levels) - 1:
@@ -141,21 +151,30 @@ class Flow(keras.Model):
                 f"priors holds {len(priors)} layers, but {len(levels)} levels split "
                 f"{len(levels) - 1} times: give a layer for each"
             )
-        if pixel_levels is not None and pixel_levels < 2:
-            raise ValueError(f"pixel_levels is {pixel_levels}, but must be 2 or more, or None")
+        if pixel_levels is not None and (pixel_levels < 2 or pixel_levels % 1):
+            raise ValueError(
+                f"pixel_levels is {pixel_levels}, but must be a whole number of 2 or more, or None"
+            )
         self.f_layers = [[f for f, _ in level] for level in levels]
         self.g_layers = [[g for _, g in level] for level in levels]
         self.priors, self.coupling, self.downsampling = priors, coupling, downsampling
         self.mixing, self.pixel_levels = mixing, pixel_levels
         self.loop, self.backprop = loop, backprop
         self.seed, self._noise = seed, keras.random.SeedGenerator(seed)
+        self._data_shape: tuple[int, ...] = ()
         self._latent_shapes: list[tuple[int, ...]] = []
 
     # ------------------------------------------------------------------ building
 
     def build(self, input_shape: abc.Sequence[int | None]) -> None:
-        """Builds F, G and priors, and checks what they return."""
+        """Builds F, G and priors for data of one shape, and checks what they return."""
         shape: tuple[Any, ...] = tuple(input_shape)
+        if len(shape) < 2 or None in shape[1:]:
+            raise ValueError(
+                f"{self.name}: a density is of (N, ..., C) of known sizes, but was to be built for "
+                f"{shape}: give batches of images or vectors that are all of one shape"
+            )
+        self._data_shape = shape[1:]
         per_value = FLOW_COUPLINGS[self.coupling][1]
         self._units: list[list[dict[str, keras.Variable]]] = []
         self._latent_shapes = []
@@ -171,15 +190,17 @@ class Flow(keras.Model):
             units = []
             for k, (f, g) in enumerate(zip(fs, gs, strict=True)):
                 where = f"of unit {k} in level {i}"
-                self._build_one(f"F {where}", f, (*shape[:-1], other), per_value * half)
-                self._build_one(f"G {where}", g, (*shape[:-1], half), per_value * other)
+                needs = f"the {self.coupling} coupling"
+                self._build_one(f"F {where}", f, (*shape[:-1], other), per_value * half, needs)
+                self._build_one(f"G {where}", g, (*shape[:-1], half), per_value * other, needs)
                 units.append(self._unit_variables(i, k, channels))
             self._units.append(units)
             if self.loop:
                 require_alike(fs, f"{self.name}: F", f" in level {i}")
                 require_alike(gs, f"{self.name}: G", f" in level {i}")
             if i < len(self.priors):
-                self._build_one(f"prior {i}", self.priors[i], (*shape[:-1], half), channels)
+                of_half = (*shape[:-1], half)
+                self._build_one(f"prior {i}", self.priors[i], of_half, channels, "the split")
                 shape = (*shape[:-1], half)
                 self._latent_shapes.append(shape[1:])
         self._latent_shapes.append(shape[1:])
@@ -199,13 +220,22 @@ class Flow(keras.Model):
         return (shape[0], shape[1] // 2, shape[2] // 2, 4 * shape[3])
 
     def _build_one(
-        self, role: str, layer: keras.layers.Layer, shape: tuple[Any, ...], wanted: int
+        self,
+        role: str,
+        layer: keras.layers.Layer,
+        shape: tuple[Any, ...],
+        wanted: int,
+        needs: str,
     ) -> None:
+        if any(part.compute_dtype == "float16" for part in parts_of(layer)):
+            raise ValueError(
+                f"{self.name}: {role} ({layer.name}) computes in float16, {NO_FLOAT16}"
+            )
         found = tuple(layer(keras.KerasTensor(shape, self.variable_dtype)).shape)
         if found != (*shape[:-1], wanted):
             raise ValueError(
-                f"{self.name}: {role} ({layer.name}) maps shape {shape} to {found}, but the "
-                f"{self.coupling} coupling needs {(*shape[:-1], wanted)}"
+                f"{self.name}: {role} ({layer.name}) maps shape {shape} to {found}, but {needs} "
+                f"needs {(*shape[:-1], wanted)}"
             )
         if state := state_of(layer):
             names = ", ".join(v.path for v in state[:2])
@@ -216,14 +246,14 @@ class Flow(keras.Model):
 
     def _unit_variables(self, level: int, unit: int, channels: int) -> dict[str, keras.Variable]:
         """{name: variable} of a unit's ActNorm and InvertibleConv."""
-        initial = {name: tf.zeros(channels) for name in ("log_scale", "shift")}
+        initial = {name: tf.zeros(channels) for name in NORM}
         if self.mixing:
             initial |= InvertibleConv.rotation(channels, self.seed + 1000 * level + unit)
         return {
             name: self.add_weight(
                 name=f"level_{level}_unit_{unit}_{name}",
                 shape=value.shape,
-                initializer=lambda *_, value=value, **__: value,
+                initializer=lambda *_, value=value, **__: tf.cast(value, self.variable_dtype),
                 trainable=name not in CONSTANT,
             )
             for name, value in initial.items()
@@ -240,7 +270,7 @@ class Flow(keras.Model):
         params = []
         for own, pair in zip(self._units[i], pairs, strict=True):
             values = {name: tf.convert_to_tensor(v.value) for name, v in own.items()}
-            norm = {name: values.pop(name) for name in ("log_scale", "shift")}
+            norm = {name: values.pop(name) for name in NORM}
             of_pair = tuple(values_of(layer.trainable_variables) for layer in pair)
             params.append([norm, *([values] if self.mixing else []), of_pair])
         frozen = [tuple(values_of(f.non_trainable_variables) for f in pair) for pair in pairs]
@@ -307,7 +337,10 @@ class Flow(keras.Model):
         return log
 
     def log_prob(self, x: tf.Tensor) -> tf.Tensor:
-        """log p(x), natural logarithm, (N,); with pixel_levels, a lower bound, of new noise."""
+        """log p(x), natural logarithm, (N,); with pixel_levels, of new noise.
+
+        Then its mean over the noise is a lower bound of the logarithm of the probability.
+        """
         return self(x, training=False)
 
     def bits_per_dimension(self, x: tf.Tensor) -> tf.Tensor:
@@ -317,16 +350,35 @@ class Flow(keras.Model):
     @property
     def num_dimensions(self) -> int:
         """How many values an x has."""
-        return sum(math.prod(shape) for shape in self._latent_shapes)
+        return math.prod(self._data_shape) if self.built else 0
 
     def _continuous(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """(x as the couplings take it, the logarithm of what that does to densities, (N,))."""
-        x = tf.cast(x, self.variable_dtype)
+        """(x as the couplings take it, the logarithm of what that does to densities, (N,)).
+
+        Raises:
+          ValueError: the flow is not built, or for another shape.
+        """
+        self._require_built()
+        x = self._of_shape(x, self._data_shape, "a density of")
         log = tf.zeros(tf.shape(x)[:1], x.dtype)
         if self.pixel_levels is None:
             return x, log
         noise = keras.random.uniform(tf.shape(x), dtype=x.dtype, seed=self._noise)
         return (x + noise) / self.pixel_levels - 0.5, log - self._log_levels()
+
+    def _require_built(self) -> None:
+        if not self.built:
+            raise ValueError(f"{self.name} has not seen data: call it, fit it or build it first")
+
+    def _of_shape(self, x: Any, shape: tuple[int, ...], what: str) -> tf.Tensor:
+        """x, in the flow's type, if each of it is of that shape."""
+        x = tf.cast(x, self.variable_dtype)
+        if not x.shape.is_compatible_with((None, *shape)):
+            raise ValueError(
+                f"{self.name}: this is {what} shape {shape}, but was given {tuple(x.shape)}: "
+                "give what it was built for, or build another flow"
+            )
+        return tf.ensure_shape(x, (None, *shape))
 
     def _log_levels(self) -> float:
         return self.num_dimensions * math.log(self.pixel_levels or 1)
@@ -335,13 +387,30 @@ class Flow(keras.Model):
 
     def latents(self, x: tf.Tensor) -> list[tf.Tensor]:
         """What is normal of x: the latents of each level, the last level's last."""
+        x, _ = self._continuous(x)
         couplings, params = self._couplings(False)
-        (x, latents), _ = run_sequence(couplings, params, (self._continuous(x)[0], ()), "stored")
+        (x, latents), _ = run_sequence(couplings, params, (x, ()), "stored")
         return [*latents, x]
 
     def inverse(self, latents: abc.Sequence[tf.Tensor]) -> tf.Tensor:
-        """x of latents; with pixel_levels, before it is made whole, in [-0.5, 0.5] or beyond."""
-        *rest, x = latents
+        """x of latents; with pixel_levels, before it is made whole, in [-0.5, 0.5] or beyond.
+
+        Args:
+          latents: a list, as of `latents`.
+
+        Raises:
+          ValueError: the flow is not built, or has other latents.
+        """
+        self._require_built()
+        if not isinstance(latents, list | tuple) or len(latents) != len(self._latent_shapes):
+            raise ValueError(
+                f"{self.name}: the inverse takes a list of {len(self._latent_shapes)}, the latents "
+                f"of each level, each of them (N, ...): {self._latent_shapes}"
+            )
+        *rest, x = (
+            self._of_shape(z, shape, "a latent of")
+            for z, shape in zip(latents, self._latent_shapes, strict=True)
+        )
         state: Nest = (x, tuple(rest))
         couplings, params = self._couplings(False)
         for coupling, own in zip(couplings[::-1], params[::-1], strict=True):
@@ -364,13 +433,15 @@ class Flow(keras.Model):
         Raises:
           ValueError: the shape of x is not known yet.
         """
-        if not self.built:
-            raise ValueError(f"{self.name} has not seen data: call it, fit it or build it first")
-        generator = keras.random.SeedGenerator(seed)
-        drawn = [
-            temperature * keras.random.normal([num_samples, *shape], seed=generator)
-            for shape in self._latent_shapes
-        ]
+        self._require_built()
+
+        def draw(level: int, shape: tuple[int, ...]) -> tf.Tensor:
+            size, dtype = [num_samples, *shape], self.variable_dtype
+            if seed is None:
+                return tf.random.normal(size, dtype=dtype)
+            return tf.random.stateless_normal(size, [seed, level], dtype=dtype)
+
+        drawn = [temperature * draw(i, shape) for i, shape in enumerate(self._latent_shapes)]
         x = self.inverse(drawn)
         if self.pixel_levels is None:
             return x
@@ -380,9 +451,17 @@ class Flow(keras.Model):
     # ------------------------------------------------------------------ training
 
     def adapt(self, x: tf.Tensor) -> None:
-        """Fits every ActNorm to a batch, so that each unit begins with mean 0 and deviation 1."""
+        """Fits every ActNorm to a batch, so that each unit begins with mean 0 and deviation 1.
+
+        Raises:
+          ValueError: a batch of nothing, of another shape, or of what are no pixels.
+        """
         if not self.built:
             self.build((None, *x.shape[1:]))
+        if not len(x):
+            raise ValueError(f"{self.name}: a batch of nothing, {tuple(x.shape)}, to adapt to")
+        if self.pixel_levels is not None:
+            require_pixels(tf.cast(x, self.variable_dtype), self.pixel_levels, self.name)
         x, _ = self._continuous(x)
         for i in range(len(self.f_layers)):
             if self.downsampling is not None:
@@ -397,14 +476,24 @@ class Flow(keras.Model):
                 (x, _), _ = split.forward(values, (x, ()))
         self._adapted.assign(1)
 
+    def _is_new(self) -> bool:
+        """Whether neither `adapt` nor a training has moved an ActNorm."""
+        if not self.built:
+            return True
+        norms = [own[name] for level in self._units for own in level for name in NORM]
+        moved = any(bool(tf.reduce_any(tf.not_equal(v.value, 0))) for v in norms)
+        return not (moved or bool(self._adapted.value))
+
     def fit(
         self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any
     ) -> keras.callbacks.History:
-        """As every Keras model's; a flow that is not adapted is, to the first batch."""
-        if not (self.built and bool(self._adapted.value)):
-            batch = _first_batch(x, kwargs.get("batch_size") or (args[0] if args else 32))
+        """As every Keras model's; a new flow is adapted to the first batch."""
+        if self._is_new():
+            batch_size = kwargs.get("batch_size") or (args[0] if args else None) or 32
+            batch, x = first_batch(x, batch_size)
             if batch is not None:
-                self.adapt(tf.convert_to_tensor(batch))
+                with self.distribute_strategy.scope():
+                    self.adapt(tf.convert_to_tensor(batch))
         held_out = kwargs.get("validation_data")
         if isinstance(held_out, tuple) and len(held_out) == 3:
             kwargs["validation_data"] = (held_out[0], _some(*held_out[1:]), held_out[2])
@@ -422,11 +511,15 @@ class Flow(keras.Model):
         sample_weight: Any = None,
         training: bool = True,
     ) -> tf.Tensor:
-        """Mean bits per dimension, times each one's weight, and what F and G add with add_loss."""
+        """Mean bits per dimension, times each one's weight, and what F and G add with add_loss.
+
+        Of a replica, its share of that: gradients are added up over replicas.
+        """
         if sample_weight is not None:
             y_pred = y_pred * tf.cast(tf.reshape(sample_weight, tf.shape(y_pred)), y_pred.dtype)
         loss = -tf.reduce_mean(y_pred) / (math.log(2) * self.num_dimensions)
-        return tf.add_n([loss, *self.losses]) if self.losses else loss
+        num_replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        return tf.add_n([loss, *self.losses]) / num_replicas
 
     # ------------------------------------------------------------------ saving
 
@@ -466,16 +559,3 @@ class Flow(keras.Model):
 def _some(y: Any, weights: Any) -> Any:
     """A y, which nobody reads: without one, Keras drops weights that are given."""
     return weights if y is None else y
-
-
-def _first_batch(x: Any, batch_size: int) -> Any:
-    """The first images of what `fit` takes; None if they would be lost by looking."""
-    if isinstance(x, tf.data.Dataset):
-        batch = next(iter(x))
-    elif isinstance(x, np.ndarray | tf.Tensor):
-        batch = x[:batch_size]
-    elif isinstance(x, keras.utils.PyDataset):
-        batch = x[0]
-    else:
-        return None
-    return batch[0] if isinstance(batch, list | tuple) else batch
