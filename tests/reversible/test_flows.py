@@ -629,9 +629,10 @@ def test_channels_that_do_not_vary_are_left_as_wide_as_they_are():
     [(0.5, "0.5 to 0.5"), (-1, "-1 to -1"), (256, "256 to 256"), (np.nan, "nan to nan")],
 )
 def test_what_are_no_pixels(pixels, values):
-    flow = of_images(pixel_levels=256)
-    with pytest.raises(ValueError, match=f"whole numbers of 0 to 255, but these .* from {values}"):
-        flow.fit(np.full([8, 4, 4, 2], pixels), verbose=0)
+    flow, x = of_images(pixel_levels=256), np.full([8, 4, 4, 2], pixels)
+    for give in (flow.fit, flow.log_prob, flow.latents):
+        with pytest.raises(ValueError, match=f"whole numbers of 0 to 255, but .* from {values}"):
+            give(x)
 
 
 def test_densities_in_float64():

@@ -20,12 +20,7 @@ from resnet.reversible.flows.mixing import InvertibleConv
 from resnet.reversible.flows.spline import SplineCoupling
 from resnet.reversible.flows.split import Split
 from resnet.reversible.gradients import PureFunction
-from resnet.reversible.layer_parts import (
-    parts_of,
-    require_alike,
-    require_frozen_alike,
-    state_of,
-)
+from resnet.reversible.layer_parts import parts_of, require_alike, require_frozen_alike, state_of
 from resnet.reversible.log_determinant import log_determinant, losses_in, sum_per_image
 from resnet.reversible.nest import Nest
 from resnet.reversible.pure_layer import pure_function, values_of
@@ -356,13 +351,15 @@ class Flow(keras.Model):
         """(x as the couplings take it, the logarithm of what that does to densities, (N,)).
 
         Raises:
-          ValueError: the flow is not built, or for another shape.
+          ValueError: the flow is not built, or for another shape; x holds what are no pixels.
         """
         self._require_built()
         x = self._of_shape(x, self._data_shape, "a density of")
         log = tf.zeros(tf.shape(x)[:1], x.dtype)
         if self.pixel_levels is None:
             return x, log
+        if tf.executing_eagerly():  # as the first batch of a training is looked at
+            require_pixels(x, self.pixel_levels, self.name)
         noise = keras.random.uniform(tf.shape(x), dtype=x.dtype, seed=self._noise)
         return (x + noise) / self.pixel_levels - 0.5, log - self._log_levels()
 
@@ -460,8 +457,6 @@ class Flow(keras.Model):
             self.build((None, *x.shape[1:]))
         if not len(x):
             raise ValueError(f"{self.name}: a batch of nothing, {tuple(x.shape)}, to adapt to")
-        if self.pixel_levels is not None:
-            require_pixels(tf.cast(x, self.variable_dtype), self.pixel_levels, self.name)
         x, _ = self._continuous(x)
         for i in range(len(self.f_layers)):
             if self.downsampling is not None:
