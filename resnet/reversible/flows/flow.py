@@ -49,6 +49,17 @@ CONSTANT = ("permutation", "signs")  # parameters of a unit that are not trained
 NO_FLOAT16 = "whose losses would have to be scaled: take mixed_bfloat16 or float32"
 
 
+def require_known(what: str, value: str | None, known: abc.Collection[str | None]) -> None:
+    """Checks a choice.
+
+    Raises:
+      ValueError: it is none of `known`.
+    """
+    if value not in known:
+        names = ", ".join(map(repr, known))
+        raise ValueError(f"unknown {what} {value!r}: choose one of {names}")
+
+
 @keras.saving.register_keras_serializable("resnet.reversible")
 class Flow(keras.Model):
     """A density of images or vectors (N, ..., C), of levels of invertible units.
@@ -125,14 +136,9 @@ class Flow(keras.Model):
             )
         kwargs.pop("autocast", None)
         super().__init__(autocast=False, dtype=policy.variable_dtype, **kwargs)
-        for what, value, known in (
-            ("coupling", coupling, tuple(FLOW_COUPLINGS)),
-            ("downsampling", downsampling, (*DOWNSAMPLINGS, None)),
-            ("backprop", backprop, BACKPROPS),
-        ):
-            if value not in known:
-                names = ", ".join(map(repr, known))
-                raise ValueError(f"unknown {what} {value!r}: choose one of {names}")
+        require_known("coupling", coupling, FLOW_COUPLINGS)
+        require_known("downsampling", downsampling, (*DOWNSAMPLINGS, None))
+        require_known("backprop", backprop, BACKPROPS)
         pairs = [pair for level in levels for pair in level]
         if not pairs or not all(len(level) for level in levels):
             raise ValueError("levels holds no units: give each level a list of pairs (F, G)")
@@ -476,6 +482,7 @@ class Flow(keras.Model):
         if not self.built:
             return True
         norms = [own[name] for level in self._units for own in level for name in NORM]
+        # Not `_adapted` alone, which no training sets that goes around `fit`.
         moved = any(bool(tf.reduce_any(tf.not_equal(v.value, 0))) for v in norms)
         return not (moved or bool(self._adapted.value))
 

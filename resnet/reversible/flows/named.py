@@ -4,7 +4,7 @@ from typing import Any
 
 import keras
 
-from resnet.reversible.flows.flow import FLOW_COUPLINGS, Flow
+from resnet.reversible.flows.flow import FLOW_COUPLINGS, Flow, require_known
 
 # What each is made of; `get_flow` takes other values.
 FLOWS: dict[str, dict[str, Any]] = {
@@ -50,13 +50,13 @@ def get_flow(name: str, image_size: int = 32, num_channels: int = 3, **changes: 
     num_levels, num_units, width = (
         options.pop(key) for key in ("num_levels", "num_units", "width")
     )
-    if options.setdefault("downsampling", "squeeze") is None:
+    if "downsampling" in options and options["downsampling"] is None:
         raise ValueError(
             f"{name} halves the sides of its images at each level, but downsampling is None: take "
             "squeeze or haar, or make a Flow"
         )
-    # An unknown coupling is refused by Flow, whatever the nets.
-    _, per_value = FLOW_COUPLINGS.get(options["coupling"], (None, 1))
+    require_known("coupling", options["coupling"], FLOW_COUPLINGS)
+    per_value = FLOW_COUPLINGS[options["coupling"]][1]
     levels, priors, channels = [], [], num_channels
     for _ in range(num_levels):
         channels *= 4
