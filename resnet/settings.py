@@ -237,7 +237,12 @@ class NetworkSettings:
     name: str = setting("Name of the config.", is_fixed=True)
     family: str = setting("Kind of network, such as resnet, revnet, irevnet or vgg.", is_fixed=True)
     image_size: int = setting("Pixels a side.", low=1, below=2**13)
-    num_classes: int = setting("Classes to tell apart.", low=1, below=2**20, is_fixed=True)
+    num_classes: int = setting(
+        "Classes to tell apart; of CIFAR, the data set's.",
+        low=1,
+        below=2**20,
+        is_fixed=True,
+    )
     block: str = setting(
         "Form of a residual function: two 3x3 convolutions, or a bottleneck.",
         choices=("basic", "bottleneck"),

@@ -495,6 +495,11 @@ def test_bad_flags_end_in_one_clear_line(tmp_path, arguments):
         ("{", "is not valid JSON: line 1, column 2"),
         ("[1]", "must hold a JSON object"),
         ('{"nmae": "revnet-38"}', "unknown config field 'nmae': did you mean 'name'?"),
+        (
+            '{"dtype": "bfloat16"}',
+            "'dtype': it is of a run, not of a config: leave it out, and",
+        ),
+        ('{"image_size": 224}', "synthetic has 32x32 ones: leave image_size out of the config"),
         ('{"batch_size": "ten"}', "batch_size is 'ten', but must be an integer"),
         ('{"units": [1, 2]}', "filters is (32, 64, 112), but must be as long as units (2)"),
         ('{"filters": [33, 64, 112]}', "must be even: a RevNet splits channels in halves"),
@@ -513,6 +518,13 @@ def test_bad_config_files_end_in_one_clear_line(tmp_path, content, message):
         SCRIPT, "--model=revnet-38", f"--config={path}", "--dataset=synthetic", *places(tmp_path)
     )
     assert message in error_of(done)
+
+
+def test_classes_that_are_not_the_data_sets_are_said(tmp_path):
+    config = write_config(tmp_path, {"name": "revnet-38"}, num_classes=3)
+    done = run_quickly(SCRIPT, f"--config={config}", "--dataset=synthetic", "--dry_run")
+    assert f"10 classes, as synthetic has: num_classes of {config} is not taken" in done.stdout
+    assert "464,890" in done.stdout, done.stderr
 
 
 def test_neither_a_recipe_nor_a_file_is_ignored(tmp_path):

@@ -13,6 +13,7 @@ Examples:
 import dataclasses
 
 from resnet.commands import options
+from resnet.configs import get_config, list_configs
 from resnet.data.registry import CIFAR, CIFAR_CHOICES, CIFAR_PREPROCESSORS, ByName
 from resnet.errors import UsageError, shown
 from resnet.settings import SettingError
@@ -204,9 +205,12 @@ def require_size(config, dataset, side=None):
     """
     side = side or CIFAR[dataset].image_size or config.image_size
     if config.image_size != side:
+        remedy = f"choose another model, such as {DEFAULT_MODEL}"
+        if config.name in list_configs() and get_config(config.name).image_size == side:
+            remedy = "leave image_size out of the config"
         raise SettingError(
             f"{config.name} takes {config.image_size}x{config.image_size} images, but {dataset} "
-            f"has {side}x{side} ones: choose another model, such as {DEFAULT_MODEL}",
+            f"has {side}x{side} ones: {remedy}",
             "image_size",
             "model",
             "dataset",

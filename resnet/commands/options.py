@@ -173,6 +173,11 @@ def resolve_config(flags, default, num_classes):
     count = num_classes[dataset]
     count = count(fields) if callable(count) else count
     if count:
+        if fields.get("num_classes", count) != count:
+            print(
+                f"{count} classes, as {dataset} has: num_classes of {flags.config} is not taken",
+                flush=True,
+            )
         overrides["num_classes"] = count
     if flags.model is None and fields:
         config = config_from_json(fields | overrides)
@@ -254,7 +259,9 @@ def restored_options(flags, experiment, num_images):
         )
     if flags.model not in (None, config.name):
         raise SettingError(
-            f"--model is {flags.model}, but {experiment.id} trains {config.name}", "model"
+            f"--model is {flags.model}, but {experiment.id} trains {config.name}: leave it out to "
+            "continue",
+            "model",
         )
     given = {n: v for n, v in flags.given([*RECIPE, *OPTIONS]).items() if flags.is_given(n)}
     for name, value in given.items():

@@ -4,7 +4,8 @@
     resnet predict cat.jpg --weights ./published/revnet-38_folder
 
 Takes images of any size, in any format that Pillow reads; the middle square of each is shrunk or
-enlarged to what the network takes. `resnet weights` lists the weights there are.
+enlarged to what the network takes. `resnet weights` lists the weights there are; of an experiment
+of your own, `resnet publish --id EXP` makes such a folder.
 """
 
 import os

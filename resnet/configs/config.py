@@ -11,8 +11,10 @@ from resnet.errors import near, shown
 from resnet.files import is_plain_name
 from resnet.settings import (
     UNITS_BELOW,
+    Computation,
     NetworkSettings,
     Recipe,
+    RunOptions,
     SettingError,
     check_fields,
     fields_of,
@@ -46,6 +48,9 @@ class Config(Recipe, NetworkSettings):
         self.check_recipe(subject)
         if sum(self.units) >= UNITS_BELOW:
             raise wrong(subject, "units", self.units, f"fewer than {UNITS_BELOW:,} in all")
+        if self.cutout > self.image_size:
+            wanted = f"at most image_size, {self.image_size}: a larger square leaves nothing"
+            raise wrong(subject, "cutout", self.cutout, wanted, "image_size")
         for name in ("filters", "strides"):
             values = getattr(self, name)
             if len(values) != len(self.units):
@@ -167,6 +172,8 @@ def config_from_json(content: dict[str, Any], base: Config | None = None) -> Con
     for key in content:
         if key not in known:
             hint = near(key, known) or f"fields: {', '.join(sorted(known))}"
+            if key in (*fields_of(RunOptions), *fields_of(Computation)):
+                hint = f"it is of a run, not of a config: leave it out, and give --{key}"
             raise SettingError(f"unknown config field {shown(key)}: {hint}", key)
     if "name" in content:
         known["name"].checked(content["name"])

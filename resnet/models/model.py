@@ -310,17 +310,40 @@ class Model(tf.Module):
 
         Args:
           images: (N, H, W, 3) float, preprocessed.
-          labels: (N,) integers in [0, classes).
+          labels: (N,) integers in [0, classes); in a `tf.function`, what they are is not looked
+            at.
 
         Returns:
           (loss, gradients): the mean cross-entropy, float32 scalar, without weight
           decay; {public name: gradient}, with it: + weight_decay * w for weights of
           convolutions and of the fully connected layer (with the config's decay_all, for
           all), unless it is decoupled.
+
+        Raises:
+          UsageError (a ValueError): images or labels are of another shape, type or range.
         """
+        images = self.network.checked(images)
+        labels = self._checked_labels(labels, images.shape[0])
         result = self.forward_and_backward(images, labels)
         self.update_moving_averages(result["statistics"])
         return result["loss"], self.to_public(result["gradients"])
+
+    def _checked_labels(self, labels: tf.Tensor, num_images: int | None) -> tf.Tensor:
+        labels, count = tf.convert_to_tensor(labels), self.config.num_classes
+        wanted = f"integers of shape ({'N' if num_images is None else num_images},), one an image"
+        if not labels.dtype.is_integer or not labels.shape.is_compatible_with([num_images]):
+            raise UsageError(
+                f"labels are {labels.dtype.name} of shape {tuple(labels.shape)}, but must be "
+                f"{wanted}: of one-hot ones, take tf.argmax(labels, 1)"
+            )
+        if tf.executing_eagerly():
+            outside = tf.boolean_mask(labels, (labels < 0) | (labels >= count))
+            if len(outside):
+                raise UsageError(
+                    f"label {int(outside[0])} is outside of 0 to {count - 1}, the classes of "
+                    f"{self.config.name}: give other labels, or make it with num_classes"
+                )
+        return labels
 
     def forward_and_backward(
         self,

@@ -44,8 +44,14 @@ def run_sequence(
       `Term` is differentiable.
 
     Raises:
-      ValueError: unknown backprop, or a unit without inverse behind the first.
+      ValueError: unknown backprop, a unit without inverse behind the first, or params of more
+        or fewer units.
     """
+    if len(params) != len(units):
+        raise ValueError(
+            f"{len(params)} nests of params for {len(units)} units: give one for each, an empty "
+            "one where a unit has none"
+        )
     if backprop not in BACKPROPS:
         raise ValueError(f"unknown backprop {backprop!r}: choose one of {', '.join(BACKPROPS)}")
     if backprop == "reversible":

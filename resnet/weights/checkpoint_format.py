@@ -76,6 +76,9 @@ def read_checkpoint(prefix):
     Raises:
       CheckpointError: missing or damaged.
     """
+    index = pathlib.Path(f"{prefix}.index")
+    if not index.is_file() and not pathlib.Path(prefix).is_file():  # the latter of TensorFlow's V1
+        raise CheckpointError(f"checkpoint {prefix} does not exist: there is no file {index}")
     try:
         with _without_pattern(str(prefix)) as plain:
             reader = tf.train.load_checkpoint(plain)
@@ -83,6 +86,6 @@ def read_checkpoint(prefix):
     except Exception as error:
         detail = str(error).split("\n")[0]
         raise CheckpointError(
-            f"checkpoint {prefix} cannot be read ({detail}): it is missing or damaged. "
+            f"checkpoint {prefix} cannot be read ({detail}): it is damaged. "
             "Give another, or remove its files to fall back to an earlier one"
         ) from None

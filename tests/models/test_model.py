@@ -398,6 +398,25 @@ def test_errors_of_shapes_and_names():
         resnet.get_config("resnet-51")
 
 
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ([1, 99, 2], "label 99 is outside of 0 to 9, the classes of resnet-test"),
+        ([1, 2, -1], "label -1 is outside of 0 to 9"),
+        ([1], r"labels are int32 of shape \(1,\), but must be integers of shape \(3,\)"),
+        (np.eye(3, 10), r"labels are float64 of shape \(3, 10\), .* take tf.argmax"),
+        ([1.0, 2.0, 3.0], "labels are float32"),
+    ],
+)
+def test_labels_that_are_none(labels, message):
+    model, images = resnet.get_model("resnet-test"), tf.zeros([3, 32, 32, 3])
+    before = model.get_weights()
+    with pytest.raises(UsageError, match=message):
+        model.loss_and_gradients(images, labels)
+    for name, value in model.get_weights().items():
+        np.testing.assert_array_equal(value, before[name])
+
+
 def test_a_stage_of_one_unit():
     config = dataclasses.replace(resnet.get_config("revnet-test"), units=(1, 1))
     images, labels = batch(config, 4)

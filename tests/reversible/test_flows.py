@@ -552,6 +552,16 @@ def test_a_density_is_of_one_shape():
         bits(tf.zeros([3, 8, 8, 2]))
 
 
+def test_a_flow_has_a_loss_and_samples_of_its_own():
+    flow = small_flow()
+    with pytest.raises(ValueError, match="temperature is -1, but must be 0 or more"):
+        flow.build((None, 4))
+        flow.sample(2, temperature=-1)
+    flow.compile("adam", loss="mse")
+    with pytest.raises(ValueError, match="compiled with loss 'mse', but trains its own, bits per"):
+        flow.fit(POINTS, POINTS)
+
+
 def test_latents_are_taken_as_they_come():
     flow = small_flow()
     flow.build((None, 4))

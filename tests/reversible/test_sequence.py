@@ -130,6 +130,15 @@ def test_a_transition_may_only_come_first():
         run_sequence(units[1:2] + units[:1], params[1:2] + params[:1], x)
 
 
+@pytest.mark.parametrize("backprop", BACKPROPS)
+def test_every_unit_has_params(backprop):
+    units, params, x = make(tf.float32)
+    number = len(units)
+    for given in (params[1:], [*params, params[0]]):
+        with pytest.raises(ValueError, match=f"{len(given)} nests of params for {number} units: g"):
+            run_sequence(units, given, x, backprop)
+
+
 def test_unknown_backprop_lists_the_known_ones():
     units, params, x = make(tf.float32)
     with pytest.raises(ValueError, match="unknown backprop 'magic': choose one of reversible"):

@@ -100,7 +100,7 @@ def test_another_models_checkpoint_changes_nothing(tmp_path):
     after = values(model, optimizer)
     for name in before:
         np.testing.assert_array_equal(after[name], before[name])
-    with pytest.raises(CheckpointError, match=r"cannot be read .*: it is missing or damaged"):
+    with pytest.raises(CheckpointError, match=r"ckpt-2 does not exist: there is no file .*-2"):
         read_checkpoint(pathlib.Path(tmp_path) / "model.ckpt-2")
 
 

@@ -36,7 +36,9 @@ def read_mappings(path):
     try:
         text = pathlib.Path(path).read_text(encoding="utf-8")
     except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}") from None
+        raise UsageError(
+            f"{path} cannot be read ({error.strerror}): give the path of a YAML file of experiments"
+        ) from None
     except UnicodeDecodeError:
         raise UsageError(f"{path} is not UTF-8 text") from None
     try:

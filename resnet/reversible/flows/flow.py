@@ -434,9 +434,11 @@ class Flow(keras.Model):
           (N, ...); with pixel_levels, whole numbers, int32.
 
         Raises:
-          ValueError: the shape of x is not known yet.
+          ValueError: the shape of x is not known yet, or a temperature below 0.
         """
         self._require_built()
+        if temperature < 0:
+            raise ValueError(f"temperature is {temperature}, but must be 0 or more")
 
         def draw(level: int, shape: tuple[int, ...]) -> tf.Tensor:
             size, dtype = [num_samples, *shape], self.variable_dtype
@@ -489,7 +491,16 @@ class Flow(keras.Model):
     def fit(
         self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any
     ) -> keras.callbacks.History:
-        """As every Keras model's; a new flow is adapted to the first batch."""
+        """As every Keras model's; a new flow is adapted to the first batch.
+
+        Raises:
+          ValueError: it was compiled with a loss: a flow has one of its own.
+        """
+        if self.loss is not None:
+            raise ValueError(
+                f"the flow was compiled with loss {self.loss!r}, but trains its own, bits per "
+                "dimension: compile it without one"
+            )
         if self._is_new():
             batch_size = kwargs.get("batch_size") or (args[0] if args else None) or 32
             batch, x = first_batch(x, batch_size)
