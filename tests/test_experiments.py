@@ -108,6 +108,25 @@ def test_everything_wrong_is_named_before_anything_runs(tmp_path):
     assert not (tmp_path / "results").exists()
 
 
+def test_data_that_is_not_there_is_named_by_line_and_nothing_wrong_twice(tmp_path):
+    path = write(
+        tmp_path,
+        f"""- name: a
+  dataset: synthetic
+  batch_size: 10
+  num_pass: 3
+- name: b
+  data_folder: {tmp_path}/nowhere
+  dataset: folder
+""",
+    )
+    done = run_quickly(MODULE, path, *places(tmp_path), "--dry_run")
+    first, second = (line for line in done.stderr.splitlines() if line.startswith("error: "))
+    assert f"{path}:3: a: key 'batch_size': batch_size is 10, which does not divide" in first
+    assert f"{path}:7: b: key 'dataset': no folder '{tmp_path}/nowhere'" in second
+    assert done.returncode == 2
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

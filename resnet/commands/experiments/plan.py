@@ -14,7 +14,7 @@ from resnet.commands.experiments.yaml_file import Value, read_mappings
 from resnet.configs import Config, config_from_json, get_config
 from resnet.configs.config import IN_EPOCHS
 from resnet.data.registry import CIFAR, CIFAR_CHOICES, CIFAR_PREPROCESSORS
-from resnet.errors import UsageError, near, shown
+from resnet.errors import UsageError, UserError, near, shown
 from resnet.pretrained import PREFIX, by_reference
 from resnet.settings import NetworkSettings, RunOptions, SettingError, fields_of, is_text, wrong
 from resnet.training.experiment import Experiment, require_plain
@@ -185,7 +185,8 @@ class _Plan:
                 named = "seeds" if key == "seed" else key
                 self._problem(value.line, f"key {named!r} lists no value: give one or more")
 
-    def _add_run(self, line, run_id, group, settings, smoke_test):
+    def _add_run(self, line, run_id, group, settings, smoke_test, left_out=frozenset()):
+        """Takes up a run; `left_out` are keys that were found wrong: what else is?"""
         # A default gives way to the same in epochs, or in steps.
         defaults = {n: v for n, v in self._defaults.items() if COUNTERPARTS.get(n) not in settings}
         given, changes, failed = {"dataset": DEFAULTS["dataset"]} | defaults, {}, False
@@ -203,14 +204,16 @@ class _Plan:
             config, run_options = _resolve(given, changes)
             run = Run(run_id, group, given, changes, config, run_options, smoke_test, line)
             self._require_source(run)
-        except UsageError as error:
+        except UserError as error:
+            if left_out & {*getattr(error, "keys", ())}:  # of a value that the file does not say
+                return
             key = self._culprit(error, given, changes, settings)
             where = settings[key].line if key else line
             text = f"key {key!r}: {error}" if key else error
             self._problem(where, f"{run_id}: {text}{_sweep_hint(key, settings)}")
             if key and key not in DEFAULTS:  # is anything else wrong?
                 others = {name: value for name, value in settings.items() if name != key}
-                self._add_run(line, run_id, group, others, smoke_test)
+                self._add_run(line, run_id, group, others, smoke_test, left_out | {key})
             return
         self.runs.append(run)
 
@@ -226,7 +229,7 @@ class _Plan:
             less = [{k: v for k, v in group.items() if k != key} for group in (given, changes)]
             try:
                 _resolve(DEFAULTS | self._defaults | less[0], less[1])
-            except UsageError:
+            except UserError:
                 continue
             return key
         return None
