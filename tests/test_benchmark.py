@@ -285,21 +285,12 @@ def test_step_files_find_what_they_import_without_any_package(step, tmp_path):
 def test_step_files_take_what_the_comparison_gives_them(library, dtype, tmp_path):
     comparison = Comparison(BASE, {library: sys.executable}, 1, (4, 8))
     python, *line = compare_module._commands(comparison)[peer_row(library, dtype)](16, 3)
-    assert python == sys.executable and {f"--dtype={dtype}", "--device=cpu"} <= set(line)
+    assert python == sys.executable and f"--dtype={dtype}" in line
     assert {"--units=3,3,3", "--filters=32,32,64,112", "--strides=1,2,2"} <= set(line)
     done = bare(*line, folder=tmp_path)
     # The flags are understood; torch is what is missing.
     assert done.returncode == 1 and done.stderr.startswith("error: "), done.stderr
     assert "No module named 'torch'" in done.stderr and len(done.stderr.splitlines()) == 1
-
-
-def test_peers_compute_where_tensorflow_does(monkeypatch):
-    seen = [tf.config.PhysicalDevice("/physical_device:GPU:0", "GPU")]
-    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: seen)
-    comparison = Comparison(BASE, dict.fromkeys(PEERS, sys.executable), 1, (4, 8))
-    commands = compare_module._commands(comparison)
-    for library, dtype in PEER_ROWS:
-        assert "--device=cuda" in commands[peer_row(library, dtype)](16, 3)
 
 
 def bare(*arguments, folder):

@@ -181,12 +181,10 @@ def _peer(python, step, config, dtype):
         for name, value in network.items()
     ]
     start = [python, "-W", "ignore", str(pathlib.Path(__file__).with_name(step))]
-    device = "cuda" if tf.config.list_physical_devices("GPU") else "cpu"
     return lambda batch_size, steps: [
         *start,
         *flags,
         f"--dtype={dtype}",
-        f"--device={device}",
         f"--batch_size={batch_size}",
         f"--steps={steps}",
     ]
@@ -202,4 +200,9 @@ def _check(comparison):
             raise UsageError(
                 f"{flag} is {python!r}, which does not exist: give the python of an "
                 f"environment with torch and {library}"
+            )
+        if tf.config.list_physical_devices("GPU"):
+            raise UsageError(
+                f"{flag} measures on the CPU, and TensorFlow sees a GPU: hide it with "
+                "CUDA_VISIBLE_DEVICES="
             )

@@ -55,7 +55,6 @@ def _parsed(text, dtypes):
     )
     parser.add_argument("--block", choices=("basic", "bottleneck"), required=True)
     parser.add_argument("--dtype", choices=dtypes, default=dtypes[0])
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     for name in ("units", "filters", "strides"):
         parser.add_argument(f"--{name}", type=integers, required=True)
     for name in ("image_size", "num_classes", "batch_size", "steps"):
@@ -67,14 +66,11 @@ def _measured(flags, model, prepare):
     """Speed and memory of training steps, a dict."""
     import torch
 
-    on_gpu = flags.device == "cuda"
-    torch.backends.cudnn.benchmark = on_gpu  # the fastest kernel of each convolution
     layout = {"memory_format": torch.channels_last}  # the fastest on CPUs
-    model = model.to(flags.device, **layout)
+    model = model.to(**layout)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=2e-4)
-    shape = [flags.batch_size, 3, flags.image_size, flags.image_size]
-    images = torch.randn(shape).to(flags.device, **layout)
-    labels = torch.randint(flags.num_classes, [flags.batch_size]).to(flags.device)
+    images = torch.randn(flags.batch_size, 3, flags.image_size, flags.image_size).to(**layout)
+    labels = torch.randint(flags.num_classes, [flags.batch_size])
 
     def timed_step():
         start = time.perf_counter()
@@ -82,14 +78,12 @@ def _measured(flags, model, prepare):
         loss = torch.nn.functional.cross_entropy(model(prepare(images)), labels)
         loss.backward()
         optimizer.step()
-        if on_gpu:
-            torch.cuda.synchronize()
         return time.perf_counter() - start, loss.item()
 
     before = MEMORY["size_now"]()
     first, _ = timed_step()
     seconds, losses = zip(*(timed_step() for _ in range(flags.steps)), strict=True)
-    result = {
+    return {
         "batch_size": flags.batch_size,
         "dtype": flags.dtype,
         "images_per_second": round(flags.batch_size / statistics.median(seconds), 1),
@@ -98,6 +92,3 @@ def _measured(flags, model, prepare):
         "parameters": sum(p.numel() for p in model.parameters()),
         "loss": losses[-1],
     }
-    if on_gpu:
-        result["peak_device_mb"] = round(torch.cuda.max_memory_allocated() / 2**20, 1)
-    return result
