@@ -48,8 +48,9 @@ class Config(Recipe, NetworkSettings):
         self.check_recipe(subject)
         if sum(self.units) >= UNITS_BELOW:
             raise wrong(subject, "units", self.units, f"fewer than {UNITS_BELOW:,} in all")
-        if self.cutout > self.image_size:
-            wanted = f"at most image_size, {self.image_size}: a larger square leaves nothing"
+        largest = max(1, 2 * self.image_size - 2)  # wherever it lies, a larger one covers all
+        if self.cutout > largest:
+            wanted = f"at most {largest}: a larger square leaves nothing of any image"
             raise wrong(subject, "cutout", self.cutout, wanted, "image_size")
         for name in ("filters", "strides"):
             values = getattr(self, name)

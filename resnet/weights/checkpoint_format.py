@@ -86,6 +86,6 @@ def read_checkpoint(prefix):
     except Exception as error:
         detail = str(error).split("\n")[0]
         raise CheckpointError(
-            f"checkpoint {prefix} cannot be read ({detail}): it is damaged. "
+            f"checkpoint {prefix} cannot be read ({detail}): it is damaged, or none. "
             "Give another, or remove its files to fall back to an earlier one"
         ) from None

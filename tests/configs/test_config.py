@@ -106,7 +106,7 @@ def test_json_fields_change_a_named_config():
             3,
             r"bottleneck_stride_at is 3, but must be an integer in \[1, 3\)",
         ),
-        ("cutout", 33, "cutout is 33, but must be at most image_size, 32"),
+        ("cutout", 63, "cutout is 63, but must be at most 62: a larger square leaves nothing"),
         ("dropout", 1, r"dropout is 1, but must be a number in \[0, 1\)"),
         ("filters", (32, 64), r"filters is \(32, 64\), but must be as long as units \(3\)"),
         ("name", "a/b", "name is 'a/b', but must be a plain name without slashes and colons"),
