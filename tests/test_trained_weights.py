@@ -377,6 +377,10 @@ def test_images_are_named(experiment, tmp_path, published):
     assert done.stdout.splitlines() == [f"{tmp_path}/small.png", *lines]
     unknown = run_quickly("predict", tmp_path / "small.png", "--weights=cifar-11")
     assert "there are no weights of 'revnet-38' for 'cifar-11'" in error_of(unknown)
+    both = run_quickly("predict", tmp_path / "small.png", "--id=own", "--weights=cifar-10")
+    assert "--weights does not go with --id" in error_of(both)
+    best = run_quickly("predict", tmp_path / "small.png", "--best")
+    assert "--best does not go with trained weights" in error_of(best)
 
 
 def test_they_are_exported(published, tmp_path):

@@ -27,9 +27,14 @@ CHOSEN_BY_FAMILY = "the model family's"
 
 def define_experiment_flags(flags, results, id_text="Experiment."):
     """Defines the flags that name an experiment and its folders; `results` is the default."""
+    define_results_flags(flags, results, id_text)
+    flags.text(FOLDERS, "logs", "Folder of the logs.", "./logs/public")
+
+
+def define_results_flags(flags, results, id_text):
+    """Defines the flags that name an experiment and its results alone."""
     flags.text("Experiment", "id", id_text)
     flags.text(FOLDERS, "results", "Folder of conf.json and checkpoints.", results)
-    flags.text(FOLDERS, "logs", "Folder of the logs.", "./logs/public")
 
 
 def define_best_flag(flags):

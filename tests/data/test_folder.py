@@ -312,6 +312,8 @@ def test_a_run_on_own_images(tmp_path, kind, said, request):
     image = next((classes / names[0]).iterdir())
     lines = succeed("predict", image, f"--weights={tmp_path}/published", "--top=10").splitlines()
     assert sorted(line.split("%  ")[1] for line in lines[1:]) == names
+    own = succeed("predict", image, f"--results={tmp_path}/results", "--id=whole", "--top=10")
+    assert own.splitlines() == lines
     succeed("export", *places[:2], "--id=whole", f"--output={tmp_path}/whole.npz", "--format=npz")
     with np.load(tmp_path / "whole.npz") as arrays:
         assert arrays["label_names"].tolist() == names
