@@ -21,6 +21,7 @@ from resnet.sizes import EXAMPLES, parse_size
 BACKPROPS = ("reversible", "stored", "checkpoint")
 DTYPES = ("float32", "bfloat16")
 SWITCH = ("auto", "on", "off")
+SWITCHED = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}  # in flags
 STOP, SKIP, WARN = "stop", "skip", "warn"  # what to do about a step whose numbers went wrong
 OPTIMIZERS = ("sgd", "muon", "adam", "adamw", "lion", "rmsprop")
 DECOUPLED = ("muon", "adamw", "lion")  # by their definition
@@ -132,6 +133,8 @@ class Field:
         Raises:
           SettingError: it does not fit.
         """
+        if self.kind is bool:
+            return self.checked(SWITCHED.get(text.lower(), text))
         try:
             if self.item:
                 return self.checked([self.item(one) for one in text.split(",") if one.strip()])

@@ -126,7 +126,7 @@ def test_every_setting_of_the_recipe_and_run_is_a_flag():
         assert name in flags, name
     assert flags.learning_rates == (0.1,) and flags.exact is False and flags.batch_size is None
     assert flags.is_given("exact") and not flags.is_given("batch_size")
-    with pytest.raises(UsageError, match="Did you mean: learning_rates"):
+    with pytest.raises(UsageError, match="did you mean 'learning_rates'"):
         flags_of("train-cifar", "--learning_rate=1")
 
 

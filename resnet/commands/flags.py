@@ -1,12 +1,13 @@
 """A command's flags: in groups for its help, checked as settings are."""
 
 import dataclasses
+import re
 import shutil
 import textwrap
 
 from absl import flags as absl_flags
 
-from resnet.errors import UsageError, shown
+from resnet.errors import UsageError, near, shown
 from resnet.settings import Field, Setting, SettingError
 
 ESSENTIALS = "Essentials"
@@ -95,7 +96,9 @@ class Flags:
             help_text += f" (default {default_text})"
         self._fields[field.name] = (field, help_text)
         if field.kind is bool:
-            absl_flags.DEFINE_boolean(field.name, default, help_text, flag_values=self._values)
+            flag = absl_flags.BooleanFlag(field.name, default, help_text)
+            flag.parser = _Parser(field)
+            absl_flags.DEFINE_flag(flag, self._values)
             return
         serializer = absl_flags.ArgumentSerializer()
         absl_flags.DEFINE(_Parser(field), field.name, default, help_text, self._values, serializer)
@@ -114,10 +117,19 @@ class Flags:
         self._values.set_gnu_getopt(True)
         try:
             return self._values([self.program, *arguments])[1:]
-        except absl_flags.Error as error:
+        except absl_flags.UnrecognizedFlagError as error:
+            hint = self._meant(error.flagname) or "there is none near to it."
+            raise UsageError(f"unknown flag {error.flagname!r}: {hint} See --help") from None
+        except (absl_flags.Error, ValueError) as error:  # the latter of --norestore=1
             if isinstance(error.__context__, SettingError):
                 raise UsageError(f"--{error.__context__}") from None
             raise UsageError(f"{error}. See --help") from None
+
+    def _meant(self, name):
+        """ "did you mean ...?" of an unknown flag; "" if none is near."""
+        known = {n: field for n, (field, _) in self._fields.items() if n not in self._hidden}
+        off = [f"no{name}" for name, field in known.items() if field.kind is bool]
+        return near(re.sub("^no[-_]", "no", name), [*known, *off])
 
     def __getattr__(self, name):
         if name.startswith("_") or name not in self._values:
