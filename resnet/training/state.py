@@ -75,12 +75,13 @@ class Training:
                 step = restore_checkpoint(prefix, self.model, self.optimizer)
             except CheckpointError as error:
                 earlier = max((step for step in checkpoints if step < last), default=None)
-                if earlier is None:
-                    raise
-                raise CheckpointError(
-                    f"{error}, or give --restore_step {earlier}, which goes on from there and sets "
+                rest = (
+                    ". There is no earlier one to go on from"
+                    if earlier is None
+                    else f", or give --restore_step {earlier}, which goes on from there and sets "
                     "later ones aside"
-                ) from None
+                )
+                raise CheckpointError(f"{error}{rest}") from None
             print(f"restored {prefix}", flush=True)
             self._remove_old()  # that a power cut has brought back
             return step

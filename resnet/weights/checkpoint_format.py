@@ -87,5 +87,5 @@ def read_checkpoint(prefix):
         detail = str(error).split("\n")[0]
         raise CheckpointError(
             f"checkpoint {prefix} cannot be read ({detail}): it is damaged, or none. "
-            "Give another, or remove its files to fall back to an earlier one"
+            "Put a copy of its files in their place, or give another"
         ) from None

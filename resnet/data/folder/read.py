@@ -41,11 +41,17 @@ def read_folder(folder, image_size, strict, held_out=()):
         for files, title in ((tree.train, "training images"), (tree.test, "test images"))
     )
     if bad and strict:
-        raise DataError(f"{counted(len(bad), 'file')} cannot be read, such as: {bad[0]}")
+        raise DataError(
+            f"{counted(len(bad), 'file')} cannot be read, such as: {bad[0]}. Mend or remove them, "
+            "or leave --strict out to train without them"
+        )
     missing = set(range(len(tree.label_names))) - set(train.labels.tolist())
     if missing:
         names = ", ".join(tree.label_names[label] for label in sorted(missing))
-        raise DataError(f"of {names} in {folder}, no training image can be read: {bad[0]}")
+        raise DataError(
+            f"of {names} in {folder}, no training image can be read: {bad[0]}. Put images there, "
+            "or take that folder away"
+        )
     if not len(test):
         raise DataError(f"no test image in {folder} can be read: {bad[0]}")
     origin = "" if not tree.held_out else ", a fifth of each class held out"
