@@ -30,6 +30,12 @@ def write(tmp_path, text):
     return path
 
 
+def test_a_path_that_is_no_file_is_named(tmp_path):
+    for path in (tmp_path, tmp_path / "gone.yaml"):
+        with pytest.raises(UserError, match=r"cannot be read .*: give the path of a YAML file"):
+            read_plan(path, tmp_path / "results", {})
+
+
 def test_everything_wrong_is_named_before_anything_runs(tmp_path):
     path = write(
         tmp_path,

@@ -662,3 +662,5 @@ def test_an_experiment_is_never_overwritten_or_changed_by_flags(tmp_path, two_st
     assert "exists in" in error_of(train(tmp_path, "one", "--max_num_steps=1"))
     changed = run_quickly(SCRIPT, "--restore", "--id=one", "--batch_size=20", *places(tmp_path))
     assert "--batch_size is 20, but one was started with 10" in error_of(changed)
+    other = run_quickly(SCRIPT, "--restore", "--id=one", "--model=resnet-32", *places(tmp_path))
+    assert "--model is resnet-32, but one trains revnet-38: leave it out" in error_of(other)
