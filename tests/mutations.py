@@ -27,6 +27,9 @@ class Mutation:
 
 
 LOOP = "tests/training/test_loop.py"
+SHARED_TENSORS = (
+    "tests/reversible/test_shared_tensors.py::test_the_gradient_is_that_of_stored_backprop"
+)
 MEMORY_REPORT = "tests/reversible/test_memory_report.py"
 RESAMPLING = "tests/reversible/test_resampling.py"
 BAD_STEPS = "tests/training/test_bad_steps.py"
@@ -278,6 +281,42 @@ MUTATIONS = [
         ("tests/reversible/test_gradients.py",),
     ),
     Mutation(
+        "resnet/reversible/gradients.py",
+        "a tensor in two places counts twice",
+        "params, x = _distinct((params, x))",
+        "",
+        (f"{SHARED_TENSORS}[additive-eager]",),
+    ),
+    Mutation(
+        "resnet/reversible/gradients.py",
+        "a value is broadcast",
+        "if not value.shape.is_compatible_with(like.shape):",
+        "if False:",
+        (
+            "tests/reversible/test_pure_functions.py::test_a_value_that_would_be_broadcast_is_refused",
+        ),
+    ),
+    Mutation(
+        "resnet/reversible/chain.py",
+        "a chain with a Pad can be turned round",
+        "self.is_onto = all(coupling.is_onto for coupling in self.couplings)",
+        "",
+        (
+            "tests/reversible/test_pure_functions.py::"
+            "test_what_forgets_channels_cannot_be_turned_round",
+        ),
+    ),
+    Mutation(
+        "resnet/reversible/sequence_layer.py",
+        "two layers move one state",
+        "moved_by[id(variable)] = layer.name",
+        "",
+        (
+            "tests/reversible/test_sequence_arguments.py::"
+            "test_state_that_would_move_twice_is_refused",
+        ),
+    ),
+    Mutation(
         "resnet/reversible/additive.py",
         "the inverse of F does not wait for the weights' gradients of G",
         "x2, y1 = after((d1, dparams_g), (x2, y1))",
@@ -343,8 +382,8 @@ MUTATIONS = [
     Mutation(
         "resnet/reversible/affine.py",
         "the gradient of a scale is not multiplied by the input",
-        "output_gradients=(dy * x, dy, dlog, dterms),",
-        "output_gradients=(dy, dy, dlog, dterms),",
+        "pull_back((dy * x, dy, dlog), daux)",
+        "pull_back((dy, dy, dlog), daux)",
         (f"{COUPLINGS}::test_outputs_gradients_and_aux_are_those_of_stored_backprop",),
     ),
     Mutation(
@@ -676,8 +715,8 @@ MUTATIONS = [
     Mutation(
         "resnet/reversible/affine.py",
         "an affine coupling's determinant has no gradient",
-        "            output_gradients=(dy * x, dy, dlog, dterms),",
-        "            output_gradients=(dy * x, dy, [0 * d for d in dlog], dterms),",
+        "pull_back((dy * x, dy, dlog), daux)",
+        "pull_back((dy * x, dy, [0 * d for d in dlog]), daux)",
         (f"{FLOWS}::test_gradients_are_those_of_stored_backprop",),
     ),
     Mutation(

@@ -24,7 +24,15 @@ from resnet.reversible.exact import (
     grid_values,
     round_to_grid,
 )
-from resnet.reversible.gradients import PureFunction, named, value_and_gradient, vjp
+from resnet.reversible.gradients import (
+    PureFunction,
+    checked_pair,
+    named,
+    require_shape,
+    terms_of,
+    value_and_gradient,
+    vjp,
+)
 from resnet.reversible.nest import Nest, Pair
 from resnet.reversible.ordering import after
 
@@ -62,8 +70,10 @@ class AdditiveCoupling(Coupling):
         x1, x2 = x
         params_f, params_g = params
         f, aux_f = self.f(params_f, tf.identity(x2))
+        require_shape(f, x1, "F returns")
         y1 = x1 + self.round(f)
         g, aux_g = self.g(params_g, tf.identity(y1))
+        require_shape(g, x2, "G returns")
         y2 = x2 + self.round(g)
         return (y1, y2), (aux_f, aux_g, self.count(y1, y2))
 
@@ -109,6 +119,19 @@ class AdditiveCoupling(Coupling):
         return (x1, x2), (d1, d2), (dparams_f, dparams_g)
 
 
+def _value_of_shortcut(name: str, returned: Nest) -> tf.Tensor:
+    """The value of what a transition's shortcut returned.
+
+    Raises:
+      TypeError: it is no pair.
+      ValueError: a Term in its aux, which would be lost.
+    """
+    value, aux = checked_pair(returned, name)
+    if terms_of(aux):
+        raise ValueError(f"{name} adds a Term to the loss, which only F and G can: move it there")
+    return value
+
+
 class AdditiveTransition:
     """An additive coupling around shortcuts, which may change the shape.
 
@@ -116,7 +139,8 @@ class AdditiveTransition:
         y2 = s2(x2) + G(y1)
 
     It has no inverse, so its backward pass needs its input. Parameters are a
-    tuple (of F, of G, of s1, of s2); shortcuts are pure functions too.
+    tuple (of F, of G, of s1, of s2); shortcuts are pure functions too, of whose aux
+    nothing is kept.
     """
 
     is_invertible = False
@@ -138,9 +162,13 @@ class AdditiveTransition:
         x1, x2 = x
         params_f, params_g, params_s1, params_s2 = params
         f, aux_f = self.f(params_f, tf.identity(x2))
-        y1 = self.round(self.shortcut1(params_s1, x1)[0] + f)
+        s1 = _value_of_shortcut("shortcut1", self.shortcut1(params_s1, x1))
+        require_shape(f, s1, "F returns")
+        y1 = self.round(s1 + f)
         g, aux_g = self.g(params_g, tf.identity(y1))
-        y2 = self.round(self.shortcut2(params_s2, x2)[0] + g)
+        s2 = _value_of_shortcut("shortcut2", self.shortcut2(params_s2, x2))
+        require_shape(g, s2, "G returns")
+        y2 = self.round(s2 + g)
         return (y1, y2), (aux_f, aux_g, self.count(y1, y2))
 
     def backward(

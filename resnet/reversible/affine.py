@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from resnet.reversible.coupling import Coupling
-from resnet.reversible.gradients import PureFunction, named, terms_of
+from resnet.reversible.gradients import PureFunction, named, require_shape, terms_of, vjp
 from resnet.reversible.log_determinant import LogDeterminant, sum_per_image
 from resnet.reversible.nest import Nest, Pair
 from resnet.reversible.ordering import after
@@ -81,8 +81,10 @@ class AffineCoupling(Coupling):
         x1, x2 = x
         params_f, params_g = params
         (a, t, log_f), aux_f = self._scale_and_shift(self.f, params_f, x2)
+        require_shape(a, x1, "scale and shift of F have")
         y1 = x1 * a + t
         (a, t, log_g), aux_g = self._scale_and_shift(self.g, params_g, y1)
+        require_shape(a, x2, "scale and shift of G have")
         log = (LogDeterminant(log_f + log_g),) if self._has_determinant else ()
         return (y1, x2 * a + t), (aux_f, aux_g, tf.constant(0), *log)
 
@@ -128,14 +130,12 @@ class AffineCoupling(Coupling):
         Returns:
           (x, its gradient, the gradient of `other` through the function, dparams).
         """
-        with tf.GradientTape() as tape:
-            tape.watch((params, other))
+
+        def run(params: Nest, other: tf.Tensor) -> tuple[Nest, Nest]:
             (a, t, log), aux = self._scale_and_shift(function, params, other)
-        x, dterms = (y - t) / a, terms_of(daux)
-        dother, dparams = tape.gradient(
-            (a, t, [log] if dlog else [], terms_of(aux)[: len(dterms)]),
-            (other, params),
-            output_gradients=(dy * x, dy, dlog, dterms),
-            unconnected_gradients=tf.UnconnectedGradients.ZERO,
-        )
+            return (a, t, [log] if dlog else []), aux
+
+        (a, t, _), pull_back = vjp(run, params, other)
+        x = (y - t) / a
+        dother, dparams = pull_back((dy * x, dy, dlog), daux)
         return x, dy * a, dother, dparams

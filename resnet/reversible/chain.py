@@ -15,6 +15,7 @@ class Chain(Coupling):
     def __init__(self, couplings: Sequence[Coupling]) -> None:
         """`couplings`: first to last."""
         self.couplings = list(couplings)
+        self.is_onto = all(coupling.is_onto for coupling in self.couplings)
 
     def forward(self, params: Nest, x: Nest) -> tuple[Nest, Nest]:
         """x -> (y, aux)."""
@@ -45,7 +46,7 @@ class Halves(Coupling):
 
     def __init__(self, coupling: Coupling, axis: int = -1) -> None:
         """`coupling`: of a pair; `axis`: that of the channels."""
-        self.coupling, self._axis = coupling, axis
+        self.coupling, self._axis, self.is_onto = coupling, axis, coupling.is_onto
 
     def _split(self, x: tf.Tensor) -> tuple[tf.Tensor, ...]:
         channels = x.shape[self._axis]
@@ -80,7 +81,7 @@ class First(Coupling):
 
     def __init__(self, coupling: Coupling) -> None:
         """`coupling`: of x."""
-        self.coupling = coupling
+        self.coupling, self.is_onto = coupling, coupling.is_onto
 
     def forward(self, params: Nest, x: Nest) -> tuple[Nest, Nest]:
         """(x, rest) -> ((y, rest), aux)."""

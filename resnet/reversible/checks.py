@@ -204,7 +204,8 @@ def _gradients(
             y = tf.nest.flatten(layer(x, **options, **arguments))
             upstream = [tf.random.stateless_normal(tf.shape(t), [0, 1], dtype=t.dtype) for t in y]
             products = [tf.reduce_sum(t * u) for t, u in zip(y, upstream, strict=True)]
-            product = tf.add_n([*products, *layer.losses])
+            # The losses' types are those of F and G.
+            product = tf.add_n([tf.cast(t, tf.float64) for t in [*products, *layer.losses]])
         inputs = tf.nest.flatten(x)
         names = ["input"] if len(inputs) == 1 else [f"input {i + 1}" for i in range(len(inputs))]
         variables = _by_name(layer.trainable_variables)
@@ -212,7 +213,8 @@ def _gradients(
         found = tape.gradient(product, variables, unconnected_gradients="zero")
     finally:
         layer.backprop = before
-    return {name: np.asarray(value, np.float64) for name, value in found.items()}
+    # Dense, also of a table that was read by tf.gather.
+    return {name: np.asarray(tf.convert_to_tensor(g), np.float64) for name, g in found.items()}
 
 
 def _by_name(variables: list[keras.Variable]) -> dict[str, tf.Tensor]:

@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from resnet.reversible.coupling import Coupling
+from resnet.reversible.gradients import terms_of
 from resnet.reversible.nest import Nest
 
 
@@ -35,7 +36,8 @@ class WithContext(Coupling):
     ) -> tuple[Nest, Nest, Nest]:
         """As `Coupling.backward`."""
         (y, context), (dy, dcontext) = y, dy
-        x, dx, found = self.unit.backward(_with(params, context), y, dy, daux)
+        more = [daux] if terms_of(daux) else []
+        x, dx, found = self.unit.backward(_with(params, context), y, dy, *more)
         dparams = tuple(own for own, _ in found)
         for _, more in found:
             dcontext = tf.nest.map_structure(tf.add, dcontext, more)

@@ -23,6 +23,7 @@ class Coupling:
     """
 
     is_invertible = True
+    is_onto = True  # whether every y has an x, so that `inverse` has an inverse, too
 
     def forward(self, params: Nest, x: Nest) -> tuple[Nest, Nest]:
         """x -> (y, aux): the pair y, and a nest of which only each `Term` has a gradient."""

@@ -28,8 +28,25 @@ def round_to_grid(x: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Ten
     Returns:
       A tensor like x. The gradient passes straight through: rounding is not
       differentiated.
+
+    Raises:
+      ValueError: another type, too narrow for the grid.
     """
+    require_wide(x)
     return grid_values(x), lambda upstream: upstream
+
+
+def require_wide(x: tf.Tensor) -> None:
+    """Checks that a tensor's type holds the grid.
+
+    Raises:
+      ValueError: it does not.
+    """
+    if x.dtype not in (tf.float32, tf.float64):
+        raise ValueError(
+            f"exact mode keeps values in float32 or float64, and these are {x.dtype.name}: F and G "
+            "may compute in it, and cast what they take and return"
+        )
 
 
 def grid_values(x: tf.Tensor) -> tf.Tensor:

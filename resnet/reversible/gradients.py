@@ -7,7 +7,7 @@ statistics, but for each `Term` in it: a summand of the loss. It reads no variab
 and has no side effects, so running it again repeats nothing but its arithmetic.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -45,14 +45,30 @@ def checked_pair(value: Nest, name: str) -> tuple[Nest, Nest]:
     """What a pure function returned.
 
     Raises:
-      TypeError: it is no pair.
+      TypeError: it is no pair, or its aux None.
     """
-    if not isinstance(value, tuple) or len(value) != 2:
+    is_pair = isinstance(value, tuple) and len(value) == 2
+    if not is_pair or value[1] is None:
+        returned = "None as aux" if is_pair else type(value).__name__
         raise TypeError(
-            f"{name} must return a pair (value, aux), and returned {type(value).__name__}: without "
-            "anything beside the value, return (value, ())"
+            f"{name} must return a pair (value, aux), and returned {returned}: without anything "
+            "beside the value, return (value, ())"
         )
     return value
+
+
+def require_shape(value: tf.Tensor, like: tf.Tensor, what: str) -> None:
+    """Checks what is added to a half, or scales it: broadcast, its gradient would be another's.
+
+    Raises:
+      ValueError: its shape, as far as it is known, is another than that of `like`; `what`
+        begins the message.
+    """
+    if not value.shape.is_compatible_with(like.shape):
+        raise ValueError(
+            f"{what} shape {tuple(value.shape)}, but the half that this acts on has "
+            f"{tuple(like.shape)}: return that shape, as by tf.broadcast_to"
+        )
 
 
 def terms_in(aux: Nest) -> list[Term]:
@@ -109,6 +125,7 @@ def vjp(
     Returns:
       (y, pull_back): `pull_back(upstream, daux=()) -> (dx, dparams)`, to be called once.
     """
+    params, x = _distinct((params, x))
     with tf.GradientTape() as tape:
         tape.watch((params, x))
         y, aux = function(params, x)
@@ -123,6 +140,18 @@ def vjp(
         )
 
     return y, pull_back
+
+
+def _distinct(nest: Nest) -> Nest:
+    """The nest, no tensor in two places, to each of which a tape would give all of its gradient."""
+    seen: set[int] = set()
+
+    def own(tensor: tf.Tensor) -> tf.Tensor:
+        tensor = tf.identity(tensor) if id(tensor) in seen else tensor
+        seen.add(id(tensor))
+        return tensor
+
+    return tf.nest.map_structure(own, nest)
 
 
 def with_gradient(
@@ -141,6 +170,9 @@ def with_gradient(
 
     Returns:
       (y, aux): what `forward` returns.
+
+    Raises:
+      TypeError, where the gradient is taken: `forward` reads variables.
     """
     found: dict[str, Nest] = {}
     scope, is_eager = tf.get_current_name_scope(), tf.executing_eagerly()
@@ -154,7 +186,15 @@ def with_gradient(
         found["y"], found["aux"] = forward(params_shown, x_shown)
         num_y = len(tf.nest.flatten(found["y"]))
 
-        def gradient(*upstream: tf.Tensor) -> list[tf.Tensor]:
+        def gradient(
+            *upstream: tf.Tensor, variables: Sequence[tf.Variable] = ()
+        ) -> list[tf.Tensor]:
+            if variables:
+                names = ", ".join(sorted(variable.name for variable in variables))
+                raise TypeError(
+                    f"variables {names} are read by a function that is to be a pure one of "
+                    "(params, x), and would have no gradient: pass them in its params"
+                )
             y, aux = found["y"], found["aux"]
             dy = tf.nest.pack_sequence_as(y, upstream[:num_y])
             daux = _terms_alone(tf.nest.pack_sequence_as(aux, upstream[num_y:]))

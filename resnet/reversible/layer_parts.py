@@ -3,6 +3,7 @@
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 
 def parts_of(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
@@ -22,6 +23,20 @@ def state_of(layer: keras.layers.Layer) -> list[keras.Variable]:
     """A layer's variables but for its weights, which may be frozen: statistics, random states."""
     weights = {id(v) for part in parts_of(layer) for v in part._trainable_variables}
     return [v for v in layer.variables if id(v) not in weights]
+
+
+def require_keras_variables(layer: keras.layers.Layer) -> None:
+    """Checks that a layer holds no tf.Variable, which Keras neither trains nor replays.
+
+    Raises:
+      ValueError: it does.
+    """
+    for part in parts_of(layer):
+        if bare := [name for name, value in vars(part).items() if isinstance(value, tf.Variable)]:
+            raise ValueError(
+                f"{part.name}.{bare[0]} is a tf.Variable, which would neither be trained nor be "
+                "put back when the layer runs again: make it with add_weight"
+            )
 
 
 def require_alike(layers: list[keras.layers.Layer], role: str, where: str = "") -> None:

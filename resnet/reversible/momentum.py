@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from resnet.reversible.coupling import Coupling
-from resnet.reversible.gradients import PureFunction, named, value_and_gradient
+from resnet.reversible.gradients import PureFunction, named, require_shape, value_and_gradient
 from resnet.reversible.nest import Nest, Pair
 from resnet.reversible.ordering import after
 
@@ -37,6 +37,7 @@ class MomentumCoupling(Coupling):
         """(x, v) -> (x', v'), and aux."""
         x, v = x
         value, aux = self.f(params, tf.identity(x))
+        require_shape(value, x, "F returns")
         v = self.momentum * v + (1 - self.momentum) * value
         return (x + v, v), aux
 

@@ -30,7 +30,15 @@ class Repeated(Coupling):
           unit: the coupling; or a function `unit(i)` that makes the one at place i, an int32
             tensor, where more than the parameters differs.
           num_units: how many times.
+
+        Raises:
+          TypeError: it is neither, such as a transition without inverse.
         """
+        if not callable(unit) and not isinstance(unit, Coupling):
+            raise TypeError(
+                f"{type(unit).__name__} cannot be repeated: give a Coupling, which has an inverse, "
+                "or a function (i) that makes one"
+            )
         self.num_units = num_units
         self._unit = (lambda i: unit) if isinstance(unit, Coupling) else unit
 

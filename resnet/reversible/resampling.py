@@ -10,7 +10,7 @@ import math
 import tensorflow as tf
 
 from resnet.reversible.coupling import Coupling
-from resnet.reversible.exact import GRID_STEP, count_past_exact_range
+from resnet.reversible.exact import GRID_STEP, count_past_exact_range, require_wide
 from resnet.reversible.gradients import Term
 from resnet.reversible.log_determinant import LogDeterminant
 from resnet.reversible.nest import Nest
@@ -108,6 +108,8 @@ class Haar(Coupling):
 
         def transform(half: tf.Tensor) -> tf.Tensor:
             _require_even(half, "Haar")
+            if self.exact:
+                require_wide(half)
             rows = self._split(half[:, :, ::2], half[:, :, 1::2])  # of each row's neighbours
             low, high = (self._split(part[:, ::2], part[:, 1::2]) for part in rows)
             return tf.concat([low[0], high[0], low[1], high[1]], axis=-1)
@@ -151,6 +153,8 @@ class Pad(Coupling):
     Its inverse takes them off again: it restores what `forward` was given, but not every y has
     an x. What comes behind may use the room.
     """
+
+    is_onto = False
 
     def __init__(self, channels: int) -> None:
         """`channels`: how many are added to each tensor.
@@ -200,10 +204,13 @@ class Inverse(Coupling):
         """`coupling`: one that maps onto all that it may be given back.
 
         Raises:
-          ValueError: it is Pad, whose inverse forgets.
+          ValueError: it is, or has in it, Pad, whose inverse forgets.
         """
-        if isinstance(coupling, Pad):
-            raise ValueError("the inverse of Pad forgets channels, and has none itself")
+        if not coupling.is_onto:
+            raise ValueError(
+                f"the inverse of {type(coupling).__name__} forgets the channels of Pad, and has no "
+                "inverse itself: leave Pad out of it"
+            )
         self.coupling = coupling
 
     def forward(self, params: Nest, x: Nest) -> tuple[Nest, Nest]:

@@ -3,11 +3,18 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import keras
 import tensorflow as tf
 
 from resnet.reversible.additive import AdditiveTransition
 from resnet.reversible.coupling import Coupling
-from resnet.reversible.gradients import PureFunction, recompute, terms_of, with_gradient
+from resnet.reversible.gradients import (
+    PureFunction,
+    checked_pair,
+    recompute,
+    terms_of,
+    with_gradient,
+)
 from resnet.reversible.nest import Nest
 
 BACKPROPS = ("reversible", "stored", "checkpoint")
@@ -44,8 +51,10 @@ def run_sequence(
       `Term` is differentiable.
 
     Raises:
-      ValueError: unknown backprop, a unit without inverse behind the first, or params of more
-        or fewer units.
+      ValueError: unknown backprop, a unit without inverse behind the first, params of more or
+        fewer units, or fewer units to keep than none.
+      TypeError: a unit returns something else than (y, aux); or, where the gradient is taken, a
+        function reads a variable that is not in its params.
     """
     if len(params) != len(units):
         raise ValueError(
@@ -54,6 +63,9 @@ def run_sequence(
         )
     if backprop not in BACKPROPS:
         raise ValueError(f"unknown backprop {backprop!r}: choose one of {', '.join(BACKPROPS)}")
+    if num_kept < 0:
+        raise ValueError(f"num_kept is {num_kept}, but must be 0 or more")
+    params = tf.nest.map_structure(_value, params)
     if backprop == "reversible":
         for i, unit in enumerate(units[1:], 1):
             if not unit.is_invertible:
@@ -81,9 +93,20 @@ def _run_forward(
     aux = []
     for i, (function, unit_params) in enumerate(zip(functions, params, strict=True)):
         with tf.name_scope(f"unit_{i}"):
-            x, unit_aux = function(unit_params, x)
+            y, unit_aux = checked_pair(function(unit_params, x), f"unit {i}")
+        if isinstance(x, list | tuple) and tf.is_tensor(y) and tf.is_tensor(unit_aux):
+            raise TypeError(
+                f"unit {i} returns a pair of tensors, and where x is a pair, (y, aux) is expected: "
+                "return (y, ()) where there is nothing beside y"
+            )
+        x = y
         aux.append(unit_aux)
     return x, aux
+
+
+def _value(param: Any) -> Any:
+    """A parameter, of a variable what it holds: a gradient flows to its value."""
+    return tf.convert_to_tensor(param) if isinstance(param, tf.Variable | keras.Variable) else param
 
 
 def _run_reversible(

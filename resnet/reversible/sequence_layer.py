@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections import abc
 from typing import Any
@@ -15,7 +16,11 @@ from resnet.reversible.exact import round_to_grid
 from resnet.reversible.function_layer import registered
 from resnet.reversible.gradients import PureFunction
 from resnet.reversible.join import Join
-from resnet.reversible.layer_parts import require_alike, require_frozen_alike
+from resnet.reversible.layer_parts import (
+    require_alike,
+    require_frozen_alike,
+    require_keras_variables,
+)
 from resnet.reversible.log_determinant import losses_in
 from resnet.reversible.memory import units_that_fit
 from resnet.reversible.nest import Nest
@@ -150,12 +155,7 @@ class Sequence(keras.layers.Layer):
 
     def __call__(self, x: Nest, *args: Any, **kwargs: Any) -> Nest:
         """As every Keras layer's; what F and G take beside x is known when they are built."""
-        for name in kwargs.keys() - {"training", "mask"}:
-            if not any(name in arguments_of(layer.call) for layer in self.f_layers + self.g_layers):
-                raise TypeError(
-                    f"{self.name}: no F and no G has an argument {name!r}: give their call one, "
-                    "or leave it out"
-                )
+        self._require_known(kwargs.keys() - {"training", "mask"})
         # AutoGraph, which converts this too, knows no assignments within expressions.
         mask = kwargs.get("mask")
         mask = mask_of(x) if mask is None else mask
@@ -167,8 +167,27 @@ class Sequence(keras.layers.Layer):
                 for name, value in kwargs.items()
                 if name != "training" and not (name == "mask" and isinstance(value, list | tuple))
             }
-        try:
+        with self._other_channels_named(x):
             return super().__call__(x, *args, **kwargs)
+
+    def _require_known(self, arguments: abc.Iterable[str]) -> None:
+        """Checks that of each argument some F or G knows.
+
+        Raises:
+          TypeError: none does.
+        """
+        for name in arguments:
+            if not any(name in arguments_of(layer.call) for layer in self.f_layers + self.g_layers):
+                raise TypeError(
+                    f"{self.name}: no F and no G has an argument {name!r}: give their call one, "
+                    "or leave it out"
+                )
+
+    @contextlib.contextmanager
+    def _other_channels_named(self, x: Nest) -> abc.Iterator[None]:
+        """Says of an error that x has other channels than the units were built for, if so."""
+        try:
+            yield
         except (ValueError, tf.errors.InvalidArgumentError) as error:
             shape = tf.nest.map_structure(lambda t: tuple(t.shape), x)
             channels = self._channels(shape) if self.built else None
@@ -232,6 +251,7 @@ class Sequence(keras.layers.Layer):
         other: abc.Sequence[Any],
     ) -> None:
         """Builds F or G, which maps `shape` to what is coupled to `other`."""
+        require_keras_variables(layer)
         specs = known_to(layer, self._argument_specs)
         takes = list(arguments_of(layer.call).values())[1:]
         needed = {p.name for p in takes if p.default is p.empty and p.kind is not p.VAR_KEYWORD}
@@ -311,6 +331,8 @@ class Sequence(keras.layers.Layer):
             y, _ = y
         if is_joined:
             aux.pop()
+        if callable(self.coupling):
+            self._require_states(aux)
         terms = [tf.reduce_sum(tf.cast(t, self.variable_dtype)) for t in losses_in(aux)]
         if terms:
             self.add_loss(tf.add_n(terms))
@@ -319,21 +341,58 @@ class Sequence(keras.layers.Layer):
                 tf.nest.map_structure(lambda s, k=k: s[k], aux[0])
                 for k in range(len(self.f_layers))
             ]
+        self._assign_states(aux)
+        return y if is_joined else self._joined(y, x)
+
+    def _assign_states(self, aux: list[Nest]) -> None:
+        """Moves the state of F and G, from the aux of each unit.
+
+        Raises:
+          ValueError: two of them move the same variable.
+        """
+        moved_by: dict[int, str] = {}
         for f, g, (state_f, state_g, *_) in zip(self.f_layers, self.g_layers, aux, strict=True):
             for layer, state in ((f, state_f), (g, state_g)):
                 for i, value in state.items():
-                    if i != LOSS:
-                        layer.non_trainable_variables[int(i)].assign(value)
-        return y if is_joined else self._joined(y, x)
+                    if i == LOSS:
+                        continue
+                    variable = layer.non_trainable_variables[int(i)]
+                    if id(variable) in moved_by:
+                        raise ValueError(
+                            f"{self.name}: {moved_by[id(variable)]} and {layer.name} both move "
+                            f"{variable.path}: give each one of its own, as of a SeedGenerator"
+                        )
+                    moved_by[id(variable)] = layer.name
+                    variable.assign(value)
+
+    def _require_states(self, aux: list[Nest]) -> None:
+        """Checks that the aux of couplings of the user's own begins with F's and G's.
+
+        Raises:
+          TypeError: it does not.
+        """
+        for found in aux:
+            if not isinstance(found, tuple) or [type(part) for part in found[:2]] != [dict] * 2:
+                raise TypeError(
+                    f"{self.name}: the aux of a coupling must begin with F's and G's, (aux_f, "
+                    f"aux_g, ...), which hold the state that they move; that of {self.coupling!r} "
+                    "does not"
+                )
 
     def inverse(self, y: Nest, training: bool = False, mask: Nest = None, **arguments: Any) -> Nest:
-        """The input that gives y, up to rounding, or to the bit if exact."""
+        """The input that gives y, up to rounding, or to the bit if exact.
+
+        Raises:
+          TypeError, ValueError: as a call.
+        """
+        self._require_known(arguments)
         halves, mask = self._halves(y), mask_of(y) if mask is None else mask
         units, params, context = self._units_and_params(training, mask, arguments)
         if context:
             halves = (halves, context)
-        for unit, unit_params in zip(reversed(units), reversed(params), strict=True):
-            halves = unit.inverse(unit_params, halves)
+        with self._other_channels_named(y):
+            for unit, unit_params in zip(reversed(units), reversed(params), strict=True):
+                halves = unit.inverse(unit_params, halves)
         return self._joined(halves[0] if context else halves, y)
 
     def _halves(self, x: Nest) -> tuple[tf.Tensor, ...]:

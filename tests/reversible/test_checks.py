@@ -241,5 +241,23 @@ def test_variables_that_share_a_path_are_told_apart(x):
     assert any(name.endswith("dense/kernel #6") for name in errors)
 
 
+class Table(keras.layers.Layer):
+    """Rows of a table, whose gradient is sparse, and a loss in the layer's own type."""
+
+    def build(self, shape):
+        self.table = self.add_weight(shape=(7, shape[-1]), regularizer="l2")
+
+    def call(self, x):
+        return tf.tanh(x) * tf.cast(tf.gather(self.table, [0, 1, 2, 3, 1, 0]), x.dtype)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_sparse_gradients_and_losses_of_another_type(x, dtype):
+    layer = Sequence([(Table(), Table()) for _ in range(2)], dtype=dtype)
+    errors = check_gradients(layer, tf.cast(x, dtype))
+    assert max(error.relative for error in errors.values()) < 1e-5
+    assert len(errors) == 5
+
+
 def test_zeros_have_an_inverse():
     assert check_invertible(make(), tf.zeros([2, 8])) == 0

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from resnet import reversible
 from resnet.reversible import Function, Sequence, check_gradients, check_invertible
 
 BATCH, LENGTH, WIDTH = 3, 5, 4
@@ -227,8 +228,58 @@ def test_arguments_in_a_functional_model_are_saved_and_loaded(tmp_path):
 
 
 def test_an_argument_that_nobody_takes():
-    with pytest.raises(TypeError, match="no F and no G has an argument 'maks'"):
-        make(dtype="float32")(tf.zeros([BATCH, LENGTH, 2 * WIDTH]), maks=1)
+    layer, x = make(dtype="float32"), tf.zeros([BATCH, LENGTH, 2 * WIDTH])
+    for run in (layer, layer.inverse):
+        with pytest.raises(TypeError, match="no F and no G has an argument 'maks'"):
+            run(x, maks=1)
+
+
+class Mean(keras.layers.Layer):
+    """The mean over the second axis, which would be broadcast."""
+
+    def call(self, x):
+        return tf.reduce_mean(x, 1, keepdims=True)
+
+
+class Noise(keras.layers.Layer):
+    def __init__(self, seeds):
+        super().__init__()
+        self.seeds = seeds
+
+    def call(self, x):
+        return keras.random.normal(tf.shape(x), seed=self.seeds)
+
+
+class Counting(keras.layers.Layer):
+    def __init__(self):
+        super().__init__()
+        self.calls = tf.Variable(0.0, trainable=False)
+
+    def call(self, x):
+        self.calls.assign_add(1.0)
+        return x
+
+
+class WithoutStates(reversible.AdditiveCoupling):
+    def forward(self, params, x):
+        return super().forward(params, x)[0], ()
+
+
+def test_couplings_of_ones_own_and_layers_that_do_not_fit():
+    x = tf.zeros([2, 3, 8])
+    with pytest.raises(ValueError, match=r"F returns shape \(2, 1, 4\), but the half"):
+        Sequence([(Mean(), Mean())], coupling=reversible.AdditiveCoupling)(x)
+    with pytest.raises(TypeError, match="aux of a coupling must begin with F's and G's"):
+        Sequence([(Noise(0), Noise(0))], coupling=WithoutStates)(x)
+
+
+def test_state_that_would_move_twice_is_refused():
+    x = tf.zeros([2, 8])
+    seeds = keras.random.SeedGenerator(1)
+    with pytest.raises(ValueError, match=r"noise.* and noise.* both move .*seed_generator_state"):
+        Sequence([(Noise(seeds), Noise(seeds))])(x)
+    with pytest.raises(ValueError, match=r"counting.*\.calls is a tf.Variable, .*add_weight"):
+        Sequence([(Counting(), small_dense(1))])(x)
 
 
 def test_exact_mode_says_that_it_rounds_its_input():

@@ -356,8 +356,9 @@ def test_another_width_is_said_of_the_sequence_itself():
     layer(tf.zeros([2, 8]))
     for x in (tf.zeros([2, 16]), [tf.zeros([2, 8])] * 2):
         wanted = r"mine: its units are built for halves of \(4, 4\) .* with \(8, 8\)"
-        with pytest.raises(ValueError, match=wanted):
-            layer(x)
+        for run in (layer, layer.inverse):
+            with pytest.raises(ValueError, match=wanted):
+                run(x)
     with pytest.raises(ValueError, match="is 7, but must be even"):
         layer(tf.zeros([2, 7]))
 
