@@ -50,7 +50,7 @@ def written_beside(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
     is_callers = False  # whether it is the caller who may fail
     try:
         make_folder(path.parent)
-        for leftover in path.parent.glob(f"{glob.escape(path.name)}.*@*.part"):
+        for leftover in path.parent.glob(f"{glob.escape(path.name)}.*@*.part*"):
             _remove_if_dead(leftover)
         is_callers = True
         yield temporary

@@ -6,6 +6,7 @@ import platform
 import resource
 import shutil
 import stat
+import subprocess
 
 import numpy as np
 import pytest
@@ -25,6 +26,16 @@ def test_a_file_is_replaced_whole(tmp_path):
         temporary.write_text("two")
         assert path.read_text() == "one" and temporary.parent == path.parent
     assert path.read_text() == "two" and names(path.parent) == ["a.txt"]
+
+
+def test_what_the_dead_left_goes_with_any_ending(tmp_path):
+    child = subprocess.Popen(["true"])
+    child.wait()
+    for ending in ("", ".keras"):
+        part = f"a.{platform.node()}@{child.pid}.part{ending}"
+        (tmp_path / part).write_text("half")
+    write_text(tmp_path / "a", "whole")
+    assert names(tmp_path) == ["a"]
 
 
 @pytest.mark.parametrize("call", ["replace", "fsync"])

@@ -152,6 +152,17 @@ def test_bad_training_flags_end_in_one_clear_line(tmp_path, shards, arguments):
     assert not (tmp_path / "results").exists()
 
 
+@pytest.mark.parametrize(
+    "option", [{"validation": True}, {"keep_best": True}, {"eval_images": 5}, {"strict": True}]
+)
+def test_run_options_of_a_config_that_this_script_has_not_are_refused(tmp_path, shards, option):
+    (name,) = option
+    flags = train_arguments(tmp_path, shards, "bad", "--dry_run", run=option)
+    said = error_of(run_quickly(TRAIN, *flags))
+    assert f"run option {name} is {option[name]}, but" in said
+    assert "has no such option: leave it out" in said
+
+
 def test_a_cifar_model_is_refused(tmp_path, shards):
     done = run_quickly(TRAIN, "--model=revnet-38", *places(tmp_path, shards))
     assert "takes 32x32 images prepared by 'cifar', but this trains with" in error_of(done)

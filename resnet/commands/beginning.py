@@ -21,6 +21,7 @@ def new_experiment(task, flags, hosts):
       UsageError: flags that do not fit, or an id that is taken.
     """
     config, run = options.resolve_config(flags, _default(task, flags), task.num_classes)
+    options.require_known(flags, run)
     options.require_preprocessor(config, task.preprocessors, task.default_model)
     run = options.resolve_options(config, run, flags.given(options.OPTIONS))
     config = options.in_steps(config, lambda: task.num_images(config, run, None))
@@ -97,11 +98,12 @@ def _prepared_as_source(experiment, flags, preprocessors):
 @contextlib.contextmanager
 def removed_if_it_fails(experiment):
     """Begins an experiment; what fails before its training has logs leaves no folder of its own."""
-    was_there = experiment.results.exists()
+    new = [folder for folder in (experiment.results, experiment.logs) if not folder.exists()]
     try:
         experiment.save()
         yield
     except BaseException:
-        if not (was_there or any(experiment.logs.glob("*.csv"))):
-            remove(experiment.results)
+        if experiment.results in new and not any(experiment.logs.glob("*.csv")):
+            for folder in new:
+                remove(folder)
         raise

@@ -9,7 +9,7 @@ from resnet.commands.allocator import ALLOCATORS
 from resnet.configs import config_from_json, get_config, list_configs
 from resnet.configs.config import IN_EPOCHS
 from resnet.configs.recipes import RECIPES
-from resnet.errors import UsageError
+from resnet.errors import UsageError, shown
 from resnet.pretrained import PREFIX, find_pretrained, open_pretrained
 from resnet.settings import FREE, Computation, Recipe, RunOptions, SettingError, fields_of, wrong
 from resnet.training.conf import read_conf
@@ -229,6 +229,22 @@ def _require_one_recipe(path, fields, given):
             f"--recipe is {recipe}, but {path} has {', '.join(both)}: leave one of them out",
             "recipe",
         )
+
+
+def require_known(flags, run):
+    """Checks that a --config file asks for no run option that this command has not.
+
+    Raises:
+      SettingError: it does.
+    """
+    for name, value in run.items():
+        field = OPTIONS[name]
+        if name not in flags and not field.facts.is_fixed and value != field.default:
+            raise SettingError(
+                f"{flags.config}: run option {name} is {shown(value)}, but {flags.program} has no "
+                "such option: leave it out",
+                name,
+            )
 
 
 def resolve_options(config, run, given):

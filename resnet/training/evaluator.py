@@ -80,6 +80,8 @@ class Evaluator:
         """Evaluates one checkpoint on both splits."""
         config = self.experiment.config
         restore_checkpoint(prefix, self._model)
+        # First, so that what a kill leaves of this look is not taken for a whole one.
+        self._logs.write(NUM_IMAGES, step, self._num_images["validation"])
         for split, names in LOGGED.items():
             batches = self._entry.evaluation_batches(
                 self._data, config, split, self._batch_size, self._num_images[split]
@@ -109,7 +111,6 @@ class Evaluator:
                     f"{accuracy.flipped_top1:.3f}, top-5 accuracy {accuracy.flipped_top5:.3f}",
                     flush=True,
                 )
-        self._logs.write(NUM_IMAGES, step, self._num_images["validation"])
         self._logs.flush()
 
     def follow(self):

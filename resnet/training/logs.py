@@ -39,7 +39,10 @@ class Logs:
         self._add_to_catalog(columns)
         if command is not None:
             path = self._commands
-            with self._naming_errors(path), open(path, "a", encoding="utf-8") as file:
+            with (
+                self._naming_errors(path),
+                open(path, "a", encoding="utf-8", errors="backslashreplace") as file,
+            ):
                 file.write(command + "\n")
         self._repeats = first_step is None
         last_step = math.inf if self._repeats else first_step
@@ -61,8 +64,8 @@ class Logs:
         except (OSError, tf.errors.OpError) as error:
             detail = error.strerror if isinstance(error, OSError) else message_of(error)
             raise UserError(
-                f"cannot write {path}: {detail}. Free some space and continue with "
-                "--restore; checkpoints are unchanged"
+                f"cannot write {path}: {detail}. Free some space, then continue with --restore, or "
+                "start again if nothing was saved yet; checkpoints are unchanged"
             ) from None
 
     def _add_to_catalog(self, columns):

@@ -8,9 +8,8 @@ from resnet.errors import UserError, message_of
 from resnet.models.cost import activation_bytes
 from resnet.models.families import family_of
 from resnet.process_memory import address_space, machine_bytes
+from resnet.training.optimizer import bytes_per_parameter
 
-# Weights, gradients and what the optimizer keeps, as float32.
-BYTES_PER_PARAMETER = 12
 # Address space that a tiny run takes, most of it TensorFlow's code and threads; measured with 2
 # cores. Past a limit, its libraries end the process without a word.
 TINY_RUN_BYTES = 2_400_000_000
@@ -20,7 +19,8 @@ def bytes_needed(experiment, placement):
     """Predicted bytes of a step's activations and of all parameters, over a host's devices."""
     network = experiment.make_network(placement.num_replicas)
     at_once = experiment.images_at_once(placement.num_replicas)
-    of_device = activation_bytes(network) * at_once + BYTES_PER_PARAMETER * network.num_parameters
+    of_parameters = bytes_per_parameter(experiment.config) * network.num_parameters
+    of_device = activation_bytes(network) * at_once + of_parameters
     return of_device * len(placement.devices)
 
 

@@ -14,6 +14,14 @@ KERAS = {
     "rmsprop": lambda momentum: keras.optimizers.RMSprop(momentum=momentum),
 }
 
+# Variables that each keeps for one that it updates.
+NUM_SLOTS = {"sgd": 1, "muon": 1, "adam": 2, "adamw": 2, "lion": 1, "rmsprop": 2}
+
+
+def bytes_per_parameter(config):
+    """Bytes of a weight, its gradient and what training keeps of it, as float32."""
+    return 4 * (2 + NUM_SLOTS[config.optimizer] + bool(config.ema_decay))
+
 
 def make_optimizer(model):
     """The optimizer of a model's trained variables that its config asks for."""

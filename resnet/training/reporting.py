@@ -12,7 +12,8 @@ from resnet.training.logs import COMMANDS, Logs
 from resnet.training.metrics import LEFT_OUT, LOSS, METRICS, PAST_EXACT_RANGE
 from resnet.training.progress import Progress
 
-OPEN_WINDOW = "open_window.json"  # what was measured since the last row
+# What was measured since the last row, {step: of a run that continues there}.
+OPEN_WINDOW = "open_window.json"
 COLUMNS = {"learn_rate": "lr", "step_seconds": "seconds", "peak_mb": "mb"}
 COLUMNS |= {metric.name: metric.column for metric in METRICS}
 EVALUATION_COLUMNS = {"valid_acc": "acc", "eval_seconds": "seconds"}  # if this process evaluates
@@ -34,7 +35,7 @@ class Window:
 
     def to_json(self):
         """What it holds, as a JSON object; waits for the device."""
-        values = self.read()
+        values = {name: list(found) for name, found in self.read().items()}
         seconds = time.perf_counter() - self.started
         return {"first_step": self.first_step, "seconds": seconds, "values": values}
 
@@ -68,14 +69,16 @@ def _kept_window(path, step):
     """What `Reporter.keep_window` wrote at this step; None if there is nothing of it."""
     names = {metric.name for metric in METRICS}
     try:
-        kept = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
+        # Of earlier versions, there is one, with its step in it.
+        kept = content if content.get("step") == step else content[str(step)]
         first, values = int(kept["first_step"]), kept["values"]
         lists = {name: [float(value) for value in values[name]] for name in names}
         is_whole = all(len(one) == step - first >= 0 for one in lists.values())
-        if kept["step"] != step or not is_whole:
+        if not is_whole:
             return None
         return {"first_step": first, "seconds": float(kept["seconds"]), "values": lists}
-    except (OSError, ValueError, KeyError, TypeError, OverflowError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
         return None  # a row is then of fewer steps
 
 
@@ -94,7 +97,8 @@ class Reporter:
         angles = self._logs.values("gradient_angle") if is_chief else []
         self._first_angle = angles[0][1] if angles else None
         self._kept = experiment.logs / OPEN_WINDOW
-        self._window = Window(step, _kept_window(self._kept, step))
+        kept = _kept_window(self._kept, step)
+        self._window, self._saved = Window(step, kept), {str(step): kept} if kept else {}
         self._progress = Progress(
             initial=step,
             total=experiment.num_steps,
@@ -123,9 +127,13 @@ class Reporter:
         self._progress.update(num_steps)
 
     def keep_window(self, step):
-        """Writes what was measured since the last row, for a run that continues at this step."""
+        """Writes what was measured since the last row, for a run that continues at this step.
+
+        What was of the step kept before stays beside it: this step's checkpoint is not there yet.
+        """
         if self._logs:
-            write_json(self._kept, {"step": step} | self._window.to_json())
+            before, self._saved = self._saved, {str(step): self._window.to_json()}
+            write_json(self._kept, before | self._saved)
 
     def log_interval(self, step, rate, peak_mb):
         """Writes the metrics since the last call, and the peak of memory so far.

@@ -119,9 +119,9 @@ def train_and_evaluate(experiment, feed, placement, jit, command, resume, stop=N
     def save():
         try:
             reporter.sync()
+            reporter.keep_window(training.step)  # before the checkpoint that goes with it
         finally:  # whatever becomes of the logs
             training.save()
-        reporter.keep_window(training.step)
 
     evaluation = Hook(config.evaluate_every, evaluate_watched, at_end=False)
     hooks = [Hook(config.log_every, log, at_end=True)]
@@ -135,6 +135,8 @@ def train_and_evaluate(experiment, feed, placement, jit, command, resume, stop=N
     require_good = BadSteps(training, reporter.say)
     with signals as stop, reporter:
         evaluate_if_missed()
+        if training.step and agreement.any_host(bool(stop)):  # before a step that nobody evaluated
+            raise _interrupted(training.step, resume, stop)
         while training.step < last_step:
             _advance(training, reporter, last_step, pauses, require_good)
             _act([hook for hook in hooks if hook.is_due(training.step, last_step)])
@@ -172,18 +174,22 @@ def _record_of(path, step, last_step):
 def _write_result(path, content, before):
     """Writes result.json; of a run that had ended before, only what it has looked at anew counts.
 
-    How it was made stays, and so does an accuracy of more images.
+    How it was made stays, and so does an accuracy of more images, or what else is known of as many.
     """
     if before:
         accuracies = {
-            name: max(
-                found, before["accuracy"].get(name, found), key=lambda one: one.get("num_images", 0)
-            )
+            name: _of_more_images(before["accuracy"].get(name, {}), found)
             for name, found in content["accuracy"].items()
         }
         missing = {name: value for name, value in content.items() if name not in before}
         content = before | missing | {"accuracy": accuracies}
     write_json(path, content)
+
+
+def _of_more_images(before, found):
+    """Of two accuracies, JSON objects, the one of more images; of as many, what either says."""
+    counts = [one.get("num_images", 0) for one in (before, found)]
+    return before | found if counts[0] == counts[1] else (before, found)[counts[1] > counts[0]]
 
 
 def _act(hooks):

@@ -12,6 +12,7 @@ from PIL import Image
 from images import picture
 from processes import assert_same_checkpoint, error_of, run_quickly, write_config
 from resnet.data.cifar import synthetic
+from resnet.data.cifar.input import load_dataset
 from resnet.data.cifar.pipeline import channels_of
 from resnet.data.dataset import Split
 from resnet.data.folder import read
@@ -203,6 +204,25 @@ def test_images_of_every_format_are_resized(tmp_path, ending, capsys):
     said = capsys.readouterr().out
     assert "2 classes, 3 training images, 2 test images\n" in said
     assert "images of 40x20 pixels: the middle square of each is resized to 8x8" in said
+
+
+@pytest.mark.parametrize("has_tests", [True, False])
+def test_the_first_test_images_are_a_sample_of_all_classes(tmp_path, has_tests):
+    counts = dict.fromkeys("abc", 60)
+    make_tree(tmp_path / ("train" if has_tests else ""), counts)
+    if has_tests:
+        make_tree(tmp_path / "test", dict.fromkeys("abc", 12))
+    dataset = load_dataset("folder", tmp_path, 8)
+    assert np.bincount(dataset.test.labels).tolist() == [12, 12, 12]
+    assert set(dataset.test.labels[:10]) == {0, 1, 2}
+    again = load_dataset("folder", tmp_path, 8)
+    np.testing.assert_array_equal(again.test.images, dataset.test.images)
+    read = read_folder(tmp_path, 8, strict=False).test  # each image with its own label
+    pairs = [
+        {(image.tobytes(), int(label)) for image, label in zip(s.images, s.labels, strict=True)}
+        for s in (read, dataset.test)
+    ]
+    assert pairs[0] == pairs[1]
 
 
 def test_files_that_cannot_be_read(tmp_path, capsys):

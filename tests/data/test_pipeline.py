@@ -186,6 +186,11 @@ def test_of_images_that_lie_class_by_class_a_tenth_of_each_class_is_held_out(nam
     def content(split):
         return {image.tobytes() for image in split.images}
 
+    # Mixed, so that the first ones are a sample, in an order of their own.
+    assert len(set(held_out.labels[:5])) > 1 and (np.diff(held_out.labels) < 0).any()
+    other = divided(np.random.default_rng(1).permutation(200))[1]
+    np.testing.assert_array_equal(other.images, held_out.images)
+
     # The same ones in any order, and not just the first or last of a class.
     assert content(divided(np.random.default_rng(1).permutation(200))[1]) == content(held_out)
     places = [i for i in range(120) if images[i].tobytes() in content(held_out)]

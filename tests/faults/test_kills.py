@@ -24,7 +24,7 @@ CONFIG = {
     "learning_rates": [0.1, 0.01],
     "boundaries": [4],
     "units": [1, 1],
-    "log_every": 2,
+    "log_every": 3,  # so that some checkpoints are between rows
     "save_every": 2,
     "evaluate_every": 3,
     "ema_decay": 0.9,

@@ -46,6 +46,11 @@ def test_a_restored_run_writes_later_steps_again_each_once(tmp_path):
     ]
 
 
+def test_a_command_that_is_no_utf_8_is_escaped(tmp_path):
+    logs = Logs(tmp_path, "caf\udce9/train", {"loss": "ce"}, 0)
+    assert logs.commands() == ["caf\\udce9/train"]
+
+
 def test_steps_repeat_where_they_may(tmp_path):
     for value in (1, 2):
         logs = Logs(tmp_path, "one", {"loss": "ce"}, first_step=None)

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 import resnet
 from processes import assert_same_checkpoint
+from resnet.commands.beginning import removed_if_it_fails
 from resnet.commands.restoring import go_back
 from resnet.errors import UserError
 from resnet.training import train
@@ -199,13 +200,16 @@ def test_a_damaged_window_is_none(tmp_path, damage):
     experiment = experiment_in(tmp_path, {"max_num_steps": 5}, log_every=3)
     run(experiment)
     path = experiment.logs / OPEN_WINDOW
-    kept = json.loads(path.read_text()) | {"step": 5, "first_step": 3, "seconds": 1.0}
+    kept = json.loads(path.read_text())["5"] | {"first_step": 3, "seconds": 1.0}
     kept["values"] = {name: [0.0, 0.0] for name in kept["values"]}
-    path.write_text(json.dumps(kept))
-    window = Window(5, _kept_window(path, 5))
-    assert window.first_step == 3 and len(window.read()["train_ce"]) == 2
-    path.write_text(json.dumps(kept | damage))
-    assert _kept_window(path, 5) is None and Window(5, None).first_step == 5
+    for content in ({"5": kept}, kept | {"step": 5}):  # the latter of earlier versions
+        path.write_text(json.dumps(content))
+        window = Window(5, _kept_window(path, 5))
+        assert window.first_step == 3 and len(window.read()["train_ce"]) == 2
+        assert _kept_window(path, 4) is None
+    for content in ({"5": kept | damage}, kept | {"step": 5} | damage, [kept], {"5": None}):
+        path.write_text(json.dumps(content))
+        assert _kept_window(path, 5) is None and Window(5, None).first_step == 5
 
 
 def test_the_due_checkpoint_is_saved_though_a_log_cannot_be(tmp_path, monkeypatch):
@@ -303,6 +307,49 @@ def test_a_hangup_that_is_ignored_stays_so():
             assert not stop
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+def test_an_evaluation_that_two_stops_kept_from_being_made_is_made(every_step, tmp_path):
+    experiment = experiment_in(tmp_path, save_every=4)
+
+    class StopsInEvaluation(Data):
+        def evaluation(self):
+            stop.handle(signal.SIGTERM, None)
+            return super().evaluation()
+
+    for _ in range(3):
+        stop = StopRequest()
+        with pytest.raises(InterruptedRunError, match="stopped at step 3, which is saved"):
+            run(experiment, StopsInEvaluation(), stop=stop)
+    run(experiment)
+    assert column(experiment, "valid_acc") == column(every_step, "valid_acc")
+
+
+def test_a_plain_look_leaves_what_is_known_of_mirror_images(tmp_path):
+    experiment = experiment_in(tmp_path, {"test_time_flip": True, "max_num_steps": 2})
+    run(experiment)
+    path = experiment.results / RESULT
+    record = json.loads(path.read_text())["accuracy"]["validation"]
+    assert "flipped_top1" in record
+    plain = dataclasses.replace(experiment.options, test_time_flip=False)
+    run(dataclasses.replace(experiment, options=plain))
+    assert json.loads(path.read_text())["accuracy"]["validation"] == record
+    few = dataclasses.replace(plain, eval_images=4)
+    run(dataclasses.replace(experiment, options=few))
+    assert json.loads(path.read_text())["accuracy"]["validation"] == record
+
+
+def test_a_new_experiment_that_fails_at_its_first_log_leaves_nothing(tmp_path):
+    experiment = experiment_in(tmp_path)
+    shutil.rmtree(tmp_path / "results")
+    with pytest.raises(OSError, match="full"), removed_if_it_fails(experiment):
+        (experiment.logs / "eval").mkdir(parents=True)
+        raise OSError("full")
+    assert not experiment.results.exists() and not experiment.logs.exists()
+    experiment.logs.mkdir(parents=True)  # another's, perhaps
+    with pytest.raises(OSError, match="full"), removed_if_it_fails(experiment):
+        raise OSError("full")
+    assert not experiment.results.exists() and experiment.logs.exists()
 
 
 def test_a_signal_of_before_the_first_step_counts(tmp_path):

@@ -29,11 +29,12 @@ def placement(replicas=1, uses_gpu=False):
 def test_the_need_grows_with_images_and_parameters():
     small, large = (memory.bytes_needed(run_of(n), placement()) for n in (10, 1000))
     parameters = run_of().make_network(1).num_parameters
-    assert small > memory.BYTES_PER_PARAMETER * parameters
-    assert large - small == pytest.approx(99 * (small - memory.BYTES_PER_PARAMETER * parameters))
+    of_parameters = 12 * parameters  # weight, gradient and momentum
+    assert small > of_parameters
+    assert large - small == pytest.approx(99 * (small - of_parameters))
     assert memory.bytes_needed(run_of(1000, "reversible"), placement()) < large
     shared = memory.bytes_needed(run_of(1000), placement(2))  # images are shared, weights are not
-    assert shared == pytest.approx(large + memory.BYTES_PER_PARAMETER * parameters)
+    assert shared == pytest.approx(large + of_parameters)
 
 
 def test_what_cannot_fit_is_refused_before_anything_is_built(monkeypatch):

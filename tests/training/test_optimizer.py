@@ -11,7 +11,12 @@ import resnet
 from resnet.training.averaging import WeightAverage
 from resnet.training.momentum import Momentum
 from resnet.training.muon import Muon, orthogonal
-from resnet.training.optimizer import Optimizer, make_optimizer
+from resnet.training.optimizer import (
+    NUM_SLOTS,
+    Optimizer,
+    bytes_per_parameter,
+    make_optimizer,
+)
 from resnet.weights.checkpoint_format import AVERAGE, MOMENTUM
 
 RNG = np.random.default_rng(0)
@@ -35,6 +40,19 @@ def model_of(**fields):
         resnet.get_config("resnet-test"), units=(1, 1, 1), image_size=8, **fields
     )
     return resnet.get_model(config)
+
+
+@pytest.mark.parametrize("ema_decay", [0.0, 0.9])
+@pytest.mark.parametrize("name", NUM_SLOTS)
+def test_what_is_kept_of_a_parameter(name, ema_decay):
+    model = model_of(optimizer=name, ema_decay=ema_decay)
+    kept = [slot for slots in make_optimizer(model).slots.values() for slot in slots.values()]
+    trained = list(model.trainable_by_storage_name.values())
+    in_all, of_weights = (
+        sum(v.shape.num_elements() for v in some) for some in ([*trained, *trained, *kept], trained)
+    )
+    # An average is of batch statistics too.
+    assert 4 * in_all == pytest.approx(bytes_per_parameter(model.config) * of_weights, rel=0.05)
 
 
 def test_gradients_longer_than_the_norm_are_shortened_together():

@@ -69,7 +69,10 @@ def draw_curves(logs):
 def _values(folder, name):
     """[(step, value)] of a log, by step, the last of each; of evaluations, those of most images."""
     values = read_values(folder / f"{name}.csv")
-    counts = [count for _, count in read_values(folder / f"{NUM_IMAGES}.csv")]
-    if name == "valid_acc" and len(counts) == len(values):  # of an evaluator, row by row
-        values = [row for row, n in zip(values, counts, strict=True) if n == max(counts)]
+    counts = read_values(folder / f"{NUM_IMAGES}.csv")
+    if name == "valid_acc" and counts:  # of an evaluator
+        most = max(count for _, count in counts)
+        left = {step: [n for at, n in counts if at == step] for step, _ in values}
+        last_first = [(row, left[row[0]].pop() if left[row[0]] else most) for row in values[::-1]]
+        values = [row for row, count in last_first[::-1] if count == most]
     return sorted(dict(values).items())

@@ -1,5 +1,6 @@
 """Small data sets by name, wherever they are on disk, and what trains and evaluates on them."""
 
+import dataclasses
 import functools
 import pathlib
 import zlib
@@ -48,7 +49,8 @@ def load_dataset(
       held_out: of "folder": `Dataset.held_out` of an earlier one, to divide the images alike.
 
     Returns:
-      Dataset.
+      Dataset. Test images that may lie class by class come in an order that their pixels
+      decide, so that the first of them are a sample of all.
 
     Raises:
       UsageError: unknown name.
@@ -56,7 +58,9 @@ def load_dataset(
     """
     if name not in CIFAR:
         raise UsageError(f"unknown dataset {name!r}: choose one of {', '.join(CIFAR_CHOICES)}")
-    return CIFAR[name].read(data_folder, image_size, strict, held_out)
+    entry = CIFAR[name]
+    dataset = entry.read(data_folder, image_size, strict, held_out)
+    return dataset if entry.is_shuffled else dataclasses.replace(dataset, test=mixed(dataset.test))
 
 
 def load_built(name: str, data_folder: str | pathlib.Path) -> Dataset:
@@ -122,7 +126,17 @@ def training_and_evaluation(dataset: Dataset, validation: bool) -> tuple[Split, 
     if CIFAR[dataset.name].is_shuffled:
         return train.take(slice(-count)), train.take(slice(-count, None))
     is_held_out = held_out_of(train, count)
-    return train.take(~is_held_out), train.take(is_held_out)
+    return train.take(~is_held_out), mixed(train.take(is_held_out))
+
+
+def mixed(split: Split) -> Split:
+    """The split in an order that looks random, and that its images' pixels alone decide."""
+    return split.take(np.argsort(_draws(split), kind="stable"))
+
+
+def _draws(split: Split) -> np.ndarray:
+    """A number for each image, (N,), as if drawn by chance: of its pixels alone."""
+    return np.array([zlib.crc32(image.tobytes()) for image in split.images])
 
 
 def held_out_of(split: Split, count: int) -> np.ndarray:
@@ -131,8 +145,7 @@ def held_out_of(split: Split, count: int) -> np.ndarray:
     Which ones of a class, their pixels decide alone: neither the order of images nor, but for
     a few, what is added later.
     """
-    draws = np.array([zlib.crc32(image.tobytes()) for image in split.images])
-    order = np.lexsort((draws, split.labels))  # class by class
+    order = np.lexsort((_draws(split), split.labels))  # class by class
     sizes = np.bincount(split.labels)
     starts = np.cumsum(sizes) - sizes
     labels = split.labels[order]
