@@ -1117,8 +1117,8 @@ MUTATIONS = [
     Mutation(
         "resnet/commands/beginning.py",
         "removes a folder that was there before",
-        "if experiment.results in new and not any(",
-        "if not any(",
+        "(experiment.results, experiment.logs) if not folder.exists()]",
+        "(experiment.results, experiment.logs)]",
         ("tests/test_run_cifar_train.py::test_a_start_that_fails_leaves_no_folder",),
     ),
     Mutation(

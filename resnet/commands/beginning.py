@@ -103,7 +103,7 @@ def removed_if_it_fails(experiment):
         experiment.save()
         yield
     except BaseException:
-        if experiment.results in new and not any(experiment.logs.glob("*.csv")):
+        if not any(experiment.logs.glob("*.csv")):
             for folder in new:
                 remove(folder)
         raise
