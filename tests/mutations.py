@@ -290,7 +290,7 @@ MUTATIONS = [
     Mutation(
         "resnet/reversible/gradients.py",
         "a value is broadcast",
-        "if not value.shape.is_compatible_with(like.shape):",
+        "if not shape.is_compatible_with(like.shape):",
         "if False:",
         (
             "tests/reversible/test_pure_functions.py::test_a_value_that_would_be_broadcast_is_refused",
@@ -309,8 +309,8 @@ MUTATIONS = [
     Mutation(
         "resnet/reversible/sequence_layer.py",
         "two layers move one state",
-        "moved_by[id(variable)] = layer.name",
-        "",
+        "moved_by.setdefault(id(variable), layer)",
+        "layer",
         (
             "tests/reversible/test_sequence_arguments.py::"
             "test_state_that_would_move_twice_is_refused",
@@ -564,8 +564,8 @@ MUTATIONS = [
     Mutation(
         "resnet/reversible/sequence_layer.py",
         "batch statistics of F go to G",
-        "for layer, state in ((f, state_f), (g, state_g)):",
-        "for layer, state in ((g, state_f), (f, state_g)):",
+        "for layer, state in ((f, state_f), (g, state_g))",
+        "for layer, state in ((g, state_f), (f, state_g))",
         ("tests/reversible/test_state.py",),
     ),
     Mutation(

@@ -63,13 +63,14 @@ def test_evaluations_are_drawn_by_step_and_whole_ones_alone(tmp_path):
     assert np.column_stack(line.get_data()).tolist() == [[5, 50], [7, 57], [10, 60]]
     assert texts_of(accuracy.get_legend()) == [" _a, evaluation"]  # _ would hide it
 
-    # A look at step 7 that was killed once its number of images was written.
+    # A look at step 5 that was killed once its number of images was written; and one of before
+    # numbers were.
     with open(folder / "valid_images.csv", "a") as file:
-        file.write("7,2026-01-01,3\n7,2026-01-01,9\n")
+        file.write("5,2026-01-01,3\n")
     with open(folder / "valid_acc.csv", "a") as file:
-        file.write("7,2026-01-01,58\n")
+        file.write("8,2026-01-01,58\n")
     (line,) = draw_curves({"_a": folder}).axes[1].lines
-    assert np.column_stack(line.get_data()).tolist() == [[5, 50], [7, 58], [10, 60]]
+    assert np.column_stack(line.get_data()).tolist() == [[5, 50], [7, 57], [8, 58], [10, 60]]
 
 
 def test_names_may_have_dollars():

@@ -239,7 +239,9 @@ def require_known(flags, run):
     """
     for name, value in run.items():
         field = OPTIONS[name]
-        if name not in flags and not field.facts.is_fixed and value != field.default:
+        is_implied = name == "deterministic"  # without the flag, images always are
+        is_known = name in flags or field.facts.is_fixed or is_implied
+        if not is_known and value != field.default:
             raise SettingError(
                 f"{flags.config}: run option {name} is {shown(value)}, but {flags.program} has no "
                 "such option: leave it out",

@@ -143,7 +143,7 @@ class AdditiveTransition:
     nothing is kept.
     """
 
-    is_invertible = False
+    is_invertible = is_onto = False
 
     def __init__(
         self,

@@ -18,7 +18,7 @@ class WithContext(Coupling):
 
     def __init__(self, unit: Coupling) -> None:
         """Gives a coupling a context; its parameters must be a pair (of F, of G)."""
-        self.unit = unit
+        self.unit, self.is_onto = unit, unit.is_onto
 
     def forward(self, params: Nest, x: Nest) -> tuple[Nest, Nest]:
         """(x, c) -> (y, c), and the coupling's aux."""
@@ -36,8 +36,8 @@ class WithContext(Coupling):
     ) -> tuple[Nest, Nest, Nest]:
         """As `Coupling.backward`."""
         (y, context), (dy, dcontext) = y, dy
-        more = [daux] if terms_of(daux) else []
-        x, dx, found = self.unit.backward(_with(params, context), y, dy, *more)
+        terms = [daux] if terms_of(daux) else []
+        x, dx, found = self.unit.backward(_with(params, context), y, dy, *terms)
         dparams = tuple(own for own, _ in found)
         for _, more in found:
             dcontext = tf.nest.map_structure(tf.add, dcontext, more)

@@ -47,14 +47,14 @@ def checked_pair(value: Nest, name: str) -> tuple[Nest, Nest]:
     Raises:
       TypeError: it is no pair, or its aux None.
     """
-    is_pair = isinstance(value, tuple) and len(value) == 2
+    is_pair = isinstance(value, tuple | list) and len(value) == 2
     if not is_pair or value[1] is None:
         returned = "None as aux" if is_pair else type(value).__name__
         raise TypeError(
             f"{name} must return a pair (value, aux), and returned {returned}: without anything "
             "beside the value, return (value, ())"
         )
-    return value
+    return tuple(value)
 
 
 def require_shape(value: tf.Tensor, like: tf.Tensor, what: str) -> None:
@@ -64,9 +64,10 @@ def require_shape(value: tf.Tensor, like: tf.Tensor, what: str) -> None:
       ValueError: its shape, as far as it is known, is another than that of `like`; `what`
         begins the message.
     """
-    if not value.shape.is_compatible_with(like.shape):
+    shape = tf.TensorShape(getattr(value, "shape", ()))  # () of a number
+    if not shape.is_compatible_with(like.shape):
         raise ValueError(
-            f"{what} shape {tuple(value.shape)}, but the half that this acts on has "
+            f"{what} shape {tuple(shape)}, but the half that this acts on has "
             f"{tuple(like.shape)}: return that shape, as by tf.broadcast_to"
         )
 

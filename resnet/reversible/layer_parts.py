@@ -26,17 +26,28 @@ def state_of(layer: keras.layers.Layer) -> list[keras.Variable]:
 
 
 def require_keras_variables(layer: keras.layers.Layer) -> None:
-    """Checks that a layer holds no tf.Variable, which Keras neither trains nor replays.
+    """Checks that a layer holds no variable that Keras neither trains nor replays.
 
     Raises:
       ValueError: it does.
     """
     for part in parts_of(layer):
-        if bare := [name for name, value in vars(part).items() if isinstance(value, tf.Variable)]:
-            raise ValueError(
-                f"{part.name}.{bare[0]} is a tf.Variable, which would neither be trained nor be "
-                "put back when the layer runs again: make it with add_weight"
-            )
+        for name, value in vars(part).items():
+            if not name.startswith("_self_") and _holds_variable(value):  # those are TensorFlow's
+                raise ValueError(
+                    f"{part.name}.{name} is, or has in it, a tf.Variable or tf.random.Generator, "
+                    "which would neither be trained nor be put back when the layer runs again: "
+                    "make it with add_weight, a constant with tf.constant, or a "
+                    "keras.random.SeedGenerator"
+                )
+
+
+def _holds_variable(value: Any) -> bool:
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        return any(map(_holds_variable, value))
+    return isinstance(value, tf.Variable | tf.random.Generator)
 
 
 def require_alike(layers: list[keras.layers.Layer], role: str, where: str = "") -> None:

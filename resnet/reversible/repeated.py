@@ -39,7 +39,7 @@ class Repeated(Coupling):
                 f"{type(unit).__name__} cannot be repeated: give a Coupling, which has an inverse, "
                 "or a function (i) that makes one"
             )
-        self.num_units = num_units
+        self.num_units, self.is_onto = num_units, getattr(unit, "is_onto", True)
         self._unit = (lambda i: unit) if isinstance(unit, Coupling) else unit
 
     def _at(self, params: Nest, i: tf.Tensor | int) -> Nest:

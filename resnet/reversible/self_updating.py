@@ -26,7 +26,7 @@ class SelfUpdating(Coupling):
           update: (their gradient) -> operations that change them.
         """
         self.coupling, self._read, self._update = coupling, read, update
-        self.is_invertible = coupling.is_invertible
+        self.is_invertible, self.is_onto = coupling.is_invertible, coupling.is_onto
 
     def forward(self, params: Nest, x: Nest) -> tuple[Nest, Nest]:
         """x -> (y, aux)."""

@@ -94,7 +94,7 @@ def _run_forward(
     for i, (function, unit_params) in enumerate(zip(functions, params, strict=True)):
         with tf.name_scope(f"unit_{i}"):
             y, unit_aux = checked_pair(function(unit_params, x), f"unit {i}")
-        if isinstance(x, list | tuple) and tf.is_tensor(y) and tf.is_tensor(unit_aux):
+        if isinstance(x, list | tuple) and _are_alike((y, unit_aux), x):
             raise TypeError(
                 f"unit {i} returns a pair of tensors, and where x is a pair, (y, aux) is expected: "
                 "return (y, ()) where there is nothing beside y"
@@ -102,6 +102,13 @@ def _run_forward(
         x = y
         aux.append(unit_aux)
     return x, aux
+
+
+def _are_alike(one: Nest, other: Nest) -> bool:
+    """Whether two nests are as many tensors of the same shapes, and nothing deeper."""
+    flat = tf.nest.flatten(other)
+    are_tensors = len(one) == len(flat) and all(map(tf.is_tensor, one))
+    return are_tensors and all(a.shape == b.shape for a, b in zip(one, flat, strict=True))
 
 
 def _value(param: Any) -> Any:

@@ -251,7 +251,6 @@ class Sequence(keras.layers.Layer):
         other: abc.Sequence[Any],
     ) -> None:
         """Builds F or G, which maps `shape` to what is coupled to `other`."""
-        require_keras_variables(layer)
         specs = known_to(layer, self._argument_specs)
         takes = list(arguments_of(layer.call).values())[1:]
         needed = {p.name for p in takes if p.default is p.empty and p.kind is not p.VAR_KEYWORD}
@@ -266,6 +265,7 @@ class Sequence(keras.layers.Layer):
                 f"{tuple(shape)} ({error}): put it into a layer of your own whose call takes one, "
                 "and gives it what else it needs"
             ) from None
+        require_keras_variables(layer)
         if not hasattr(output, "shape"):
             raise ValueError(
                 f"{self.name}: {role} ({layer.name}) returns {type(output).__name__}, but must "
@@ -350,20 +350,24 @@ class Sequence(keras.layers.Layer):
         Raises:
           ValueError: two of them move the same variable.
         """
-        moved_by: dict[int, str] = {}
-        for f, g, (state_f, state_g, *_) in zip(self.f_layers, self.g_layers, aux, strict=True):
-            for layer, state in ((f, state_f), (g, state_g)):
-                for i, value in state.items():
-                    if i == LOSS:
-                        continue
-                    variable = layer.non_trainable_variables[int(i)]
-                    if id(variable) in moved_by:
-                        raise ValueError(
-                            f"{self.name}: {moved_by[id(variable)]} and {layer.name} both move "
-                            f"{variable.path}: give each one of its own, as of a SeedGenerator"
-                        )
-                    moved_by[id(variable)] = layer.name
-                    variable.assign(value)
+        pairs = zip(self.f_layers, self.g_layers, aux, strict=True)
+        moves = [
+            (layer, layer.non_trainable_variables[int(i)], value)
+            for f, g, (state_f, state_g, *_) in pairs
+            for layer, state in ((f, state_f), (g, state_g))
+            for i, value in state.items()
+            if i != LOSS
+        ]
+        moved_by: dict[int, keras.layers.Layer] = {}
+        for layer, variable, _ in moves:
+            other = moved_by.setdefault(id(variable), layer)
+            if other is not layer:
+                raise ValueError(
+                    f"{self.name}: {other.name} and {layer.name} both move {variable.path}: give "
+                    "each one of its own, as of a SeedGenerator"
+                )
+        for _, variable, value in moves:
+            variable.assign(value)
 
     def _require_states(self, aux: list[Nest]) -> None:
         """Checks that the aux of couplings of the user's own begins with F's and G's.
@@ -372,7 +376,8 @@ class Sequence(keras.layers.Layer):
           TypeError: it does not.
         """
         for found in aux:
-            if not isinstance(found, tuple) or [type(part) for part in found[:2]] != [dict] * 2:
+            states = [*found[:2]] if isinstance(found, tuple | list) else []
+            if len(states) < 2 or not all(isinstance(state, dict) for state in states):
                 raise TypeError(
                     f"{self.name}: the aux of a coupling must begin with F's and G's, (aux_f, "
                     f"aux_g, ...), which hold the state that they move; that of {self.coupling!r} "
@@ -386,11 +391,12 @@ class Sequence(keras.layers.Layer):
           TypeError, ValueError: as a call.
         """
         self._require_known(arguments)
-        halves, mask = self._halves(y), mask_of(y) if mask is None else mask
+        mask = mask_of(y) if mask is None else mask
         units, params, context = self._units_and_params(training, mask, arguments)
-        if context:
-            halves = (halves, context)
         with self._other_channels_named(y):
+            halves = self._halves(y)
+            if context:
+                halves = (halves, context)
             for unit, unit_params in zip(reversed(units), reversed(params), strict=True):
                 halves = unit.inverse(unit_params, halves)
         return self._joined(halves[0] if context else halves, y)

@@ -80,8 +80,6 @@ class Evaluator:
         """Evaluates one checkpoint on both splits."""
         config = self.experiment.config
         restore_checkpoint(prefix, self._model)
-        # First, so that what a kill leaves of this look is not taken for a whole one.
-        self._logs.write(NUM_IMAGES, step, self._num_images["validation"])
         for split, names in LOGGED.items():
             batches = self._entry.evaluation_batches(
                 self._data, config, split, self._batch_size, self._num_images[split]
@@ -97,6 +95,8 @@ class Evaluator:
             except BAD_DATA as error:
                 find = functools.partial(self._entry.find_damage, self._data, config, split)
                 raise bad_data(error, split, find) from None
+            if split == "validation":  # before them: a kill leaves no accuracy without its number
+                self._logs.write(NUM_IMAGES, step, self._num_images[split])
             for name, value in zip(names, (accuracy.top1, accuracy.top5), strict=True):
                 self._logs.write(name, step, value)
             print(

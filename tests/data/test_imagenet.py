@@ -355,7 +355,6 @@ def test_damage_met_while_reading_names_the_shard(
     follower.experiment = types.SimpleNamespace(config=CONFIG)
     follower._entry, follower._data, follower._model = IMAGENET, found, None
     follower._batch_size, follower._num_images = 3, {"train": 20, "validation": 8}
-    follower._logs = types.SimpleNamespace(write=lambda *_: None)
     follower._evaluation = lambda batches, **_: list(batches)
     monkeypatch.setattr(evaluator, "restore_checkpoint", lambda *_: None)
     with pytest.raises(DataError, match=wanted):

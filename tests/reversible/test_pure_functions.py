@@ -93,6 +93,29 @@ def test_an_aux_that_is_none_and_a_pair_alone(backprop):
         run_sequence([Alone()], [()], X, backprop)
 
 
+@pytest.mark.parametrize("backprop", BACKPROPS)
+def test_one_tensor_and_a_count_are_no_pair_alone(backprop):
+    class Counted(reversible.Coupling):
+        def forward(self, params, x):
+            return tf.concat(x, -1), tf.constant(3)
+
+        def inverse(self, params, y):
+            return tuple(tf.split(y, 2, axis=-1))
+
+    y, (count,) = run_sequence([Counted()], [()], X, backprop)
+    assert y.shape == (3, 4, 12) and count == 3
+
+
+def test_numbers_are_broadcast_and_arrays_of_the_shape_are_not():
+    def array(params, x):
+        return np.ones(x.shape, np.float32), ()
+
+    (y1, _), _ = run_sequence([AdditiveCoupling(array, array)], [((), ())], X)
+    np.testing.assert_array_equal(y1, X[0] + 1)
+    with pytest.raises(ValueError, match=r"F returns shape \(\), but the half"):
+        run_sequence([AdditiveCoupling(lambda p, x: (2.0, ()), array)], [((), ())], X)
+
+
 @pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
 @pytest.mark.parametrize("backprop", BACKPROPS)
 @pytest.mark.parametrize("kind", [tf.Variable, keras.Variable])
@@ -147,10 +170,16 @@ def test_what_forgets_channels_cannot_be_turned_round():
         reversible.Chain([unit, reversible.Pad(2)]),
         reversible.First(reversible.Pad(2)),
         reversible.Halves(reversible.Pad(2)),
+        reversible.Repeated(reversible.Pad(2), 2),
+        reversible.SelfUpdating(reversible.Pad(2), tuple, lambda gradient: ()),
     ):
         with pytest.raises(ValueError, match=f"inverse of {type(coupling).__name__} forgets"):
             reversible.Inverse(coupling)
     reversible.Inverse(reversible.Chain([unit, reversible.Squeeze()]))
+    transition = reversible.AdditiveTransition(dense, dense, dense, dense)
+    chain = reversible.Chain([transition, unit])  # right, if nothing is to be inverted
+    (y1, _), _ = run_sequence([chain], [[(W,) * 4, (W, W)]], X, "stored")
+    assert y1.shape == X[0].shape
 
 
 def test_what_cannot_be_repeated_or_kept():

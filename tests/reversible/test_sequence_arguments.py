@@ -251,12 +251,19 @@ class Noise(keras.layers.Layer):
 
 
 class Counting(keras.layers.Layer):
-    def __init__(self):
+    def __init__(self, where):
         super().__init__()
-        self.calls = tf.Variable(0.0, trainable=False)
+        self.where = where
+        if where == "attribute":
+            self.calls = tf.Variable(0.0, trainable=False)
+        if where == "generator":
+            self.noise = tf.random.Generator.from_seed(1)
+
+    def build(self, shape):
+        if self.where == "list":
+            self.calls = [tf.Variable(0.0, trainable=False)]
 
     def call(self, x):
-        self.calls.assign_add(1.0)
         return x
 
 
@@ -273,13 +280,36 @@ def test_couplings_of_ones_own_and_layers_that_do_not_fit():
         Sequence([(Noise(0), Noise(0))], coupling=WithoutStates)(x)
 
 
+class ListOfStates(reversible.AdditiveCoupling):
+    def forward(self, params, x):
+        y, aux = super().forward(params, x)
+        return [y, [*aux]]
+
+
+@pytest.mark.parametrize("loop", [False, True])
+def test_an_aux_may_be_a_list(loop):
+    keras.utils.set_random_seed(0)
+    pairs = [(small_dense(1), small_dense(1)) for _ in range(2)]
+    layer, x = Sequence(pairs, coupling=ListOfStates, loop=loop), tf.cast(draw(3, 8), tf.float32)
+    errors = check_gradients(layer, x)
+    assert max(error.relative for error in errors.values()) < 1e-3
+
+
 def test_state_that_would_move_twice_is_refused():
     x = tf.zeros([2, 8])
     seeds = keras.random.SeedGenerator(1)
     with pytest.raises(ValueError, match=r"noise.* and noise.* both move .*seed_generator_state"):
         Sequence([(Noise(seeds), Noise(seeds))])(x)
-    with pytest.raises(ValueError, match=r"counting.*\.calls is a tf.Variable, .*add_weight"):
-        Sequence([(Counting(), small_dense(1))])(x)
+    before = seeds.state.numpy()
+    layer = Sequence([(Noise(seeds), small_dense(1)), (Noise(seeds), small_dense(1))])
+    with pytest.raises(ValueError, match="both move"):
+        layer(x)
+    np.testing.assert_array_equal(seeds.state, before)  # nothing moved before it was said
+    for where in ("attribute", "list", "generator"):
+        with pytest.raises(ValueError, match=r"counting.*\.(calls|noise) is, .* a tf.Variable"):
+            Sequence([(Counting(where), small_dense(1))])(x)
+    with pytest.raises(ValueError, match=r"in it, a tf.Variable or tf.random.Generator"):
+        reversible.Flow([[(Counting("list"), Counting("list"))]], downsampling=None)(x)
 
 
 def test_exact_mode_says_that_it_rounds_its_input():

@@ -361,6 +361,11 @@ def test_another_width_is_said_of_the_sequence_itself():
                 run(x)
     with pytest.raises(ValueError, match="is 7, but must be even"):
         layer(tf.zeros([2, 7]))
+    layer = Sequence([dense_pair(3, 5)], sizes=(3, 5), name="mine")
+    layer(tf.zeros([2, 8]))
+    for run in (layer, layer.inverse):
+        with pytest.raises(ValueError, match=r"mine: sizes are \(3, 5\), but axis -1 .* is 10"):
+            run(tf.zeros([2, 10]))
 
 
 @keras.saving.register_keras_serializable("tests")

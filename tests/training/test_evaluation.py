@@ -1,9 +1,14 @@
 """Top-1 and top-5 accuracy."""
 
+import types
+
 import numpy as np
+import pytest
 import tensorflow as tf
 
-from resnet.training.evaluation import Evaluation
+from resnet.training import evaluator
+from resnet.training.evaluation import Accuracy, Evaluation
+from resnet.training.logs import Logs
 
 
 def test_best_and_five_best_guesses_are_counted_without_padding():
@@ -44,3 +49,34 @@ def test_mirror_images_count_by_the_mean_of_logits():
     assert accuracy.to_json().keys() - plain.to_json().keys() == {"flipped_top1", "flipped_top5"}
     assert (accuracy.top1, accuracy.top5) == (plain.top1, plain.top5)
     assert accuracy.flipped_top1 != accuracy.top1
+
+
+def test_a_look_that_is_stopped_does_not_count_as_one_of_more_images(tmp_path, monkeypatch):
+    monkeypatch.setattr(evaluator, "restore_checkpoint", lambda *_: None)
+    follower = evaluator.Evaluator.__new__(evaluator.Evaluator)
+    follower.experiment = types.SimpleNamespace(config=None)
+    follower._entry = types.SimpleNamespace(evaluation_batches=lambda *_: None)
+    follower._data, follower._model, follower._batch_size = None, None, 4
+    follower._logs = Logs(tmp_path, None, evaluator.COLUMNS)
+
+    def look(num_images, stops=False):
+        def evaluate(_, name, num_batches):
+            if stops and name == "validation":
+                raise KeyboardInterrupt
+            return Accuracy(50.0, 90.0, num_images)
+
+        follower._num_images = dict.fromkeys(evaluator.LOGGED, num_images)
+        follower._evaluation = evaluate
+        follower.evaluate(7, "prefix")
+
+    look(3)
+    with pytest.raises(KeyboardInterrupt):
+        look(9, stops=True)
+    follower._num_images["validation"] = 9
+    assert follower.done() == set()
+    look(9)
+    assert follower.done() == {7}
+    with pytest.raises(KeyboardInterrupt):
+        look(3, stops=True)
+    follower._num_images["validation"] = 9
+    assert follower.done() == {7}

@@ -71,8 +71,8 @@ def _values(folder, name):
     values = read_values(folder / f"{name}.csv")
     counts = read_values(folder / f"{NUM_IMAGES}.csv")
     if name == "valid_acc" and counts:  # of an evaluator
-        most = max(count for _, count in counts)
-        left = {step: [n for at, n in counts if at == step] for step, _ in values}
-        last_first = [(row, left[row[0]].pop() if left[row[0]] else most) for row in values[::-1]]
-        values = [row for row, count in last_first[::-1] if count == most]
+        most, left = max(count for _, count in counts), {}
+        for step, count in counts:
+            left.setdefault(step, []).append(count)
+        values = [row for row in values if (left.get(row[0]) or [most]).pop(0) == most]
     return sorted(dict(values).items())

@@ -20,7 +20,13 @@ from resnet.reversible.flows.mixing import InvertibleConv
 from resnet.reversible.flows.spline import SplineCoupling
 from resnet.reversible.flows.split import Split
 from resnet.reversible.gradients import PureFunction
-from resnet.reversible.layer_parts import parts_of, require_alike, require_frozen_alike, state_of
+from resnet.reversible.layer_parts import (
+    parts_of,
+    require_alike,
+    require_frozen_alike,
+    require_keras_variables,
+    state_of,
+)
 from resnet.reversible.log_determinant import log_determinant, losses_in, sum_per_image
 from resnet.reversible.nest import Nest
 from resnet.reversible.pure_layer import pure_function, values_of
@@ -238,6 +244,7 @@ class Flow(keras.Model):
                 f"{self.name}: {role} ({layer.name}) maps shape {shape} to {found}, but {needs} "
                 f"needs {(*shape[:-1], wanted)}"
             )
+        require_keras_variables(layer)
         if state := state_of(layer):
             names = ", ".join(v.path for v in state[:2])
             raise ValueError(
