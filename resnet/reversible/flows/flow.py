@@ -239,12 +239,12 @@ class Flow(keras.Model):
                 f"{self.name}: {role} ({layer.name}) computes in float16, {NO_FLOAT16}"
             )
         found = tuple(layer(keras.KerasTensor(shape, self.variable_dtype)).shape)
+        require_keras_variables(layer)
         if found != (*shape[:-1], wanted):
             raise ValueError(
                 f"{self.name}: {role} ({layer.name}) maps shape {shape} to {found}, but {needs} "
                 f"needs {(*shape[:-1], wanted)}"
             )
-        require_keras_variables(layer)
         if state := state_of(layer):
             names = ", ".join(v.path for v in state[:2])
             raise ValueError(
