@@ -37,7 +37,7 @@ def main(flags, *paths):
     from resnet.training.placement import place
 
     place(num_gpu=0)
-    classify, image_size, names = _experiment(flags) if flags.id else _weights(flags)
+    classify, image_size, names = _experiment(flags) if flags.is_given("id") else _weights(flags)
     code = 0
     for path in paths:
         try:

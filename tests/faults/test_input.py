@@ -263,7 +263,16 @@ def test_names_of_every_command_are_checked(tmp_path):
         if "id" in flags:
             with_id.add(name)
     assert with_id == {
-        *("train-cifar", "train-imagenet", "evaluate", "experiments", "export", "publish", "import")
+        *(
+            "train-cifar",
+            "train-imagenet",
+            "evaluate",
+            "experiments",
+            "export",
+            "publish",
+            "import",
+        ),
+        "predict",
     }
     foreign = ["--source=revnet-public", "--checkpoint=x", "--model=revnet-38"]
     yaml = tmp_path / "one.yaml"
@@ -271,6 +280,8 @@ def test_names_of_every_command_are_checked(tmp_path):
     for line, message in {
         ("import", *foreign, "--dataset=cifar-10", "--id=../x"): "must be a plain name",
         ("train-imagenet", "--id=../x"): "must be a plain name",
+        ("predict", "cat.jpg", "--id=../x"): "must be a plain name",
+        ("predict", "cat.jpg", "--id="): "must be a plain name",
         ("experiments", str(yaml)): "'../x', but must be a text of letters",
         ("experiments", str(yaml), "--id=../x"): "--id does not go with experiments",
     }.items():
