@@ -446,6 +446,12 @@ def test_a_flag_counts_before_the_file_in_any_form(tmp_path):
     assert done.returncode == 0, done.stderr
 
 
+def test_what_holds_anyway_may_stand_in_a_config(tmp_path):
+    """There is no --deterministic here: images are always those of (seed, step)."""
+    done = train(tmp_path, "one", "--dry_run", run={"deterministic": True})
+    assert done.returncode == 0, done.stderr
+
+
 BAD_FLAGS = {
     "--model=revnet-39": "unknown model 'revnet-39': did you mean 'revnet-38'?",
     "--model=resnet-20": "unknown model 'resnet-20': did you mean 'resnet20-v1'?",
