@@ -5,6 +5,7 @@ python replicas.py REPLICAS PASSES XLA
 XLA is 1 or 0.
 """
 
+import os
 import sys
 
 import numpy as np
@@ -17,6 +18,7 @@ from resnet.training.steps import Steps, keep_order_of_sums
 from resnet.weights.checkpoint_format import MOMENTUM
 
 NUM_REPLICAS, NUM_PASSES, JIT = map(int, sys.argv[1:])
+os.environ["XLA_FLAGS"] = "--xla_backend_optimization_level=0"  # it compiles in half the time
 PART, RATE = 3, 0.1
 TOLERANCE = 1e-4 if JIT else 1e-6
 EXACT = not JIT  # XLA rounds otherwise, which the grid makes larger
