@@ -69,15 +69,16 @@ while (($#)); do
   esac
   case "$flag" in
     --datasets)
-      datasets="$value"
-      build_flags+=(--noif_reachable --datasets "$value")
+      read -ra names <<< "${value//,/ }"
+      datasets="$(IFS=,; echo "${names[*]}")"
+      build_flags+=(--noif_reachable --datasets "$datasets")
       ;;
     --source)
       [[ "$value" == *://* ]] || value="$(absolute "$value")"
       build_flags+=(--source "$value")
       ;;
     --imagenet) imagenet="$(absolute "$value")" ;;
-    --no-verify-checksum) build_flags+=(--noverify_checksum) ;;
+    --no-verify-checksum|--noverify_checksum) build_flags+=(--noverify_checksum) ;;
     --data_root) DATA_ROOT="$(absolute "$value")" ;;
     --logs_dir) LOGS_DIR="$(absolute "$value")" ;;
     --save_dir) SAVE_DIR="$(absolute "$value")" ;;

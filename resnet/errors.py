@@ -71,6 +71,7 @@ _REMEDIES = {
     errno.ENOTDIR: "a file stands where a folder is wanted; give another path, or move it",
     errno.EEXIST: "a file stands where a folder is wanted; give another path, or move it",
     errno.EISDIR: "give a file, not a folder",
+    errno.ENOTEMPTY: "move what is in it away, or give another path",
     errno.EACCES: "choose another path, or change who may read and write there",
     errno.EPERM: "choose another path, or change who may read and write there",
     errno.EROFS: "choose another path, on a disk that can be written",

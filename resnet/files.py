@@ -33,6 +33,28 @@ def is_plain_name(text: str, longest: int) -> bool:
     return not is_hidden and is_one and len(os.fsencode(text)) <= longest
 
 
+def printable(name: str) -> str:
+    """A file's name as text that can be written and given to TensorFlow, also if not UTF-8."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def entries_of(folder: pathlib.Path) -> list[pathlib.Path]:
+    """What a folder holds by its name, hidden things aside."""
+    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+
+
+def files_below(
+    folder: pathlib.Path, above: tuple[pathlib.Path, ...] = ()
+) -> Iterator[pathlib.Path]:
+    """Files of a folder and of those in it, also through links, hidden things aside."""
+    above = (*above, folder.resolve())
+    for path in entries_of(folder):
+        if not path.is_dir():  # a link to nothing is a file that cannot be read
+            yield path
+        elif not any(path.resolve() in (one, *one.parents) for one in above):  # a link up again
+            yield from files_below(path, above)
+
+
 @contextlib.contextmanager
 def written_beside(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
     """Yields a temporary path next to `path`; renames it to `path` on success.

@@ -7,10 +7,16 @@ CHECKOUT = pathlib.Path(__file__).resolve().parent.parent
 IS_CHECKOUT = (CHECKOUT / "setup.sh").is_file()
 
 
-def build_hint(dataset: str) -> str:
-    """The command that fetches and builds a CIFAR data set."""
+def build_hint(dataset: str, folder: str | pathlib.Path = "data") -> str:
+    """The command that fetches and builds a CIFAR data set.
+
+    Args:
+      dataset: its name.
+      folder: what the data sets lie in.
+    """
     start = "./setup.sh" if IS_CHECKOUT else "resnet build-cifar"
-    return f"{start} --datasets {dataset}"
+    own = pathlib.Path(folder) in (pathlib.Path("data"), CHECKOUT / "data")
+    return f"{start} --datasets {dataset}" + ("" if own else f" --data_root {folder}")
 
 
 def imagenet_hint() -> str:

@@ -73,6 +73,8 @@ def is_owned(folder: str | os.PathLike[str]) -> bool:
 
 def _lock_of(folder: str | os.PathLike[str]) -> pathlib.Path:
     folder = pathlib.Path(folder).absolute()
+    if folder.exists():  # links to a folder are that folder
+        folder = folder.resolve()
     return folder.parent / LOCKS / folder.name
 
 

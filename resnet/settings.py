@@ -444,7 +444,7 @@ class Recipe:
         if self.warmup_steps > self.num_steps and not in_epochs:
             wanted = f"at most num_steps, {self.num_steps}"
             raise wrong(subject, "warmup_steps", self.warmup_steps, wanted, "num_steps")
-        if self.schedule == "one_cycle" and not self.warmup_steps and not in_epochs:
+        if self.schedule == "one_cycle" and self.num_steps and not (self.warmup_steps or in_epochs):
             wanted = "1 or more with schedule one_cycle: the steps on the way up"
             raise wrong(subject, "warmup_steps", 0, wanted, "schedule")
         if self.nesterov and self.optimizer != "sgd":

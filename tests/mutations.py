@@ -2360,7 +2360,7 @@ MUTATIONS = [
     Mutation(
         "resnet/data/folder/tree.py",
         "a class's name is no text",
-        "_printable(folder.name): sorted(",
+        "printable(folder.name): sorted(",
         "folder.name: sorted(",
         (f"{FOLDER}::test_names_that_are_no_text",),
     ),

@@ -141,7 +141,7 @@ def test_the_library_says_how_to_get_tensorflow():
 
 def test_a_download_cut_short_does_not_count(tmp_path, setup):
     with serving(Truncating) as url:
-        done = setup(f"--source={url}", "--datasets=cifar-10", "--no-verify-checksum")
+        done = setup(f"--source={url}", "--datasets=none, cifar-10", "--noverify_checksum")
     assert "ended after 10 of 1000 bytes" in error_of(done)
     assert list((tmp_path / "data_root").rglob("*.*")) == []
 

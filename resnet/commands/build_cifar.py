@@ -54,14 +54,15 @@ def main(flags):
         print(
             f"notice: {' '.join(str(error).split())}\n"
             f"notice: still missing: {', '.join(still)}. Fetch later with "
-            f"{build_hint(','.join(still))}, or give {ELSEWHERE}.\n"
+            f"{build_hint(','.join(still), root)}, or give {ELSEWHERE}.\n"
             f"notice: the embedded data set works without: {synthetic_hint()}"
         )
 
 
 def _names(flags):
     """The data sets asked for; by default, those that a given archive holds."""
-    names = [name for name in flags.datasets if name != "none"]
+    given = dict.fromkeys(name.strip() for name in flags.datasets)  # each once
+    names = [name for name in given if name != "none"]
     if flags.source and not flags.is_given("datasets") and pathlib.Path(flags.source).is_file():
         file_name = pathlib.Path(flags.source).name
         held = {n for n in FETCHED for a in CIFAR[n].archives if a.file_name == file_name}

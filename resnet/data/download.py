@@ -19,7 +19,7 @@ import urllib.request
 
 from tqdm import tqdm
 
-from resnet.errors import DataError, UserError
+from resnet.errors import DataError, UserError, remedy_of
 from resnet.files import remove, write_json, written_beside
 
 TIMEOUT_SECONDS = 10  # without a byte
@@ -79,9 +79,9 @@ def fetch(url, path, check):
     except (ValueError, http.client.HTTPException) as error:
         raise DataError(f"{url} is no address that can be fetched: {error}") from None
     except OSError as error:
+        remedy = remedy_of(error) or "free some space, or choose another path"
         raise UserError(
-            f"cannot write {path}: {error.strerror or error}. Free some space or choose another "
-            "folder"
+            f"cannot write {path}: {error.strerror or error}. {remedy.capitalize()}"
         ) from None
     finally:
         if not _state(partial).exists():  # nothing would say what it is a part of

@@ -124,6 +124,7 @@ def test_a_recipe_of_another_length_warms_up_for_the_same_share():
     assert (config.warmup_steps, config.warmup_epochs) == (0, 2)
     steps = config.in_steps(1_280)
     assert (steps.num_steps, steps.warmup_steps) == (100, 20)
+    assert config_from_json({"recipe": "fast", "num_steps": 0}, base).warmup_steps == 0
     own = {"recipe": "fast", "num_steps": 400, "warmup_steps": 7}
     assert config_from_json(own, base).warmup_steps == 7
 

@@ -89,6 +89,16 @@ def test_places_that_have_nothing(tmp_path):
         build.build("cifar-10", tmp_path / "data", "http://127.0.0.1:9", verify=False)
 
 
+def test_a_place_that_is_taken_is_named_before_anything_is_read(tmp_path):
+    root = tmp_path / "data"
+    (root / "cifar-10").mkdir(parents=True)
+    with pytest.raises(DataError, match="nowhere does not exist"):  # there is room
+        build.build("cifar-10", root, "nowhere", verify=False)
+    (root / "cifar-10/mine.txt").touch()
+    with pytest.raises(DataError, match=r"cifar-10 is there, but is no data set .*: move it away"):
+        build.build("cifar-10", root, "nowhere", verify=False)
+
+
 def test_downloads_that_end_early_or_are_none(tmp_path):
     path = tmp_path / "file"
     with (
@@ -134,5 +144,10 @@ def test_the_command(tmp_path):
     assert "cannot be reached" in said and "another place with --source FOLDER|ARCHIVE|URL" in said
     done = run_quickly("build-cifar", *elsewhere, "--if_reachable")
     assert done.returncode == 0 and "still missing: cifar-100. Fetch later" in done.stdout
+    assert f"--datasets cifar-100 --data_root {tmp_path}/data, or" in done.stdout
+    done = run_quickly(
+        "build-cifar", f"--source={path}", "--datasets=cifar-10, cifar-10", *arguments
+    )
+    assert done.stdout.count("is complete") == 1, done.stderr
     done = run_quickly("build-cifar", "--datasets=mnist", *arguments)
     assert "unknown data set 'mnist' in --datasets" in error_of(done)

@@ -1,20 +1,28 @@
 """The builder of ImageNet's shards: what is in them, and what stops it."""
 
 import os
+import pathlib
 import platform
 import resource
 import shutil
+import signal
+import subprocess
+import time
 
+import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
+import children
 from images import SYNSETS, build, claiming, encoded, make_tree, picture, write_tar
-from processes import error_of
+from processes import REPOSITORY, command, error_of
 from resnet.data.imagenet.annotations import read_boxes, read_synset_names, read_validation_labels
-from resnet.data.imagenet.example import parse_example
+from resnet.data.imagenet.example import jpeg_of, parse_example
 from resnet.data.imagenet.raw_images import RawImage, list_images
 from resnet.data.imagenet.shards import count_records, find_shards, first_record
 from resnet.data.imagenet.writer import write_shard
+from resnet.data.photos import whole_photo
 from resnet.errors import DataError, UserError
 
 
@@ -114,6 +122,26 @@ ANNOTATION = """<annotation><size><width>50</width><height>40</height></size><ob
 </object></annotation>"""
 
 
+@pytest.mark.parametrize("name", ["palette.bmp", "transparent.png", "turned.png", "tiff.jpg"])
+def test_what_is_no_jpeg_is_stored_as_predictions_see_it(tmp_path, name):
+    image = picture(3)
+    if name == "transparent.png":
+        image.putalpha(Image.linear_gradient("L").resize(image.size))
+    turned = image.getexif()
+    turned[0x0112] = 6  # its orientation
+    if name == "palette.bmp":
+        image = image.quantize(16)
+    path = tmp_path / name
+    exif = turned if name == "turned.png" else None
+    image.save(path, "TIFF" if name == "tiff.jpg" else None, **({"exif": exif} if exif else {}))
+    wanted = whole_photo(path, name)
+    content, shape = jpeg_of(path.read_bytes(), name)
+    assert shape == wanted.shape
+    assert shape[:2] == ((50, 40) if exif else (40, 50))
+    stored = tf.io.decode_jpeg(content).numpy().astype(int)
+    assert np.abs(stored - wanted).mean() < 12  # colours are stored by half the pixels
+
+
 def test_archives_as_published(tmp_path):
     train = make_tree(tmp_path / "trees" / "train", per_class=3)
     per_class = {}
@@ -167,19 +195,47 @@ def test_validation_labels_in_every_form(tmp_path):
         f"{SYNSETS[0]}\n{SYNSETS[2]}\n",
         f"b.JPEG {SYNSETS[2]}\na.JPEG\t{SYNSETS[0]}\n",
         f"ImageId,PredictionString\nb,{SYNSETS[2]} 1 2 3 4\na,{SYNSETS[0]} 5 6 7 8\n",
+        f"\ufeffval/b.png,{SYNSETS[2]}\na.JPEG,{SYNSETS[0]}\n",  # as spreadsheets begin files
     ):
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8")
         assert read_validation_labels(path, names, set(SYNSETS)) == wanted
     for text, message in {
         f"{SYNSETS[0]}\n": "has 1 labels for 2 images",
         ",,,\n": "has 0 labels for 2 images",
         f",,\nb,{SYNSETS[0]}\n,\n": "no known class for 1 of 2 images, such as a.JPEG",
+        "a,cow 1 2\nb,cat 1 2\n": "line 1: 'cow' is none of the 4 classes",
+        f"a {SYNSETS[0]}\nb {SYNSETS[1]}\na {SYNSETS[2]}\n": "has two classes for a, ",
         "490\n361\n": "line 1: '490' is none of the 4 classes, which are named like n00000003",
         f"a {SYNSETS[0]}\nc {SYNSETS[1]}\n": "no known class for 1 of 2 images, such as b.JPEG",
     }.items():
         path.write_text(text)
         with pytest.raises(DataError, match=message):
             read_validation_labels(path, names, set(SYNSETS))
+
+
+def test_validation_labels_with_blanks(tmp_path):
+    path, classes = tmp_path / "labels.txt", {"cat", "golden retriever"}
+    wanted = {"my cat.jpg": "cat", "my dog.jpg": "golden retriever"}
+    for text in (
+        "my cat.jpg,cat\nmy dog.jpg,golden retriever\n",
+        "my dog.jpg\tgolden retriever\nmy cat.jpg\tcat\n",
+        "cat\ngolden retriever\n",
+    ):
+        path.write_text(text)
+        assert read_validation_labels(path, list(wanted), classes) == wanted
+
+
+def test_validation_labels_of_names_that_are_alike(tmp_path):
+    path = tmp_path / "labels.txt"
+    path.write_text("a.jpg cat\na.png dog\n")
+    labels = read_validation_labels(path, ["a.png", "a.jpg"], {"cat", "dog"})
+    assert labels == {"a.jpg": "cat", "a.png": "dog"}
+    path.write_text("a cat\nb.jpg dog\n")
+    with pytest.raises(DataError, match=r"no known class for 2 of 3 images, such as a\.jpg"):
+        read_validation_labels(path, ["a.png", "a.jpg", "b.jpg"], {"cat", "dog"})
+    path.write_text("cat\ndog\n")
+    with pytest.raises(DataError, match=r"2 images are called 1\.jpg, and .*: rename them, or put"):
+        read_validation_labels(path, ["1.jpg", "1.jpg"], {"cat", "dog"})
 
 
 def test_boxes_and_names(tmp_path):
@@ -330,6 +386,31 @@ def test_names_that_are_no_text(tmp_path):
     feature = tf.train.Example.FromString(record).features.feature
     assert feature["image/filename"].bytes_list.value == [b"caf\xe9.JPEG"]
     assert "cut\\udce9.JPEG" in (tmp_path / "out/train-unreadable.txt").read_text()
+
+
+def test_classes_that_are_no_text(tmp_path):
+    for name in (b"a", b"caf\xe9"):
+        os.makedirs(os.fsencode(tmp_path) + b"/train/" + name)
+        with open(os.fsencode(tmp_path) + b"/train/" + name + b"/1.jpg", "wb") as file:
+            file.write(b"x")
+    assert [image.folder for image in list_images(tmp_path / "train", True)] == ["a", "caf\\xe9"]
+
+
+def test_ctrl_c_while_workers_start(tmp_path):
+    make_tree(tmp_path / "train", per_class=10)
+    arguments = [f"--train_dir={tmp_path}/train", "--train_shards=2", "--num_workers=2"]
+    line = command("build-imagenet", *arguments, f"--output_dir={tmp_path}/out")
+    pipe = subprocess.PIPE
+    process = children.start(line, stdout=pipe, stderr=pipe, text=True, cwd=REPOSITORY)
+    children_of = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    while len(children_of.read_text().split()) < 3:  # two, and multiprocessing's own
+        assert process.poll() is None
+        time.sleep(0.01)
+    time.sleep(0.3)  # they load what they need
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode not in (0, None)
+    assert "Traceback" not in errors and "error: interrupted" in errors, errors
 
 
 def test_damaged_shards(tmp_path):

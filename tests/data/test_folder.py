@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import tracemalloc
 import types
 
 import numpy as np
@@ -60,9 +61,31 @@ def test_folders_in_capitals_and_what_programs_leave_in_classes(tmp_path):
     assert names_of(tree.test) == ["a/00.png"]
 
 
+def test_training_and_testing(tmp_path):
+    make_tree(tmp_path / "training", {"a": 2, "b": 1})
+    make_tree(tmp_path / "testing", {"a": 1, "b": 1})
+    tree = find_tree(tmp_path)
+    assert tree.label_names == ("a", "b") and (len(tree.train), len(tree.test)) == (3, 2)
+    shutil.rmtree(tmp_path / "testing")
+    make_tree(tmp_path / "testing", {".": 1})
+    with pytest.raises(DataError, match="testing has images in no class folders: put some into"):
+        find_tree(tmp_path)
+
+
+def test_links_within_a_class(tmp_path):
+    make_tree(tmp_path / "own", {"a": 2, "b": 2})
+    make_tree(tmp_path, {"elsewhere": 3})
+    (tmp_path / "own/a/more").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "own/a/up").symlink_to(tmp_path / "own")
+    tree = find_tree(tmp_path / "own")
+    assert len(tree.train) + len(tree.test) == 2 + 3 + 2
+
+
 def test_a_class_of_trains(tmp_path):
-    make_tree(tmp_path, {"Bus": 2, "Train": 2})
-    assert find_tree(tmp_path).label_names == ("Bus", "Train")
+    make_tree(tmp_path / "one", {"Bus": 2, "Train": 2})
+    assert find_tree(tmp_path / "one").label_names == ("Bus", "Train")
+    make_tree(tmp_path / "two", {"resting": 2, "training": 2})
+    assert find_tree(tmp_path / "two").label_names == ("resting", "training")
 
 
 def test_names_that_are_no_text(tmp_path):
@@ -81,7 +104,7 @@ def test_test_images_beside_classes_are_no_class(tmp_path):
     make_tree(tmp_path / "one/Test", {"cat": 1, "dog": 1})
     with pytest.raises(DataError, match=r"one has Test/, of class folders, but no train/: give"):
         find_tree(tmp_path / "one")
-    for name in ("training", "validation"):
+    for name in ("learning", "validation"):
         make_tree(tmp_path / "two" / name, {"cat": 2, "dog": 2})
     with pytest.raises(DataError, match=r"two has validation/, of class folders, but no train/"):
         find_tree(tmp_path / "two")
@@ -253,7 +276,7 @@ def test_files_that_cannot_be_read(tmp_path, capsys):
 
 def test_more_than_memory_holds_is_said_before_it_is_read(tmp_path, monkeypatch):
     make_tree(tmp_path, {"a": 2, "b": 2})
-    monkeypatch.setattr(read, "available_bytes", lambda: 700)
+    monkeypatch.setattr(read, "available_bytes", lambda: 1900)  # of each image, there are two
     with pytest.raises(DataError, match=r"the 4 images .* resnet build-imagenet"):
         read_folder(tmp_path, 8, strict=False)
 
@@ -263,6 +286,16 @@ def test_channel_statistics():
     found = channels_of(Split(images, np.zeros(30, np.int32)))
     pixels = images.reshape(-1, 3) / 255
     np.testing.assert_allclose(found, [pixels.mean(axis=0), pixels.std(axis=0)], rtol=1e-5)
+
+
+def test_channel_statistics_take_little_memory():
+    images = np.random.default_rng(0).integers(0, 256, [400, 128, 128, 3], np.uint8)
+    tracemalloc.start()
+    found = channels_of(Split(images, np.zeros(400, np.int32)))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 4 * images.nbytes, peak
+    np.testing.assert_allclose(found[0], images.mean(axis=(0, 1, 2)) / 255, rtol=1e-6)
 
 
 @pytest.fixture(scope="module")

@@ -58,6 +58,16 @@ def test_the_second_is_told_of_the_first(tmp_path, holder):
         pass
 
 
+def test_a_link_to_a_folder_is_that_folder(tmp_path, monkeypatch):
+    (tmp_path / "it/inner").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "it")
+    with owned(tmp_path / "it"), pytest.raises(InUseError), owned(tmp_path / "link"):
+        pass
+    monkeypatch.chdir(tmp_path / "it/inner")
+    with owned(".."):
+        assert is_owned(tmp_path / "it")
+
+
 def test_what_a_dead_process_has_left_holds_nobody_up(tmp_path, holder):
     holder.send_signal(signal.SIGKILL)
     holder.wait()

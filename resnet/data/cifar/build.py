@@ -30,7 +30,19 @@ def build(
     """
     root = pathlib.Path(root)
     with owned(root / name):
+        _require_room(root / name)
         _build(name, root, str(source or CIFAR[name].site), verify)
+
+
+def _require_room(folder):
+    """Checks that records can be put into a folder's place, before anything is fetched."""
+    if not (folder.is_symlink() or folder.exists()):
+        return
+    if folder.is_symlink() or not folder.is_dir() or any(folder.iterdir()):
+        raise DataError(
+            f"{folder} is there, but is no data set that was built: move it away, or give another "
+            "folder with --data_root"
+        )
 
 
 def _build(name, root, source, verify):

@@ -71,7 +71,7 @@ def load_built(name: str, data_folder: str | pathlib.Path) -> Dataset:
         if dataset.name != name:
             raise DataError(
                 f"{folder / name} holds {dataset.name}, not {name}: move it to its own name, and "
-                f"run {build_hint(name)}"
+                f"run {build_hint(name, folder)}"
             )
         return dataset
     return read_archive(*_archive_in(folder, name))
@@ -94,7 +94,7 @@ def _archive_in(folder: pathlib.Path, name: str) -> tuple:
     if found:
         return found
     raise DataError(
-        f"{name} is not in {str(folder)!r}: run {build_hint(name)}, give its place "
+        f"{name} is not in {str(folder)!r}: run {build_hint(name, folder)}, give its place "
         "with --data_folder, or try --dataset synthetic, which needs no files"
     )
 

@@ -10,6 +10,7 @@ import tensorflow as tf
 from resnet.data.augmentation import FLIP, cutout, draw_cutout, draw_mix, mix
 from resnet.data.trivial_augment import draw_trivial, trivial_augment
 
+CHUNK_BYTES = 2**22  # of images that are summed at a time, whose numbers take eight times that
 # Of the cipher; with TensorFlow's 4, seed 0 leaves half of few images in place.
 SHUFFLE_ROUNDS = 12
 
@@ -24,15 +25,16 @@ def mean_image(split):
 
 def channels_of(split):
     """Means and deviations of red, green and blue over a split's pixels, (2, 3) float32, of 1."""
-    total, squares = np.zeros(3), np.zeros(3)
-    for start in range(0, len(split), 10_000):
-        pixels = split.images[start : start + 10_000].astype(np.float64) / 255
-        total += pixels.sum(axis=(0, 1, 2))
-        squares += (pixels**2).sum(axis=(0, 1, 2))
+    total, squares = np.zeros(3), np.zeros(3)  # whole numbers, so that their sums are exact
     count = split.images[..., 0].size
-    mean = total / count
+    num_images = max(1, CHUNK_BYTES // split.images[0].size)
+    for start in range(0, len(split), num_images):
+        pixels = split.images[start : start + num_images].astype(np.float64)
+        total += pixels.sum(axis=(0, 1, 2))
+        squares += np.square(pixels, out=pixels).sum(axis=(0, 1, 2))
+    mean = total / 255 / count
     # Images of one colour have no deviation, and divide by nothing.
-    deviation = np.sqrt(np.maximum(squares / count - mean**2, 1e-6))
+    deviation = np.sqrt(np.maximum(squares / 255**2 / count - mean**2, 1e-6))
     return np.stack([mean, deviation]).astype(np.float32)
 
 

@@ -158,4 +158,4 @@ def _read_split(folder, entry, label_names):
 
 
 def _remedy(folder):
-    return f"Remove {folder} and run {build_hint(folder.name)} again"
+    return f"Remove {folder} and run {build_hint(folder.name, folder.parent)} again"

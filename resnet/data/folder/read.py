@@ -15,6 +15,7 @@ from resnet.process_memory import available_bytes
 
 NAMED = 5  # unreadable files that a notice names
 LARGEST_SHARE = 0.8  # of the memory that is there, for images
+COPIES = 2  # of each image: one that was read, one that TensorFlow takes batches of
 
 
 def read_folder(folder, image_size, strict, held_out=()):
@@ -67,7 +68,7 @@ def require_memory(name, num_images, image_size):
     Raises:
       DataError: they do not.
     """
-    needed, there = num_images * image_size**2 * 3, available_bytes()
+    needed, there = COPIES * num_images * image_size**2 * 3, available_bytes()
     if there is not None and needed > LARGEST_SHARE * there:
         raise DataError(
             f"the {num_images:,} images of {name} take {needed / 1e9:.1f} GB of memory, and "

@@ -2,13 +2,14 @@
 
 import dataclasses
 import hashlib
-import os
 import pathlib
 
 from resnet.data.photos import ENDINGS
 from resnet.errors import DataError
+from resnet.files import entries_of, files_below, printable
 
 TRAIN, TESTS = "train", ("test", "val", "validation", "valid")
+OTHER_NAMES = {"training": TRAIN, "testing": "test"}
 HELD_OUT = 1 / 5  # share of images, where there is no folder of test images
 SEED = 0  # of which ones
 
@@ -50,7 +51,10 @@ def find_tree(folder, held_out=()):
             f"no folder {str(folder)!r}: give one of class folders with --data_folder, or one with "
             f"{TRAIN}/ and {TESTS[0]}/ of them"
         )
-    splits = {path.name.lower(): path for path in sorted(folder.iterdir()) if path.is_dir()}
+    splits = {}
+    for path in sorted(path for path in folder.iterdir() if path.is_dir()):
+        name = path.name.lower()
+        splits.setdefault(OTHER_NAMES.get(name, name), path)
     if not (folder / TRAIN).is_dir() and not any(name in splits for name in TESTS):
         splits.pop(TRAIN, None)  # alone and in capitals, it may be a class
     root = splits.get(TRAIN, folder)
@@ -95,25 +99,13 @@ def _require_no_tests(splits):
 
 def _classes(root):
     """{class: [path]}, both sorted."""
-    folders = sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
+    folders = [path for path in entries_of(root) if path.is_dir()]
     return {
-        _printable(folder.name): sorted(
-            path
-            for path in folder.rglob("*")
-            if path.suffix.lower() in ENDINGS and not _is_hidden(path.relative_to(folder))
+        printable(folder.name): sorted(
+            path for path in files_below(folder) if path.suffix.lower() in ENDINGS
         )
         for folder in folders
     }
-
-
-def _printable(name):
-    """A folder's name as text for files and TensorFlow, also where it is not UTF-8."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
-
-
-def _is_hidden(path):
-    """Whether a file, or a folder on the way to it, is such as programs leave, .thumbnails."""
-    return any(part.startswith(".") for part in path.parts)
 
 
 def _of_classes(root, names):
@@ -130,7 +122,11 @@ def _of_classes(root, names):
         )
     found = [(path, names.index(name)) for name, paths in classes.items() for path in paths]
     if not found:
-        raise DataError(f"{root} has no images: fill or remove it")
+        beside = any(path.suffix.lower() in ENDINGS for path in entries_of(root))
+        lacks = "images in no class folders" if beside else "no images"
+        raise DataError(
+            f"{root} has {lacks}: put some into folders named like {TRAIN}/'s, or remove it"
+        )
     return found
 
 

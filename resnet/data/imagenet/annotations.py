@@ -1,5 +1,6 @@
 """What is known of images beside their pixels: boxes, validation labels, class names."""
 
+import collections
 import csv
 import math
 import pathlib
@@ -16,7 +17,7 @@ def _stem(name):
 def _lines(path):
     """(line number, text) of the lines of a text file that are not empty."""
     try:
-        text = pathlib.Path(path).read_text(encoding="utf-8")
+        text = pathlib.Path(path).read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise DataError(f"{path} does not exist") from None
     except UnicodeDecodeError:
@@ -104,7 +105,7 @@ def read_validation_labels(path, names, synsets):
 
     Args:
       path: a text file of lines `SYNSET`, in the order of the sorted file names, or
-        `FILE_NAME SYNSET` (separated by blanks, a tab or a comma; more may follow);
+        `FILE_NAME SYNSET` (separated by a comma, a tab or blanks; more may follow);
         or the published archive of the validation images' bounding boxes.
       names: file names.
       synsets: the known classes.
@@ -116,32 +117,86 @@ def read_validation_labels(path, names, synsets):
       DataError: missing, malformed, or not one label for every image.
     """
     path, names = pathlib.Path(path), sorted(names)
+    numbers = collections.Counter(names)
+    if twice := [name for name in names if numbers[name] > 1]:
+        raise DataError(
+            f"{numbers[twice[0]]} images are called {twice[0]}, and {path} tells them apart by "
+            "name: rename them, or put each into the folder of its class"
+        )
     if path.is_dir() or path.suffix in (".tgz", ".gz", ".tar"):
-        found = {_stem(name): root.findtext("object/name") for name, root in _annotations(path)}
+        labels = [(name, root.findtext("object/name")) for name, root in _annotations(path)]
     else:
-        lines = [(number, line.replace(",", " ").split()) for number, line in _lines(path)]
-        rows = [(number, row) for number, row in lines if row]
-        if all(len(row) == 1 for _, row in rows):
-            if len(rows) != len(names):
-                raise DataError(f"{path} has {len(rows)} labels for {len(names)} images")
-            rows = [(n, [name, *row]) for (n, row), name in zip(rows, names, strict=True)]
-        elif rows and _stem(rows[0][1][0]) not in map(_stem, names):
-            rows = rows[1:]  # a header
-        for number, row in rows:
-            if len(row) < 2 or row[1] not in synsets:
-                raise DataError(
-                    f"{path}, line {number}: {shown(row[-1])} is none of the {len(synsets)} "
-                    f"classes, which are named like {min(synsets)}. Give one of those for each "
-                    "image"
-                )
-        found = {_stem(row[0]): row[1] for _, row in rows}
-    missing = [name for name in names if found.get(_stem(name)) not in synsets]
+        labels = _labels_of_lines(path, names, synsets)
+    found = _Labels(path, labels)
+    stems = collections.Counter(map(_stem, names))
+    classes = {name: found.of(name, is_one=stems[_stem(name)] == 1) for name in names}
+    missing = [name for name in names if classes[name] not in synsets]
     if missing:
         raise DataError(
             f"{path} has no known class for {len(missing)} of {len(names)} images, such as "
             f"{missing[0]}"
         )
-    return {name: found[_stem(name)] for name in names}
+    return classes
+
+
+def _labels_of_lines(path, names, synsets):
+    """[(file name, synset)] of a text file of labels."""
+    lines = [(number, line.strip(", \t")) for number, line in _lines(path)]
+    lines = [(number, line) for number, line in lines if line]
+    if all(line in synsets or len(line.replace(",", " ").split()) == 1 for _, line in lines):
+        if len(lines) != len(names):
+            raise DataError(f"{path} has {len(lines)} labels for {len(names)} images")
+        rows = [(n, name, label) for (n, label), name in zip(lines, names, strict=True)]
+    else:
+        rows = [(number, *_name_and_label(line, synsets)) for number, line in lines]
+        if _stem(rows[0][1]) not in map(_stem, names):
+            rows = rows[1:]  # a header
+    for number, _, label in rows:
+        if label not in synsets:
+            raise DataError(
+                f"{path}, line {number}: {shown(label)} is none of the {len(synsets)} "
+                f"classes, which are named like {min(synsets)}. Give one of those for each "
+                "image"
+            )
+    return [(name, label) for _, name, label in rows]
+
+
+def _name_and_label(line, synsets):
+    """(file name, class) of a line in which more may follow; a class may have blanks."""
+    separator = next((mark for mark in (",", "\t") if mark in line), None)
+    name, *rest = (part.strip() for part in line.split(separator, 1))
+    label = rest[0] if rest else ""
+    return name, label if label in synsets else [*label.replace(",", " ").split(), label][0]
+
+
+class _Labels:
+    """Classes under file names, with or without a suffix.
+
+    Raises:
+      DataError: an image has two.
+    """
+
+    def __init__(self, path, labels):
+        self._by_name, self._by_stem = {}, {}
+        for name, label in labels:
+            own = pathlib.PurePosixPath(name).name
+            if (before := self._by_name.setdefault(own, label)) != label:
+                raise DataError(
+                    f"{path} has two classes for {own}, {before} and {label}: leave one of them"
+                )
+            self._by_stem.setdefault(_stem(name), set()).add(label)
+
+    def of(self, name, is_one):
+        """The class of an image; None: it has none.
+
+        Args:
+          name: of its file.
+          is_one: whether it alone has that name without its suffix.
+        """
+        if name in self._by_name:
+            return self._by_name[name]
+        labels = self._by_stem.get(_stem(name), ()) if is_one else ()
+        return next(iter(labels)) if len(labels) == 1 else None
 
 
 def read_synset_names(path):

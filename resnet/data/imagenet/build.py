@@ -5,11 +5,13 @@ kept.
 """
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import json
 import multiprocessing
 import pathlib
 import random
+import signal
 import zlib
 
 from tqdm import tqdm
@@ -292,6 +294,16 @@ def _list_unreadable(listing, shards):
         remove(note)
 
 
+@contextlib.contextmanager
+def _interrupted_later():
+    """Within it, Ctrl-C waits."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _written(parts, num_workers):
     """Writes shards, as many at a time as there are workers; yields (path, records, problems)."""
     num_workers = min(num_workers, len(parts))
@@ -303,7 +315,8 @@ def _written(parts, num_workers):
         num_workers, multiprocessing.get_context("spawn"), start_worker
     )
     try:
-        waiting = {executor.submit(write_shard, *part): part for part in parts}
+        with _interrupted_later():  # which they inherit, until they know what to do
+            waiting = {executor.submit(write_shard, *part): part for part in parts}
         for done in concurrent.futures.as_completed(waiting):
             path, records, _ = waiting[done]
             yield path, records, done.result()

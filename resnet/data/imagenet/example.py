@@ -15,6 +15,8 @@ JPEG_QUALITY = 100  # of images that had to be converted
 def jpeg_of(content, name):
     """An image as RGB or grayscale JPEG: as it is where possible, else converted.
 
+    What is no JPEG is turned as its camera says, and laid on white where it is transparent.
+
     Args:
       content: bytes of a JPEG of any colour space, or in another format that Pillow reads.
       name: of its file.
@@ -36,11 +38,7 @@ def jpeg_of(content, name):
                 return content, tuple(shape)
             image = tf.io.decode_jpeg(content, channels=3)
         else:
-            if content[:4] == b"RIFF":  # WebP, which TensorFlow does not read
-                image = whole_photo(io.BytesIO(content), name)
-            else:
-                image = tf.io.decode_image(content, channels=3, expand_animations=False)
-            image = tf.cast(image, tf.uint8)
+            image = whole_photo(io.BytesIO(content), name)
         encoded = tf.io.encode_jpeg(image, format="rgb", quality=JPEG_QUALITY).numpy()
         return encoded, tuple(image.shape)
     except tf.errors.OpError as error:

@@ -12,6 +12,7 @@ import stat
 from resnet.data.photos import ENDINGS
 from resnet.data.tar import TAR_ERRORS, members_of, open_tar
 from resnet.errors import DataError
+from resnet.files import entries_of, files_below, printable
 
 LARGEST_BYTES = 2**28  # of an image's file
 
@@ -93,18 +94,13 @@ def list_images(place, is_training=False):
     return sorted(images, key=lambda image: (image.folder, image.name))
 
 
-def _entries(place):
-    """What a folder holds by its name, hidden things aside."""
-    return sorted(path for path in place.iterdir() if not path.name.startswith("."))
-
-
 def _class_names(place):
     """Names of the class folders and class archives in a folder."""
     if not place.is_dir():
         return set()
-    entries = _entries(place)
+    entries = entries_of(place)
     archives = {path.stem for path in entries} if _are_archives(entries) else set()
-    return archives | {path.name for path in entries if path.is_dir()}
+    return {printable(name) for name in archives | {p.name for p in entries if p.is_dir()}}
 
 
 def _is_tar(path):
@@ -117,26 +113,18 @@ def _are_archives(entries):
 
 
 def _of_folder(place):
-    entries = _entries(place)
+    entries = entries_of(place)
     if _are_archives(entries):
         for path in entries:
             yield from _of_class_archive(path, path.stem)
         return
     for path in entries:
         if path.is_dir():
-            for inner in _files_below(path):
-                yield RawImage(inner.name, path.name, str(inner))
+            name = printable(path.name)
+            for inner in files_below(path):
+                yield RawImage(inner.name, name, str(inner))
         else:
             yield RawImage(path.name, "", str(path))
-
-
-def _files_below(folder, above=()):
-    above = (*above, folder.resolve())
-    for path in _entries(folder):
-        if not path.is_dir():  # a link to nothing is an image that cannot be read
-            yield path
-        elif not any(path.resolve() in (one, *one.parents) for one in above):  # a link up again
-            yield from _files_below(path, above)
 
 
 def _of_archive(place):
@@ -153,10 +141,12 @@ def _of_archive(place):
         if _is_tar(path):
             yield from _of_class_archive(place, path.stem, offset, member.size)
         else:
-            yield RawImage(path.name, path.parent.name, str(place), offset, member.size)
+            name = printable(path.parent.name)
+            yield RawImage(path.name, name, str(place), offset, member.size)
 
 
 def _of_class_archive(place, name, start=0, size=-1):
+    name = printable(name)
     for member, offset in _members(place, start, size):
         file = pathlib.PurePosixPath(member.name).name
         if file.startswith("."):
