@@ -108,8 +108,8 @@ MUTATIONS = [
     Mutation(
         "resnet/commands/export.py",
         "trained weights are exported without the preparation of pixels",
-        "return model, model.scaling, ",
-        "return model, None, ",
+        'return model, model.scaling, f"with',
+        'return model, None, f"with',
         (f"{PRETRAINED}::test_they_are_exported",),
     ),
     Mutation(
@@ -1148,8 +1148,8 @@ MUTATIONS = [
     Mutation(
         "resnet/training/memory.py",
         "offers reversible backprop to those that have none",
-        "if is_reversible else",
-        "if True else",
+        "if not family_of(experiment.config).is_reversible:",
+        "if False:",
         ("tests/training/test_memory.py::test_remedies_are_those_that_the_training_has",),
     ),
     Mutation(

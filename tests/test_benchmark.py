@@ -331,6 +331,7 @@ def test_compare_prints_a_table_of_every_way():
         ("--compare --model=resnet-32", "--compare needs a RevNet"),
         ("--compare --memcnn_python=nowhere", "give the python of an environment with torch"),
         ("--rounds=9", "--rounds does not go with a measurement without --compare"),
+        ("--data_dir=nowhere", "--data_dir does not go with a measurement without --data"),
         ("--data=imagenet --steps=3", "--steps does not go with --data: leave it out"),
         ("--units=3,x,3", "must be a list of integers"),
         ("--units=3,3", "must be as long as units (2)"),

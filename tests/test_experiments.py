@@ -114,6 +114,23 @@ def test_everything_wrong_is_named_before_anything_runs(tmp_path):
     assert not (tmp_path / "results").exists()
 
 
+def test_rows_and_best_checkpoints_that_do_not_fit(tmp_path):
+    path = write(
+        tmp_path,
+        """\
+- {name: a, dataset: synthetic, model: [resnet20-v1], seeds: [0]}
+- {name: a.model-resnet20-v1, dataset: synthetic, model: resnet20-v1, seeds: [1]}
+- {name: b, dataset: synthetic, init_from: a.model-resnet20-v1.seed-0/best}
+- {name: c, dataset: synthetic, model: resnet20-v1, keep_best: true}
+- {name: d, dataset: synthetic, init_from: c/best}
+""",
+    )
+    _, problems, _ = read_plan(path, tmp_path / "results", {})
+    row, best = problems
+    assert ":2: its row a.model-resnet20-v1 is one of 'a' too: rename one" in row
+    assert ":3: b: key 'init_from'" in best and "seed-0 keeps no best: give it keep_best" in best
+
+
 def test_data_that_is_not_there_is_named_by_line_and_nothing_wrong_twice(tmp_path):
     path = write(
         tmp_path,

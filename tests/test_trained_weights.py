@@ -17,6 +17,7 @@ from processes import error_of, run_quickly, write_config
 from resnet import pretrained
 from resnet.commands import weights as weights_command
 from resnet.commands.experiments.plan import read_plan
+from resnet.commands.publish import chosen_by
 from resnet.data.cifar.input import load_dataset
 from resnet.data.cifar.records import write_records
 from resnet.data.dataset import Dataset, Split
@@ -332,7 +333,10 @@ def test_a_card_for_many_classes_names_the_most_frequent_mistakes(published):
     assert "# revnet-38 for own images\n" in own and "images of its training" in own
     tuned = facts | {"run": facts["run"] | {"init_from": "pretrained:revnet-38:cifar-10"}}
     assert "| started from | `pretrained:revnet-38:cifar-10` |" in card(tuned)
-    best = {"chosen": "the best of its evaluations on the validation split", "last_step": 300}
+    run = RunOptions(dataset="cifar-10", eval_images=50)
+    assert chosen_by(run).endswith("on the first 50 of these test images")
+    run = RunOptions(dataset="cifar-10", validation=True)
+    best = {"chosen": chosen_by(run), "last_step": 300}
     chosen = card(facts | best | {"training_seconds": 10.0})
     assert f"| chosen | {best['chosen']}, of 300 steps |" in chosen and "chosen" not in written
     assert f"0:00:10, {300 * facts['config']['batch_size'] / 10:,.0f} images/s" in chosen
@@ -467,6 +471,8 @@ def test_what_is_taken_is_named_in_one_way(command):
         ("--model=revnet-38", "--weights=cifar-11"): "no weights of 'revnet-38' for 'cifar-11'",
     }.items():
         assert message in error_of(run_quickly(command, *line))
+    both = ("--model=revnet-38", "--weights=cifar-10", "--results=nowhere")
+    assert "--results does not go with" in error_of(run_quickly(command, *both))
 
 
 def test_only_what_is_finished_is_published(experiment, tmp_path):

@@ -84,7 +84,7 @@ def test_a_foreign_checkpoint_of_another_model_is_refused(shared, tmp_path):
     }.items():
         done = run_quickly(IMPORT, source, f"--model={model}", *arguments)
         assert message in error_of(done), done.stderr
-    for model in ("wrn-16-4", "revnet-btl-test", "vgg-11"):
+    for model in ("wrn-16-4", "revnet-164", "vgg-11"):
         done = run_quickly(IMPORT, "--source=tf-eager-revnet", f"--model={model}", *arguments)
         assert f"has no counterpart of {model}: give an -eager config" in error_of(done)
     done = run_quickly(IMPORT, "--source=tf-eager-revnet", "--model=revnet-38-eager", *arguments)
@@ -235,7 +235,7 @@ def test_an_eager_revnet_becomes_an_experiment_that_continues(tmp_path):
         "--id=eager",
         *places(tmp_path),
     )
-    assert "and 1 of momentum" in output
+    assert "and 1 of momentum" in output and "model.ckpt-7" in output
     in_epochs = fields | {"num_epochs": 3, "schedule": "cosine", "optimizer": "adam"}
     config.write_text(json.dumps(in_epochs))
     other = [IMPORT, "--source=tf-eager-revnet", f"--checkpoint={prefix}", f"--config={config}"]
@@ -243,6 +243,9 @@ def test_an_eager_revnet_becomes_an_experiment_that_continues(tmp_path):
         *other, "--model=revnet-38-eager", "--dataset=synthetic", "--id=adam", *places(tmp_path)
     )
     assert "momentum" not in output
+    step = ["--model=revnet-38-eager", "--dataset=synthetic", "--step=9", "--id=x"]
+    done = run_quickly(*other, *step, *places(tmp_path))
+    assert f"--step is 9, but {prefix} is of step 7: leave it out" in error_of(done)
     said = succeed(TRAIN, "--restore", "--id=adam", "--dry_run", *places(tmp_path))
     assert "steps:             3,000 of 10 images" in said
     config.write_text(json.dumps({"num_epochs": 3, "schedule": "cosine"}))
@@ -317,6 +320,7 @@ def test_a_keras_file_gives_the_same_predictions(preprocessing, trained, tmp_pat
     assert isinstance(loaded.layers[-1], Classifier)
     got = loaded(PIXELS if preprocessing else prepared)
     np.testing.assert_allclose(got, wanted, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(loaded.layers[-1].prepare(PIXELS), prepared, rtol=1e-5, atol=1e-5)
 
 
 def test_an_npz_file_holds_the_weights(trained, tmp_path):
@@ -337,6 +341,8 @@ def test_an_npz_file_holds_the_weights(trained, tmp_path):
         output,
     )
     assert "exists: give another --output" in error_of(again)
+    done = run_quickly("export", "--id=tiny", "--format=npz", "--dtype=bfloat16")
+    assert "--dtype does not go with --format npz: leave it out" in error_of(done)
 
 
 def test_fine_tuning_starts_from_all_weights_that_fit(trained, tmp_path):
@@ -361,6 +367,20 @@ def test_fine_tuning_starts_from_all_weights_that_fit(trained, tmp_path):
     gone = run_quickly(TRAIN, *arguments[:2], "--init_from=gone", "--id=x", *both)
     assert "init_from is 'gone', but there is no checkpoint in" in error_of(gone)
     assert not (trained / "results/x").exists()
+
+
+def test_what_is_imported_fits_its_data_set(tmp_path):
+    arguments = ["--source=revnet-public", "--checkpoint=gone", "--id=x", *places(tmp_path)]
+    for more, message in {
+        ("--model=revnet-38", "--dataset=imagenet"): "takes 32x32 images prepared by 'cifar', but",
+        ("--model=revnet-56", "--dataset=cifar-10"): "prepared by 'inception', but this trains",
+        ("--model=revnet-test", "--dataset=cifar-10"): "takes 8x8 images, but cifar-10 has 32x32",
+    }.items():
+        assert message in error_of(run_quickly(IMPORT, *arguments, *more))
+    config = tmp_path / "large.json"
+    config.write_text(json.dumps({"name": "resnet-50", "num_classes": 7}))
+    done = run_quickly(IMPORT, *arguments, f"--config={config}")  # the data set is the config's
+    assert "gone" in error_of(done) and "is not taken" not in done.stdout
 
 
 def test_import_needs_its_flags(tmp_path):

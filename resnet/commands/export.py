@@ -16,7 +16,7 @@ import pathlib
 
 from resnet.commands import options
 from resnet.commands.cifar_train import RESULTS
-from resnet.errors import UsageError
+from resnet.errors import UsageError, UserError
 from resnet.settings import Computation, fields_of
 
 ESSENTIAL = ("id", "model", "weights", "format", "preprocessing", "dtype", "output")
@@ -52,6 +52,8 @@ def main(flags):
     from resnet.training.placement import place
     from resnet.weights.export_formats import WRITERS
 
+    if flags.format == "npz":  # arrays compute nothing
+        options.require_no(flags, ("dtype",), "--format npz")
     name, load = _trained(flags)
     ending = ENDINGS[flags.format]
     output = pathlib.Path(flags.output or f"./exports/{name}{ending}")
@@ -88,14 +90,20 @@ def _experiment(flags):
         model = get_model(experiment.config, backprop="stored", dtype=dtype, exact=run.exact)
         step = restore_trained(experiment, model, flags.best)
         model.label_names = experiment.label_names
-        preparation = stored_preparation(experiment) if flags.preprocessing else None
-        return model, preparation, f"at step {step}"
+        try:
+            model.scaling = stored_preparation(experiment)
+        except UserError:  # it has not trained yet
+            if flags.preprocessing:
+                raise
+        return model, model.scaling, f"at step {step}"
 
     return flags.id, load
 
 
 def _weights(flags, pretrained):
     from resnet.models import get_model
+
+    options.require_no(flags, ("results", "logs"), "--weights")
 
     def load():
         more = {"dtype": flags.dtype} if flags.dtype else {}

@@ -11,9 +11,10 @@ cifar-vs-tensorflow2, tf-eager-revnet.
 import dataclasses
 
 from resnet.commands import cifar_train, imagenet_train, options
-from resnet.configs import get_config
-from resnet.data.registry import CIFAR, CIFAR_PREPROCESSORS, IMAGENET
+from resnet.configs import get_config, list_configs
+from resnet.data.registry import CIFAR, CIFAR_PREPROCESSORS, IMAGENET, IMAGENET_PREPROCESSORS
 from resnet.errors import UsageError
+from resnet.training.conf import read_conf
 from resnet.weights.sources import SOURCES
 
 ESSENTIAL = ("source", "checkpoint", "model", "dataset", "id")
@@ -57,6 +58,7 @@ def main(flags):
     config, run = options.resolve_config(flags, None, _num_classes(flags))
     run = options.resolve_options(config, run, flags.given(options.OPTIONS))
     config = options.in_steps(config, lambda: _num_images(config, run))
+    _require_fitting(config, run.dataset)
     results = flags.results
     if run.dataset == IMAGENET.name and not flags.is_given("results"):
         results = imagenet_train.RESULTS
@@ -73,7 +75,11 @@ def main(flags):
         slots = optimizer.slots[MOMENTUM]
         values = model.to_public({name: slot.numpy() for name, slot in slots.items()})
         model.assign_public(slots, values | report.momentum)
-    step = next(n for n in (flags.step, report.step, config.num_steps) if n is not None)
+    if flags.is_given("step") and report.step not in (None, flags.step):
+        raise UsageError(
+            f"--step is {flags.step}, but {flags.checkpoint} is of step {report.step}: leave it out"
+        )
+    step = next(n for n in (report.step, flags.step, config.num_steps) if n is not None)
     with owned(experiment.results), written_beside(experiment.results) as folder:  # all of it
         new_folders(flags.id, (results, flags.logs))
         dataclasses.replace(experiment, results=folder).save()
@@ -107,6 +113,22 @@ def _num_classes(flags):
     """{data set: its number of classes}, the model's own first."""
     imagenet = {IMAGENET.name: None}
     cifar = {name: entry.num_classes for name, entry in CIFAR.items()}
-    if flags.model and get_config(flags.model).preprocessor not in CIFAR_PREPROCESSORS:
+    fields, _ = read_conf(flags.config) if flags.config else ({}, {})
+    name = flags.model or fields.get("name")
+    own = get_config(name).preprocessor if name in list_configs() else None
+    if fields.get("preprocessor", own) in IMAGENET_PREPROCESSORS:
         return imagenet | cifar
     return cifar | imagenet
+
+
+def _require_fitting(config, dataset):
+    """Checks that a config takes a data set's images.
+
+    Raises:
+      SettingError: it does not.
+    """
+    if dataset == IMAGENET.name:
+        options.require_preprocessor(config, IMAGENET_PREPROCESSORS, imagenet_train.DEFAULT_MODEL)
+    else:
+        options.require_preprocessor(config, CIFAR_PREPROCESSORS, cifar_train.DEFAULT_MODEL)
+        cifar_train.require_size(config, dataset)

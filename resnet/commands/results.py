@@ -35,7 +35,7 @@ from resnet.training.conf import LATEST, RUN
 POSITIONAL = ("PAGE.md",)
 ESSENTIAL = ("results", "logs", "keep")
 START, END = "<!-- resnet results ", "<!-- end of results -->"
-BLOCK = re.compile(rf"({START}(?P<patterns>[^\n]+) -->\n).*?({END})", re.DOTALL)
+BLOCK = re.compile(rf"({START}(?P<patterns>[^\n]+) -->(?P<end>\r?\n)).*?({END})", re.DOTALL)
 SEED = re.compile(r"\.seed-\d+(?![^.\"/])")  # in an id
 PLACE = f"two lines, {START}ID... --> and {END}"
 MISSING = f"give a Markdown file that has a place for a table, {PLACE}"
@@ -56,9 +56,11 @@ def main(flags, page):
 
     path = pathlib.Path(page)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_bytes().decode("utf-8")  # lines keep their ends
     except FileNotFoundError:
         raise UsageError(f"no page {page!r}: {MISSING}") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"{page} is not UTF-8 text: {MISSING}") from None
     blocks = list(BLOCK.finditer(text))
     patterns = [p for block in blocks for p in _patterns(block)]
     if not patterns:
@@ -89,7 +91,8 @@ def main(flags, page):
             for record in records
             if _fits(record.id, pattern)
         }
-        return f"{block[1]}\n{records_table(list(wanted.values()), path.parent)}\n\n{block[3]}"
+        made = f"\n{records_table(list(wanted.values()), path.parent)}\n\n"
+        return f"{block[1]}{made.replace(chr(10), block['end'])}{END}"
 
     write_text(path, BLOCK.sub(table, text))
     count = counted(len(records), "experiment")

@@ -14,6 +14,7 @@ from resnet.errors import DataError
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")  # of files that are looked for in folders
 LARGEST_PIXELS = 178_956_970  # of an image, as its header says: Pillow refuses more
+WITH_16_BITS = ("PNG", "PPM")  # formats whose 16 bits of grey Pillow may put into 32
 # It warns from half of that on; telephones make such photos.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
@@ -64,6 +65,8 @@ def whole_photo(file: str | os.PathLike[str] | IO[bytes], name: str) -> np.ndarr
 
 def _whole(file: str | os.PathLike[str] | IO[bytes], name: str) -> Image.Image:
     with open_photo(file, name) as image:
+        if image.mode == "I" and image.format not in WITH_16_BITS:
+            raise ValueError("its values are integers of 32 bits, of no known range")
         return _on_white(ImageOps.exif_transpose(image))
 
 

@@ -58,6 +58,8 @@ def _half_bytes(stage, side):
 
 def _inside_bytes(stage, side):
     """Bytes that the backward pass of one residual function needs of its inside."""
+    if stage.is_plain:  # of its convolution's output, batch norm takes the gradient
+        return _half_bytes(stage, side)
     inputs = [convolution.in_channels for convolution in stage.chains()[-1]]
     # The input of every convolution, and of every batch norm but the first's, which
     # is the stream itself unless it had to be converted.
@@ -77,6 +79,11 @@ def _working_bytes(stage, side):
 def _kept_unit_bytes(stage, side):
     """Bytes of a unit whose activations are stored: its insides and its output."""
     return stage.num_halves * (_inside_bytes(stage, side) + _half_bytes(stage, side))
+
+
+def _pooled_bytes(stage, side):
+    """Bytes of what a stage hands on besides its last unit's output."""
+    return _half_bytes(stage, side) // 4 if stage.max_pool else 0
 
 
 def _image_bytes(network):
@@ -136,12 +143,12 @@ def activation_bytes(network):
             kept += stage.num_kept * _kept_unit_bytes(stage, side)
             peaks.append(walk + kept)
         return max(peaks)
-    kept, working = _image_bytes(network), 0
+    kept, peak = _image_bytes(network), 0
     for stage, side in _stages_and_sides(network):
         num_units = 1 + stage.num_others
-        if backprop == "stored":
-            kept += num_units * _kept_unit_bytes(stage, side)
-        else:
-            kept += num_units * stage.num_halves * _half_bytes(stage, side)
-            working = max(working, stage.num_halves * _working_bytes(stage, side))
-    return kept + working
+        unit, outputs = _kept_unit_bytes(stage, side), stage.num_halves * _half_bytes(stage, side)
+        kept += num_units * (unit if backprop == "stored" else outputs)
+        if backprop == "checkpoint":  # one unit is recomputed, when those behind it are done
+            peak = max(peak, kept + unit)
+        kept += _pooled_bytes(stage, side)
+    return max(kept, peak)

@@ -182,6 +182,7 @@ class Classifier(keras.layers.Layer):
         self, images: keras.KerasTensor, training: bool = False
     ) -> keras.KerasTensor:
         """As `compute_output_shape`: float32 whatever the arithmetic."""
+        self.network.require_images(images.shape)
         return keras.KerasTensor(self.compute_output_shape(images.shape), "float32")
 
     def get_config(self) -> dict[str, Any]:

@@ -332,10 +332,15 @@ class Model(tf.Module):
         labels, count = tf.convert_to_tensor(labels), self.config.num_classes
         wanted = f"integers of shape ({'N' if num_images is None else num_images},), one an image"
         if not labels.dtype.is_integer or not labels.shape.is_compatible_with([num_images]):
+            remedy = "of one-hot ones, take tf.argmax(labels, 1)"
+            if labels.shape.rank == 2 and labels.shape[1] == 1:  # as Keras' data sets have them
+                remedy = "take labels[:, 0]"
             raise UsageError(
                 f"labels are {labels.dtype.name} of shape {tuple(labels.shape)}, but must be "
-                f"{wanted}: of one-hot ones, take tf.argmax(labels, 1)"
+                f"{wanted}: {remedy}"
             )
+        if labels.dtype not in (tf.int32, tf.int64):  # others TensorFlow's loss does not take
+            labels = tf.cast(labels, tf.int64)
         if tf.executing_eagerly():
             outside = tf.boolean_mask(labels, (labels < 0) | (labels >= count))
             if len(outside):

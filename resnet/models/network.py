@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -113,15 +113,23 @@ class Network:
         Raises:
           UsageError (a ValueError): their shape is not (N, H, W, 3) of the config's size.
         """
-        size = self.config.image_size
         images = tf.convert_to_tensor(images)
-        if not images.shape[1:].is_compatible_with([size, size, IMAGE_CHANNELS]):
+        self.require_images(images.shape)
+        return tf.cast(images, tf.float32)
+
+    def require_images(self, shape: tf.TensorShape | Sequence[int | None]) -> None:
+        """Checks the shape of images, in which None is any number.
+
+        Raises:
+          UsageError (a ValueError): it is not (N, H, W, 3) of the config's size.
+        """
+        size, found = self.config.image_size, tf.TensorShape(shape)
+        if not found[1:].is_compatible_with([size, size, IMAGE_CHANNELS]):
             raise UsageError(
-                f"images have shape {tuple(images.shape)}, but {self.config.name} takes "
+                f"images have shape {tuple(found)}, but {self.config.name} takes "
                 f"(N, {size}, {size}, {IMAGE_CHANNELS}): resize them, channels last, or take a "
                 "config with another image_size"
             )
-        return tf.cast(images, tf.float32)
 
     def initial_values(self, seed: int) -> Iterator[tuple[str, Parameter, list[str], tf.Tensor]]:
         """Yields (storage name, Parameter, public names, initial value, stacked where shared).

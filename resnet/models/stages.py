@@ -65,6 +65,11 @@ class Stage:
     max_pool: bool = False  # 2x2, stride 2, at its end
 
     @property
+    def is_plain(self):
+        """Whether units are without shortcuts."""
+        return isinstance(self.unit, PlainUnit)
+
+    @property
     def dtype(self):
         """Type of the arithmetic."""
         return self.unit.dtype
@@ -117,6 +122,7 @@ class ReversibleStage:
 
     num_halves = 2
     max_pool = False
+    is_plain = False
     stream_dtype = tf.float32  # of the halves
 
     start_f: Residual

@@ -70,10 +70,12 @@ def _remedy(experiment):
     if options.memory_budget:
         lower = "--batch_size, --evaluation_batch_size or --memory_budget"
     choices = []
-    if options.backprop == "stored":
-        is_reversible = family_of(experiment.config).is_reversible
-        others = "reversible, checkpoint" if is_reversible else "checkpoint"
-        choices.append(f"a --backprop that keeps less ({others})")
+    less = {"stored": ["reversible", "checkpoint"], "checkpoint": ["reversible"]}
+    others = less.get(options.backprop, [])
+    if not family_of(experiment.config).is_reversible:
+        others = [name for name in others if name != "reversible"]
+    if others:
+        choices.append(f"a --backprop that keeps less ({', '.join(others)})")
     if options.dtype == "float32":
         choices.append("--dtype bfloat16")
     if not choices:

@@ -53,6 +53,7 @@ def keras_model(model, preparation):
         exact=model.computation.exact,
         prepares=preparation is not None,
         label_names=model.label_names,
+        scaling=model.scaling,
         name="classifier",
     )
     for name, variable in model.variables_by_storage_name.items():

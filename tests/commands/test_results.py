@@ -186,12 +186,22 @@ def test_a_comment_without_its_other_costs_no_text(tmp_path, results_command, pa
     assert (tmp_path / "page.md").read_text() == page
 
 
+def test_lines_keep_their_ends(tmp_path, results_command):
+    experiment(tmp_path, "b")
+    (tmp_path / "page.md").write_bytes(PAGE.replace("\n", "\r\n").encode())
+    assert results_command().returncode == 0
+    page = (tmp_path / "page.md").read_bytes()
+    assert b"[b](" in page and page.count(b"\n") == page.count(b"\r\n")
+
+
 def test_pages_and_records_that_do_not_do(tmp_path, results_command):
     lines = "two lines, <!-- resnet results ID... --> and <!-- end of results -->"
     assert lines in (said := error_of(results_command("gone.md"))) and "no page" in said
     assert f"PAGE.md is missing: give a Markdown file that has a place for a table, {lines}" in (
         error_of(run_quickly("results"))
     )
+    (tmp_path / "latin.md").write_bytes(b"caf\xe9\n" + PAGE.encode())
+    assert "latin.md is not UTF-8 text" in error_of(results_command("latin.md"))
     (tmp_path / "empty.md").write_text("# Nothing\n")
     assert "has no place for a table: write two lines" in error_of(results_command("empty.md"))
     experiment(tmp_path, "b")

@@ -73,6 +73,14 @@ def test_values_of_no_known_range(tmp_path):
     Image.fromarray(np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8)).save(path)
     with pytest.raises(DataError, match="cannot be read: its values are floating-point numbers"):
         load_photo(path, 8)
+    Image.fromarray(np.arange(64, dtype=np.int32).reshape(8, 8)).save(path)
+    with pytest.raises(DataError, match="cannot be read: its values are integers of 32 bits"):
+        load_photo(path, 8)
+    values = np.linspace(0, 65535, 64).reshape(8, 8).astype(np.uint16)
+    for name in ("grey.png", "grey.pgm", "grey.tif"):
+        Image.fromarray(values).save(tmp_path / name)
+        found = load_photo(tmp_path / name, 8)[0]
+        np.testing.assert_allclose(found[..., 0], values / 257, atol=0.5)
 
 
 def test_the_first_picture_of_an_animation_counts(tmp_path):

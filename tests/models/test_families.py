@@ -172,8 +172,12 @@ def test_costs_of_a_small_network_are_those_counted_by_hand():
     changes = {"image_size": 4, "units": (2, 1), "filters": (4, 8), "strides": (1, 1)}
     vgg = network("vgg-11", changes, backprop="stored")
     assert multiply_adds(vgg) == 16 * 9 * (3 * 4 + 4 * 4) + 4 * 9 * 4 * 8 + 8 * 10
-    # The images; then of each unit its convolution's input, as wide as its last unit's, and output.
-    assert activation_bytes(vgg) == 4 * (16 * 3 + 2 * 16 * (4 + 4) + 4 * (4 + 8))
+    # The images; then of each unit what batch norm and ReLU put out, and of stages their maxima.
+    assert activation_bytes(vgg) == 4 * (16 * 3 + 2 * 16 * (4 + 4) + 4 * 4 + 4 * (8 + 8) + 8)
+
+    checkpoint = network("vgg-11", changes, backprop="checkpoint")
+    # Of both units of the first stage the output, and of one of them both, anew.
+    assert activation_bytes(checkpoint) == 4 * (16 * 3 + 2 * 16 * 4 + 16 * (4 + 4))
 
 
 def test_a_family_is_one_file_and_its_configs(tmp_path):

@@ -35,6 +35,13 @@ def model_of(layer):
     return keras.Sequential([keras.Input([8, 8, 3]), layer])
 
 
+@pytest.mark.parametrize("shape", [[28, 28, 1], [16, 16, 3], [None, 8, 3, 1]])
+def test_inputs_of_another_shape_are_refused_where_they_are_connected(shape):
+    with pytest.raises(ValueError, match=r"but revnet-test takes \(N, 8, 8, 3\)"):
+        keras.Sequential([keras.Input(shape), Classifier("revnet-test")])
+    keras.Sequential([keras.Input([None, None, 3]), Classifier("revnet-test")])
+
+
 @pytest.mark.parametrize(
     "config",
     ["revnet-test", resnet.get_config("revnet-test"), resnet.get_config("revnet-test").to_json()],

@@ -404,6 +404,7 @@ def test_errors_of_shapes_and_names():
         ([1, 99, 2], "label 99 is outside of 0 to 9, the classes of resnet-test"),
         ([1, 2, -1], "label -1 is outside of 0 to 9"),
         ([1], r"labels are int32 of shape \(1,\), but must be integers of shape \(3,\)"),
+        (np.uint8([[1], [2], [3]]), r"labels are uint8 of shape \(3, 1\), .* take labels\[:, 0\]"),
         (np.eye(3, 10), r"labels are float64 of shape \(3, 10\), .* take tf.argmax"),
         ([1.0, 2.0, 3.0], "labels are float32"),
     ],
@@ -415,6 +416,15 @@ def test_labels_that_are_none(labels, message):
         model.loss_and_gradients(images, labels)
     for name, value in model.get_weights().items():
         np.testing.assert_array_equal(value, before[name])
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.int64])
+def test_labels_of_every_type_of_integer(dtype):
+    model = resnet.get_model("revnet-test")
+    images, labels = np.zeros([3, 8, 8, 3], np.float32), np.array([1, 2, 9])
+    wanted, _ = model.loss_and_gradients(images, labels.astype(np.int32))
+    loss, _ = model.loss_and_gradients(images, labels.astype(dtype))
+    assert loss == wanted
 
 
 def test_a_stage_of_one_unit():

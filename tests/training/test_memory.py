@@ -66,12 +66,14 @@ def test_remedies_are_those_that_the_training_has(monkeypatch):
     sizes = "lower --batch_size or --evaluation_batch_size"
     others = "raise --num_pass, or choose a --backprop that keeps less (reversible, checkpoint)"
     assert remedy() == f"{sizes}, {others} or --dtype bfloat16"
+    assert "that keeps less (reversible) or" in remedy(backprop="checkpoint")
     less = "lower --batch_size, --evaluation_batch_size or --memory_budget, or raise --num_pass"
     kept = {"backprop": "reversible", "memory_budget": 10}
     assert remedy(**kept, dtype="bfloat16") == less
     monkeypatch.setitem(TINY, "name", "resnet-32")
     monkeypatch.setitem(TINY, "family", "resnet")
     assert "that keeps less (checkpoint) or" in remedy()
+    assert "--backprop that" not in remedy(backprop="checkpoint")
 
 
 @pytest.mark.parametrize(

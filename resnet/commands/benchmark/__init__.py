@@ -78,6 +78,7 @@ def main(flags):
         _compare(flags, sizes or DEFAULT_SLOPE)
     else:
         require_no(flags, OF_COMPARISON, "a measurement without --compare")
+        require_no(flags, ("data_dir",), "a measurement without --data")
         print(json.dumps(_measure(flags, sizes)))
 
 

@@ -104,7 +104,7 @@ class _Plan:
         self.path, self.runs, self.problems, self.notices = path, [], [], []
         self._results, self._defaults = results, defaults
         self._lines = {}  # name -> line
-        self._ids = {}  # of a run -> name of its experiment
+        self._ids, self._groups = {}, {}  # of runs -> name of their experiment
 
     def _problem(self, line, text):
         problem = f"{self.path}:{line}: {text}"
@@ -170,9 +170,11 @@ class _Plan:
                 self._problem(line, f"a sweep of {name.content!r} lists a value twice: {run_id}")
                 continue
             ids.add(run_id)
-            other = self._ids.setdefault(run_id, name.content)
-            if other != name.content:
+            if (other := self._ids.setdefault(run_id, name.content)) != name.content:
                 self._problem(line, f"its run {run_id} is one of {other!r} too: rename one")
+                continue
+            if (other := self._groups.setdefault(group, name.content)) != name.content:
+                self._problem(line, f"its row {group} is one of {other!r} too: rename one")
                 continue
             try:
                 require_plain(run_id)
@@ -239,9 +241,16 @@ class _Plan:
         source = run.options.init_from
         if source and source.startswith(PREFIX):
             by_reference(source)
-        if run.source is None or run.source in {before.id for before in self.runs}:
+        above = {before.id: before for before in self.runs}.get(run.source)
+        if run.source is None or (above and (source == run.source or above.options.keep_best)):
             return
         if not list_checkpoints(pathlib.Path(self._results, source)):
+            if above:
+                raise SettingError(
+                    f"init_from is {source!r}, but {run.source} keeps no best: give it keep_best, "
+                    f"or leave /{BEST} out",
+                    "init_from",
+                )
             raise SettingError(
                 f"init_from is {source!r}, which is no run above and has no checkpoint in "
                 f"{str(self._results)!r}: give an id",
