@@ -1,6 +1,7 @@
 """What to run next, for those who have a checkout and for those who installed the package."""
 
 import pathlib
+import shlex
 import sys
 
 CHECKOUT = pathlib.Path(__file__).resolve().parent.parent
@@ -16,7 +17,9 @@ def build_hint(dataset: str, folder: str | pathlib.Path = "data") -> str:
     """
     start = "./setup.sh" if IS_CHECKOUT else "resnet build-cifar"
     own = pathlib.Path(folder) in (pathlib.Path("data"), CHECKOUT / "data")
-    return f"{start} --datasets {dataset}" + ("" if own else f" --data_root {folder}")
+    return f"{start} --datasets {dataset}" + (
+        "" if own else f" --data_root {shlex.quote(str(folder))}"
+    )
 
 
 def imagenet_hint() -> str:

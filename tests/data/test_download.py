@@ -172,7 +172,9 @@ def test_a_redirect_is_followed(path):
 
 def test_a_folder_that_cannot_be_written_is_named(path, monkeypatch):
     path.parent.parent.joinpath("downloads").write_text("")
-    with pytest.raises(UserError, match=r"cannot write .*file.tar.gz: .*Free some space or choose"):
+    with pytest.raises(
+        UserError, match=r"cannot write .*file.tar.gz: .*A file stands where a folder"
+    ):
         get(path)
 
 
