@@ -46,13 +46,23 @@ def entries_of(folder: pathlib.Path) -> list[pathlib.Path]:
 def files_below(
     folder: pathlib.Path, above: tuple[pathlib.Path, ...] = ()
 ) -> Iterator[pathlib.Path]:
-    """Files of a folder and of those in it, also through links, hidden things aside."""
-    above = (*above, folder.resolve())
+    """Files of a folder and of those in it, hidden things aside.
+
+    Args:
+      folder: its links to folders are followed, unless they lead up, or into itself.
+      above: other folders, resolved, into which no link is followed, either.
+    """
+    ways = (*above, folder.resolve())
     for path in entries_of(folder):
         if not path.is_dir():  # a link to nothing is a file that cannot be read
             yield path
-        elif not any(path.resolve() in (one, *one.parents) for one in above):  # a link up again
-            yield from files_below(path, above)
+        elif not (path.is_symlink() and any(_is_related(path.resolve(), one) for one in ways)):
+            yield from files_below(path, ways)
+
+
+def _is_related(path: pathlib.Path, other: pathlib.Path) -> bool:
+    """Whether one of two folders is the other or in it."""
+    return path.is_relative_to(other) or other.is_relative_to(path)
 
 
 @contextlib.contextmanager

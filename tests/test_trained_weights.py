@@ -334,9 +334,10 @@ def test_a_card_for_many_classes_names_the_most_frequent_mistakes(published):
     tuned = facts | {"run": facts["run"] | {"init_from": "pretrained:revnet-38:cifar-10"}}
     assert "| started from | `pretrained:revnet-38:cifar-10` |" in card(tuned)
     run = RunOptions(dataset="cifar-10", eval_images=50)
-    assert chosen_by(run).endswith("on the first 50 of these test images")
+    assert chosen_by(run, 51).endswith("on the first 50 of these test images")
+    assert chosen_by(run, 50).endswith("on these test images")
     run = RunOptions(dataset="cifar-10", validation=True)
-    best = {"chosen": chosen_by(run), "last_step": 300}
+    best = {"chosen": chosen_by(run, 50), "last_step": 300}
     chosen = card(facts | best | {"training_seconds": 10.0})
     assert f"| chosen | {best['chosen']}, of 300 steps |" in chosen and "chosen" not in written
     assert f"0:00:10, {300 * facts['config']['batch_size'] / 10:,.0f} images/s" in chosen

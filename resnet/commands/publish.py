@@ -68,16 +68,19 @@ def main(flags):
     facts = facts_of(model, experiment, dataset.label_names, result)
     facts |= found | {"step": step} | ({"note": flags.note} if flags.note else {})
     if flags.best:
-        facts |= {"last_step": result["step"], "chosen": chosen_by(experiment.options)}
+        facts |= {
+            "last_step": result["step"],
+            "chosen": chosen_by(experiment.options, len(dataset.test)),
+        }
     write_pretrained(output, weights, preparation, facts)
     plain, flipped = found["accuracy"]["top1"], found["accuracy"]["flipped_top1"]
     print(f"{output}: {plain:.2f} %, with mirror images {flipped:.2f} %, {found['stored_as']}")
 
 
-def chosen_by(run):
-    """What the best checkpoint of a run with these options was chosen by."""
+def chosen_by(run, num_images):
+    """What the best checkpoint of a run with these options was chosen by, of so many images."""
     images = "the validation split" if run.validation else "these test images"
-    if run.eval_images:
+    if run.eval_images and run.eval_images < num_images:
         images = f"the first {run.eval_images:,} of {images}"
     return f"the best of its evaluations on {images}"
 

@@ -66,7 +66,7 @@ def whole_photo(file: str | os.PathLike[str] | IO[bytes], name: str) -> np.ndarr
 def _whole(file: str | os.PathLike[str] | IO[bytes], name: str) -> Image.Image:
     with open_photo(file, name) as image:
         if image.mode == "I" and image.format not in WITH_16_BITS:
-            raise ValueError("its values are integers of 32 bits, of no known range")
+            raise ValueError("its values are integers of no known range, not 8 or 16 bits of grey")
         return _on_white(ImageOps.exif_transpose(image))
 
 

@@ -334,7 +334,7 @@ class Model(tf.Module):
         if not labels.dtype.is_integer or not labels.shape.is_compatible_with([num_images]):
             remedy = "of one-hot ones, take tf.argmax(labels, 1)"
             if labels.shape.rank == 2 and labels.shape[1] == 1:  # as Keras' data sets have them
-                remedy = "take labels[:, 0]"
+                remedy = "take tf.cast(labels[:, 0], tf.int64)"
             raise UsageError(
                 f"labels are {labels.dtype.name} of shape {tuple(labels.shape)}, but must be "
                 f"{wanted}: {remedy}"

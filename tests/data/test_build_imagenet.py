@@ -223,6 +223,10 @@ def test_validation_labels_with_blanks(tmp_path):
     ):
         path.write_text(text)
         assert read_validation_labels(path, list(wanted), classes) == wanted
+    for line in ("a.jpg {} sea, snake", "a.jpg\t{}\tsea, snake", "a.jpg {}, sea", "a.jpg,{},1"):
+        for label in classes if line[5] in "\t," else ("cat",):
+            path.write_text(line.format(label))
+            assert read_validation_labels(path, ["a.jpg"], classes) == {"a.jpg": label}, line
 
 
 def test_validation_labels_of_names_that_are_alike(tmp_path):

@@ -66,10 +66,18 @@ def test_training_and_testing(tmp_path):
     make_tree(tmp_path / "testing", {"a": 1, "b": 1})
     tree = find_tree(tmp_path)
     assert tree.label_names == ("a", "b") and (len(tree.train), len(tree.test)) == (3, 2)
-    shutil.rmtree(tmp_path / "testing")
-    make_tree(tmp_path / "testing", {".": 1})
-    with pytest.raises(DataError, match="testing has images in no class folders: put some into"):
-        find_tree(tmp_path)
+    make_tree(tmp_path / "one/train", {"a": 2, "b": 1})
+    make_tree(tmp_path / "one", {"test": 1})
+    with pytest.raises(DataError, match="test has images in no class folders: put some into"):
+        find_tree(tmp_path / "one")
+
+
+def test_training_and_testing_may_be_classes(tmp_path):
+    make_tree(tmp_path / "one", {"coding": 2, "training": 2, "testing": 2})
+    assert find_tree(tmp_path / "one").label_names == ("coding", "testing", "training")
+    for name in ("train", "val", "testing"):
+        make_tree(tmp_path / "two" / name, {"a": 2, "b": 2})
+    assert {path.parts[-3] for path, _ in find_tree(tmp_path / "two").test} == {"val"}
 
 
 def test_links_within_a_class(tmp_path):
@@ -77,6 +85,7 @@ def test_links_within_a_class(tmp_path):
     make_tree(tmp_path, {"elsewhere": 3})
     (tmp_path / "own/a/more").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "own/a/up").symlink_to(tmp_path / "own")
+    (tmp_path / "own/a/beside").symlink_to(tmp_path / "own/b")
     tree = find_tree(tmp_path / "own")
     assert len(tree.train) + len(tree.test) == 2 + 3 + 2
 

@@ -404,7 +404,10 @@ def test_errors_of_shapes_and_names():
         ([1, 99, 2], "label 99 is outside of 0 to 9, the classes of resnet-test"),
         ([1, 2, -1], "label -1 is outside of 0 to 9"),
         ([1], r"labels are int32 of shape \(1,\), but must be integers of shape \(3,\)"),
-        (np.uint8([[1], [2], [3]]), r"labels are uint8 of shape \(3, 1\), .* take labels\[:, 0\]"),
+        (
+            np.uint8([[1], [2], [3]]),
+            r"labels are uint8 of shape \(3, 1\), .* take tf.cast\(labels\[:, 0\]",
+        ),
         (np.eye(3, 10), r"labels are float64 of shape \(3, 10\), .* take tf.argmax"),
         ([1.0, 2.0, 3.0], "labels are float32"),
     ],

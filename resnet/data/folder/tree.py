@@ -51,10 +51,10 @@ def find_tree(folder, held_out=()):
             f"no folder {str(folder)!r}: give one of class folders with --data_folder, or one with "
             f"{TRAIN}/ and {TESTS[0]}/ of them"
         )
-    splits = {}
-    for path in sorted(path for path in folder.iterdir() if path.is_dir()):
-        name = path.name.lower()
-        splits.setdefault(OTHER_NAMES.get(name, name), path)
+    splits = {path.name.lower(): path for path in sorted(folder.iterdir()) if path.is_dir()}
+    are_others = not splits.keys() & {TRAIN, *TESTS} and splits.keys() >= OTHER_NAMES.keys()
+    if are_others and not any(_has_images(splits[name]) for name in OTHER_NAMES):  # no classes
+        splits = {OTHER_NAMES.get(name, name): path for name, path in splits.items()}
     if not (folder / TRAIN).is_dir() and not any(name in splits for name in TESTS):
         splits.pop(TRAIN, None)  # alone and in capitals, it may be a class
     root = splits.get(TRAIN, folder)
@@ -89,20 +89,25 @@ def _require_no_tests(splits):
     """
     for name in TESTS:
         found = _classes(splits[name]) if name in splits else {}
-        own = splits[name].iterdir() if name in splits else ()
-        if any(found.values()) and not any(p.suffix.lower() in ENDINGS for p in own):
+        if any(found.values()) and not _has_images(splits[name]):
             raise DataError(
                 f"{splits[name].parent} has {splits[name].name}/, of class folders, but no "
                 f"{TRAIN}/: give the folder of training images that name"
             )
 
 
+def _has_images(folder):
+    """Whether images lie in a folder itself."""
+    return any(path.suffix.lower() in ENDINGS for path in folder.iterdir())
+
+
 def _classes(root):
     """{class: [path]}, both sorted."""
     folders = [path for path in entries_of(root) if path.is_dir()]
+    within = (root.resolve(),)  # an image counts once
     return {
         printable(folder.name): sorted(
-            path for path in files_below(folder) if path.suffix.lower() in ENDINGS
+            path for path in files_below(folder, within) if path.suffix.lower() in ENDINGS
         )
         for folder in folders
     }
@@ -122,8 +127,7 @@ def _of_classes(root, names):
         )
     found = [(path, names.index(name)) for name, paths in classes.items() for path in paths]
     if not found:
-        beside = any(path.suffix.lower() in ENDINGS for path in entries_of(root))
-        lacks = "images in no class folders" if beside else "no images"
+        lacks = "images in no class folders" if _has_images(root) else "no images"
         raise DataError(
             f"{root} has {lacks}: put some into folders named like {TRAIN}/'s, or remove it"
         )

@@ -8,6 +8,7 @@ import xml.etree.ElementTree
 
 from resnet.data.tar import TAR_ERRORS, members_of, open_tar
 from resnet.errors import DataError, shown
+from resnet.files import printable
 
 
 def _stem(name):
@@ -63,7 +64,7 @@ def read_boxes(path):
 def _add_box(found, name, box):
     xmin, ymin, xmax, ymax = (min(max(corner, 0.0), 1.0) for corner in box)
     if xmin < xmax and ymin < ymax:  # some published ones have no area
-        key = pathlib.PurePosixPath(name).parent.name, _stem(name)
+        key = printable(pathlib.PurePosixPath(name).parent.name), _stem(name)
         found.setdefault(key, []).append((xmin, ymin, xmax, ymax))
 
 
@@ -148,8 +149,9 @@ def _labels_of_lines(path, names, synsets):
             raise DataError(f"{path} has {len(lines)} labels for {len(names)} images")
         rows = [(n, name, label) for (n, label), name in zip(lines, names, strict=True)]
     else:
-        rows = [(number, *_name_and_label(line, synsets)) for number, line in lines]
-        if _stem(rows[0][1]) not in map(_stem, names):
+        stems = set(map(_stem, names))
+        rows = [(number, *_name_and_label(line, stems, synsets)) for number, line in lines]
+        if _stem(rows[0][1]) not in stems:
             rows = rows[1:]  # a header
     for number, _, label in rows:
         if label not in synsets:
@@ -161,12 +163,17 @@ def _labels_of_lines(path, names, synsets):
     return [(name, label) for _, name, label in rows]
 
 
-def _name_and_label(line, synsets):
-    """(file name, class) of a line in which more may follow; a class may have blanks."""
-    separator = next((mark for mark in (",", "\t") if mark in line), None)
-    name, *rest = (part.strip() for part in line.split(separator, 1))
+def _name_and_label(line, stems, synsets):
+    """(file name, class) of a line in which more may follow; either may have blanks."""
+    for separator in (",", "\t", None):  # that which ends an image's name
+        name, *rest = (part.strip() for part in line.split(separator, 1))
+        suffix = pathlib.PurePosixPath(name).suffix
+        if rest and _stem(name) in stems and not any(map(str.isspace, suffix)):
+            break
     label = rest[0] if rest else ""
-    return name, label if label in synsets else [*label.replace(",", " ").split(), label][0]
+    words = label.replace(",", " ").split()
+    choices = (label, label.split(separator, 1)[0].strip() if label else "", *words[:1])
+    return name, next((one for one in choices if one in synsets), "".join(words[:1]))
 
 
 class _Labels:
@@ -182,7 +189,8 @@ class _Labels:
             own = pathlib.PurePosixPath(name).name
             if (before := self._by_name.setdefault(own, label)) != label:
                 raise DataError(
-                    f"{path} has two classes for {own}, {before} and {label}: leave one of them"
+                    f"{path} has two classes for {own}, {before} and {label}: give a file of the "
+                    "validation images alone, each once"
                 )
             self._by_stem.setdefault(_stem(name), set()).add(label)
 
