@@ -2599,4 +2599,25 @@ MUTATIONS = [
         'text = path.read_text(encoding="utf-8")',
         ("tests/commands/test_results.py::test_lines_keep_their_ends",),
     ),
+    Mutation(
+        "resnet/data/imagenet/annotations.py",
+        "a comma in the words behind ends an image's name",
+        "and not any(map(str.isspace, suffix))",
+        "",
+        (f"{BUILD_IMAGENET}::test_validation_labels_with_blanks",),
+    ),
+    Mutation(
+        "resnet/data/folder/tree.py",
+        "classes called training and testing are splits",
+        "not any(_has_images(splits[name]) for name in OTHER_NAMES)",
+        "True",
+        (f"{FOLDER}::test_training_and_testing_may_be_classes",),
+    ),
+    Mutation(
+        "resnet/data/folder/tree.py",
+        "an image counts twice that a link shows again",
+        "within = (root.resolve(),)",
+        "within = ()",
+        (f"{FOLDER}::test_links_within_a_class",),
+    ),
 ]

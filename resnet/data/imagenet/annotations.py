@@ -171,9 +171,9 @@ def _name_and_label(line, stems, synsets):
         if rest and _stem(name) in stems and not any(map(str.isspace, suffix)):
             break
     label = rest[0] if rest else ""
-    words = label.replace(",", " ").split()
-    choices = (label, label.split(separator, 1)[0].strip() if label else "", *words[:1])
-    return name, next((one for one in choices if one in synsets), "".join(words[:1]))
+    word = [*label.replace(",", " ").split(), ""][0]
+    cell = label.partition(separator)[0].strip() if separator else word
+    return name, next((one for one in (label, cell) if one in synsets), word)
 
 
 class _Labels:
