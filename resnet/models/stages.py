@@ -4,9 +4,9 @@ Each tensor of the equal units is stored once, with the unit as leading axis:
 few variables and few update operations, however deep the network. A stage's
 parameters are {"start/...": one unit's tensor, "units/...": stacked tensor}.
 
-What a network asks of a stage, beside `run_stages`: `num_others`, `num_halves`, `max_pool`, `is_plain`;
-`start_parameters()` and `unit_parameters()`; and for its cost, `dtype`, `stream_dtype`, `chains()`
-and `start_shortcut_convolutions()`.
+What a network asks of a stage, beside `run_stages`: `num_others`, `num_halves`, `max_pool`;
+`start_parameters()` and `unit_parameters()`; and for its cost, `dtype`, `stream_dtype`, `is_plain`,
+`chains()` and `start_shortcut_convolutions()`.
 """
 
 import dataclasses
